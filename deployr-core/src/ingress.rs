@@ -1,0 +1,75 @@
+//! What sends a public name's traffic to a release.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use crate::error::StepResult;
+use crate::executor::Endpoint;
+use crate::value::Slug;
+
+/// A public name and where its requests go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Route {
+    /// The project's name in host names.
+    pub slug: Slug,
+    /// The release's number; told in the answer to [`Ingress::routes`].
+    pub release: i64,
+    /// Where requests go.
+    pub endpoint: Endpoint,
+    /// The number of the deployment that switches. A lower one than that of the
+    /// present route is refused.
+    pub turn: i64,
+}
+
+/// Sends each request for a project's name to one release, whole.
+///
+/// # Order of calls
+///
+/// [`route`](Self::route) when a release goes live, and again for each live release
+/// after a restart; then [`drain`](Self::drain), after which the old release may be
+/// stopped. [`remove`](Self::remove) when a project goes.
+///
+/// Calls for one project do not overlap; calls for different projects do.
+///
+/// # A second call
+///
+/// Each call may be made again and then brings about the same.
+#[async_trait]
+pub trait Ingress: Send + Sync {
+    /// A short name for logs: `builtin`.
+    fn name(&self) -> &str;
+
+    /// The URL at which people reach a project; none where this ingress gives none.
+    fn url(&self, slug: &Slug) -> Option<String>;
+
+    /// From its return on, every new request goes to the route's endpoint; those that
+    /// had begun end where they began.
+    ///
+    /// # Errors
+    ///
+    /// A fault: not retryable when `turn` is lower than that of the present route.
+    async fn route(&self, route: Route) -> StepResult<()>;
+
+    /// Waits until no request is on its way to any former endpoint of the project, at
+    /// most for `limit`, then cuts those that are left. Gives how many were cut.
+    ///
+    /// # Errors
+    ///
+    /// A fault when the ingress cannot tell.
+    async fn drain(&self, slug: &Slug, limit: Duration) -> StepResult<usize>;
+
+    /// Stops serving a project's name. Unknown names are no error.
+    ///
+    /// # Errors
+    ///
+    /// A fault when the ingress did not take it.
+    async fn remove(&self, slug: &Slug) -> StepResult<()>;
+
+    /// All present routes, in the order of their names.
+    ///
+    /// # Errors
+    ///
+    /// A fault when the ingress cannot be asked.
+    async fn routes(&self) -> StepResult<Vec<Route>>;
+}

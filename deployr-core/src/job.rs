@@ -1,0 +1,116 @@
+//! What carries out a job of some kind. `deploy` and `notify` are the engine's own;
+//! an embedding app adds its kinds beside them.
+
+use std::sync::{Arc, OnceLock};
+
+use async_trait::async_trait;
+use tokio_util::sync::CancellationToken;
+
+use crate::error::Fault;
+use crate::model::{Claim, Job};
+
+/// Carries out jobs of one kind.
+///
+/// [`run`](Self::run) may be called for different jobs at the same time, and again for
+/// the same job after a fault, a lost lease or a crash: it must do no harm twice.
+///
+/// ```
+/// use async_trait::async_trait;
+/// use deployr_core::job::{Done, JobContext, JobError, JobHandler};
+/// use deployr_core::model::Job;
+///
+/// struct SayHello;
+///
+/// #[async_trait]
+/// impl JobHandler for SayHello {
+///     async fn run(&self, job: &Job, _ctx: &JobContext) -> Result<Done, JobError> {
+///         println!("hello {}", job.input["name"]);
+///         Ok(Done::Completed)
+///     }
+/// }
+/// ```
+#[async_trait]
+pub trait JobHandler: Send + Sync {
+    /// Does the work. Watches `ctx.stop`, and once it is cancelled, stops all that it
+    /// has started and returns [`JobError::Stopped`].
+    ///
+    /// # Errors
+    ///
+    /// A fault: the job is tried again where that can help and attempts are left.
+    async fn run(&self, job: &Job, ctx: &JobContext) -> Result<Done, JobError>;
+}
+
+/// How a handler's work ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Done {
+    /// The worker shall complete the job.
+    Completed,
+    /// The handler has ended the job itself, in one transaction with its own rows.
+    Recorded,
+}
+
+/// Why a handler's work did not end.
+#[derive(Debug, thiserror::Error)]
+pub enum JobError {
+    /// The machinery failed.
+    #[error(transparent)]
+    Fault(#[from] Fault),
+    /// It was told to stop, and has.
+    #[error("stopped on request")]
+    Stopped,
+}
+
+/// Why a job shall stop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StopReason {
+    /// Somebody called it off.
+    Cancel,
+    /// The worker is shutting down: the job goes back to the queue.
+    Shutdown,
+    /// The lease is gone: somebody else may have the job, nothing may be written.
+    Lost,
+}
+
+/// Handed to a [`JobHandler`] with each job.
+#[derive(Debug, Clone)]
+pub struct JobContext {
+    /// What to name in every write.
+    pub claim: Claim,
+    /// Cancelled when the work shall stop, for whichever reason.
+    pub stop: CancellationToken,
+    /// Cancelled when the lease is gone.
+    pub lost: CancellationToken,
+    reason: Arc<OnceLock<StopReason>>,
+}
+
+impl JobContext {
+    /// The context of a job that was just claimed.
+    #[must_use]
+    pub fn new(claim: Claim) -> Self {
+        Self {
+            claim,
+            stop: CancellationToken::new(),
+            lost: CancellationToken::new(),
+            reason: Arc::default(),
+        }
+    }
+
+    /// Tells the work to stop. The first reason stays, save that a lost lease also
+    /// ends all writing.
+    pub fn stop(&self, reason: StopReason) {
+        let _ = self.reason.set(reason);
+        if reason == StopReason::Lost {
+            self.lost.cancel();
+        }
+        self.stop.cancel();
+    }
+
+    /// Why the work shall stop; none while it may go on.
+    #[must_use]
+    pub fn stop_reason(&self) -> Option<StopReason> {
+        if self.lost.is_cancelled() {
+            return Some(StopReason::Lost);
+        }
+        self.reason.get().copied()
+    }
+}

@@ -1,0 +1,22 @@
+//! What is stored, a file a thing. Plain data: rules about it are in
+//! [`state`](crate::state), and who may see it is in the store's queries.
+
+mod actor;
+mod audit;
+mod deployment;
+mod ids;
+mod job;
+mod page;
+mod project;
+mod recipe;
+mod release;
+
+pub use actor::Actor;
+pub use audit::{AuditAction, AuditEntry};
+pub use deployment::{Cause, Deployment, DeploymentStatus, Failure, Stage, StageTimes};
+pub use ids::{AuditId, DeploymentId, InvalidId, JobId, ProjectId, ReleaseId, WorkerId};
+pub use job::{Claim, Fence, Job, JobState, Lease};
+pub use page::Page;
+pub use project::{EnvEntry, Project, ProjectSettings};
+pub use recipe::{Framework, HealthCheck, Recipe, Runtime};
+pub use release::{Release, ReleaseState};

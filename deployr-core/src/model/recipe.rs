@@ -1,0 +1,116 @@
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::value::{BuildCommand, HealthPath, OutputDir, RelPath};
+
+/// How a checkout is built and how its release is run: a framework's preset with
+/// the project's own settings laid over it. Decided by the builder once the source
+/// is there, and kept with the release.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Recipe {
+    /// The preset that it started from.
+    pub framework: Framework,
+    /// The folder of the checkout that commands run in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub root: Option<RelPath>,
+    /// What the build runs, in order.
+    pub commands: Vec<BuildCommand>,
+    /// What of the built checkout becomes the release; relative to `root`.
+    pub output: OutputDir,
+    /// How the release serves.
+    pub runtime: Runtime,
+    /// When it counts as healthy.
+    pub health: HealthCheck,
+    /// Folders (ending in `/`) and files that all releases share.
+    #[serde(default)]
+    pub shared: Vec<RelPath>,
+    /// Folders of the release that the running process may write to.
+    #[serde(default)]
+    pub writable: Vec<RelPath>,
+}
+
+/// The name of a preset, for people: `next`, `laravel`, `static`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Framework(pub String);
+
+/// How a release serves.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Runtime {
+    /// Files, served by the ingress.
+    Static {
+        /// Unknown paths get `index.html` (an app that routes in the browser).
+        #[serde(default)]
+        single_page: bool,
+    },
+    /// A process that listens on the port in its `PORT` variable.
+    Process {
+        /// The line that starts it, in the release's folder.
+        start: BuildCommand,
+    },
+}
+
+/// When a release counts as healthy. The defaults are those of kamal-proxy: a probe
+/// a second, 5 s to answer each, 30 s in all.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct HealthCheck {
+    /// The path to ask for.
+    pub path: HealthPath,
+    /// The status wanted; any 2xx or 3xx where absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub status: Option<u16>,
+    /// Run this instead of asking over HTTP; healthy when it exits 0.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub command: Option<BuildCommand>,
+    /// Between the start of two probes, in milliseconds. At least 10.
+    pub interval_ms: u64,
+    /// For one probe to answer, in milliseconds.
+    pub timeout_ms: u64,
+    /// For the release to become healthy, in milliseconds.
+    pub deadline_ms: u64,
+    /// For requests of the old release to end, in milliseconds.
+    pub drain_ms: u64,
+}
+
+impl HealthCheck {
+    /// Between the start of two probes.
+    #[must_use]
+    pub fn interval(&self) -> Duration {
+        Duration::from_millis(self.interval_ms.max(10))
+    }
+
+    /// For one probe to answer.
+    #[must_use]
+    pub fn timeout(&self) -> Duration {
+        Duration::from_millis(self.timeout_ms.max(1))
+    }
+
+    /// For the release to become healthy.
+    #[must_use]
+    pub fn deadline(&self) -> Duration {
+        Duration::from_millis(self.deadline_ms)
+    }
+
+    /// For requests of the old release to end.
+    #[must_use]
+    pub fn drain(&self) -> Duration {
+        Duration::from_millis(self.drain_ms)
+    }
+}
+
+impl Default for HealthCheck {
+    fn default() -> Self {
+        Self {
+            path: HealthPath::default(),
+            status: None,
+            command: None,
+            interval_ms: 1_000,
+            timeout_ms: 5_000,
+            deadline_ms: 30_000,
+            drain_ms: 30_000,
+        }
+    }
+}

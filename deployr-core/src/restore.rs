@@ -1,0 +1,72 @@
+//! After a restart: every live release is brought up and routed to again.
+
+use tokio_util::sync::CancellationToken;
+
+use crate::context::StepContext;
+use crate::engine::{Engine, EngineError};
+use crate::error::StepError;
+use crate::ingress::Route;
+use crate::log::LogWriter;
+use crate::model::Page;
+use crate::store::LiveRelease;
+
+/// What [`Engine::restore`] did.
+#[derive(Debug, Default)]
+pub struct Restored {
+    /// Releases that serve again.
+    pub serving: usize,
+    /// Those that do not, by the project's slug, and why.
+    pub failed: Vec<(String, StepError)>,
+}
+
+impl Engine {
+    /// Brings every live release up and sends its project's requests to it. Called once
+    /// at start, before the first worker; a release that is up already is left as it is.
+    ///
+    /// # Errors
+    ///
+    /// The store's. A release that cannot be brought up stops none of the others.
+    pub async fn restore(&self) -> Result<Restored, EngineError> {
+        let mut restored = Restored::default();
+        let mut page = Page::first(100);
+        loop {
+            let live = self.inner().store.live_releases(page).await?;
+            let Some(last) = live.last() else {
+                return Ok(restored);
+            };
+            page = page.after(last.release.id);
+            for one in live {
+                match self.bring_up(&one).await {
+                    Ok(()) => restored.serving += 1,
+                    Err(error) => restored.failed.push((one.slug.to_string(), error)),
+                }
+            }
+        }
+    }
+
+    async fn bring_up(&self, live: &LiveRelease) -> Result<(), StepError> {
+        let engine = self.inner();
+        let Some(executor) = engine.executors.get(&live.release.target) else {
+            // Another node's target.
+            return Ok(());
+        };
+        let spec = engine.release_spec(&live.release, &live.slug)?;
+        let ctx = StepContext {
+            deployment: live.release.deployment,
+            attempt: 0,
+            cancel: CancellationToken::new(),
+            log: LogWriter::discard(),
+        };
+        let endpoint = executor.start(&spec, &ctx).await?;
+        if let Some(ingress) = &engine.ingress {
+            let route = Route {
+                slug: live.slug.clone(),
+                release: live.release.number,
+                endpoint,
+                turn: live.turn,
+            };
+            ingress.route(route).await?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,68 @@
+//! Trying again: how long to wait, and for how long to go on.
+
+use std::future::Future;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::model::JobId;
+use crate::store::StoreError;
+use crate::system::Entropy;
+
+/// The pause before attempt `attempt + 1` of a job: 10 s doubling to 10 min, times a
+/// random factor from 0.5 to 1.5, so that jobs which failed together do not come back
+/// together.
+#[must_use]
+pub fn backoff(attempt: u32, entropy: &dyn Entropy) -> Duration {
+    let base = 10f64 * 2f64.powi(attempt.saturating_sub(1).min(16) as i32);
+    let mut random = [0; 4];
+    entropy.fill(&mut random);
+    let factor = 0.5 + f64::from(u32::from_le_bytes(random)) / f64::from(u32::MAX);
+    Duration::from_secs_f64(base.min(600.0) * factor)
+}
+
+/// Makes a write that must not be lost until the store has taken it or refused it, or
+/// the claim under which it is made is gone. Pauses from 50 ms, doubling to 5 s.
+pub(crate) async fn until_stored<T, F>(
+    lost: &CancellationToken,
+    job: JobId,
+    write: impl Fn() -> F,
+) -> Result<T, StoreError>
+where
+    F: Future<Output = Result<T, StoreError>>,
+{
+    let mut pause = Duration::from_millis(50);
+    loop {
+        let error = tokio::select! {
+            biased;
+            () = lost.cancelled() => return Err(StoreError::LeaseLost { job }),
+            result = write() => match result {
+                Err(error) if error.retryable() => error,
+                settled => return settled,
+            },
+        };
+        tracing::warn!(%job, %error, "the store did not take a write; trying again");
+        tokio::select! {
+            () = lost.cancelled() => return Err(StoreError::LeaseLost { job }),
+            () = tokio::time::sleep(pause) => pause = (pause * 2).min(Duration::from_secs(5)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::system::SystemEntropy;
+
+    #[test]
+    fn backoff_grows_to_its_limit_and_differs() {
+        let pauses: Vec<_> = (0..100).map(|_| backoff(40, &SystemEntropy)).collect();
+        assert!(
+            pauses
+                .iter()
+                .all(|p| (300.0..=900.0).contains(&p.as_secs_f64()))
+        );
+        assert!(pauses.iter().any(|p| *p != pauses[0]));
+        assert!(backoff(1, &SystemEntropy) <= Duration::from_secs(15));
+    }
+}

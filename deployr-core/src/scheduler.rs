@@ -1,0 +1,49 @@
+//! What time changes: leases that ran out, jobs that waited too long, pending jobs
+//! whose turn has come.
+
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::bus::Hint;
+use crate::engine::Inner;
+use crate::retry;
+
+/// Rows of each sort that one sweep handles; the next goes on with the rest.
+const ROWS: u32 = 100;
+
+/// Sweeps every `every` until `stop`. Any number of nodes may do so at the same time.
+pub(crate) async fn run(
+    engine: &Inner,
+    every: Duration,
+    grace: Duration,
+    stop: &CancellationToken,
+) {
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(every) => {}
+        }
+        match engine
+            .store
+            .sweep(grace, retry::backoff(1, &*engine.entropy) / 10, ROWS)
+            .await
+        {
+            Ok(sweep) => {
+                for (job, state) in &sweep.rescued {
+                    tracing::warn!(%job, %state, "a job's worker was lost");
+                }
+                if sweep.poisoned > 0 {
+                    tracing::error!(
+                        rows = sweep.poisoned,
+                        "rows of the queue cannot be read; the others go on"
+                    );
+                }
+                if sweep.promoted > 0 || !sweep.rescued.is_empty() {
+                    engine.bus.publish(Hint::Jobs);
+                }
+            }
+            Err(error) => tracing::warn!(%error, "the queue was not swept; trying again"),
+        }
+    }
+}

@@ -1,0 +1,201 @@
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::log::LogLine;
+use crate::model::{
+    AuditAction, AuditEntry, Claim, Deployment, DeploymentId, EnvEntry, Failure, Job, JobId,
+    JobState, Page, Project, ProjectId, Release, ReleaseId, StageTimes,
+};
+use crate::store::{Outcome, StoreError, StoreResult};
+use crate::system::Timestamp;
+use crate::value::{EnvName, TenantId};
+
+/// All rows, by key.
+#[derive(Debug, Clone)]
+pub(super) struct State {
+    /// The time of the transaction.
+    pub(super) now: Timestamp,
+    pub(super) projects: BTreeMap<ProjectId, Project>,
+    pub(super) env: BTreeMap<(ProjectId, EnvName), EnvEntry>,
+    pub(super) deployments: BTreeMap<DeploymentId, DeploymentRow>,
+    pub(super) logs: BTreeMap<DeploymentId, Arc<Vec<LogLine>>>,
+    pub(super) jobs: BTreeMap<JobId, JobRow>,
+    pub(super) releases: BTreeMap<ReleaseId, ReleaseRow>,
+    pub(super) audit: Vec<AuditEntry>,
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct DeploymentRow {
+    pub(super) deployment: Deployment,
+    pub(super) stages: Vec<StageTimes>,
+    pub(super) notify_job: JobId,
+    /// In whose words it is being cancelled.
+    pub(super) cancel_reason: Option<String>,
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct JobRow {
+    pub(super) job: Job,
+    pub(super) deployment: Option<DeploymentId>,
+    /// How the last claim ended, to answer the same call made again.
+    pub(super) ended: Option<(Claim, End)>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum End {
+    Completed,
+    Failed(JobState),
+    Finished {
+        release: Option<ReleaseId>,
+        failure: Option<Failure>,
+    },
+}
+
+impl From<&Outcome> for End {
+    fn from(outcome: &Outcome) -> Self {
+        let (release, failure) = match outcome {
+            Outcome::Success { release } => (Some(*release), None),
+            Outcome::Failed(failure) => (None, Some(failure.clone())),
+            Outcome::Cancelled => (None, None),
+        };
+        Self::Finished { release, failure }
+    }
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct ReleaseRow {
+    pub(super) release: Release,
+    /// The number of the deployment that last made it live.
+    pub(super) turn: i64,
+}
+
+pub(super) fn not_found(what: &'static str, key: impl ToString) -> StoreError {
+    StoreError::NotFound {
+        what,
+        key: key.to_string(),
+    }
+}
+
+pub(super) fn conflict(what: &'static str, key: impl ToString, rule: &'static str) -> StoreError {
+    StoreError::Conflict {
+        what,
+        key: key.to_string(),
+        rule,
+    }
+}
+
+/// The page of rows that come by descending key.
+pub(super) fn newest_first<'a, Key, Row: 'a, T>(
+    rows: impl DoubleEndedIterator<Item = &'a Row>,
+    page: Page<Key>,
+    key: impl Fn(&Row) -> Key,
+    give: impl Fn(&Row) -> T,
+) -> Vec<T>
+where
+    Key: Ord + Copy,
+{
+    rows.rev()
+        .filter(|row| page.after.is_none_or(|after| key(row) < after))
+        .take(page.limit() as usize)
+        .map(give)
+        .collect()
+}
+
+impl State {
+    pub(super) fn new(now: Timestamp) -> Self {
+        Self {
+            now,
+            projects: BTreeMap::new(),
+            env: BTreeMap::new(),
+            deployments: BTreeMap::new(),
+            logs: BTreeMap::new(),
+            jobs: BTreeMap::new(),
+            releases: BTreeMap::new(),
+            audit: Vec::new(),
+        }
+    }
+
+    pub(super) fn project(&self, tenant: &TenantId, id: ProjectId) -> StoreResult<&Project> {
+        let project = self
+            .projects
+            .get(&id)
+            .filter(|project| project.tenant == *tenant);
+        project.ok_or_else(|| not_found("project", id))
+    }
+
+    pub(super) fn deployment(
+        &self,
+        tenant: &TenantId,
+        id: DeploymentId,
+    ) -> StoreResult<&DeploymentRow> {
+        let row = self
+            .deployments
+            .get(&id)
+            .filter(|row| row.deployment.tenant == *tenant);
+        row.ok_or_else(|| not_found("deployment", id))
+    }
+
+    pub(super) fn release(&self, tenant: &TenantId, id: ReleaseId) -> StoreResult<&ReleaseRow> {
+        let row = self
+            .releases
+            .get(&id)
+            .filter(|row| row.release.tenant == *tenant);
+        row.ok_or_else(|| not_found("release", id))
+    }
+
+    /// The job that the claim holds.
+    pub(super) fn held(&self, claim: &Claim) -> StoreResult<&JobRow> {
+        let holds = |row: &&JobRow| {
+            row.job.state == JobState::Running
+                && row.job.fence == claim.fence
+                && row.job.worker == Some(claim.worker)
+        };
+        let row = self.jobs.get(&claim.job).filter(holds);
+        row.ok_or(StoreError::LeaseLost { job: claim.job })
+    }
+
+    /// The deployment, where the claim holds the job that carries it out.
+    pub(super) fn held_deployment(
+        &self,
+        claim: &Claim,
+        id: DeploymentId,
+    ) -> StoreResult<&DeploymentRow> {
+        let held = self.held(claim)?.deployment == Some(id);
+        let row = self.deployments.get(&id).filter(|_| held);
+        row.ok_or(StoreError::LeaseLost { job: claim.job })
+    }
+
+    /// How the claim ended, where the same claim was the last.
+    pub(super) fn ended(&self, claim: &Claim) -> Option<&End> {
+        let (last, end) = self.jobs.get(&claim.job)?.ended.as_ref()?;
+        let same = last == claim && self.jobs[&claim.job].job.fence == claim.fence;
+        same.then_some(end)
+    }
+
+    pub(super) fn note_end(&mut self, claim: &Claim, end: End) {
+        if let Some(row) = self.jobs.get_mut(&claim.job) {
+            row.ended = Some((*claim, end));
+        }
+    }
+
+    pub(super) fn audit(
+        &mut self,
+        tenant: &TenantId,
+        actor: &str,
+        action: AuditAction,
+        project: ProjectId,
+        deployment: Option<DeploymentId>,
+        detail: impl Into<String>,
+    ) {
+        self.audit.push(AuditEntry {
+            seq: self.audit.len() as i64 + 1,
+            at: self.now,
+            tenant: tenant.clone(),
+            actor: actor.to_owned(),
+            action,
+            project: Some(project),
+            deployment,
+            detail: detail.into(),
+        });
+    }
+}

@@ -1,0 +1,14 @@
+//! For tests: of backends, of embedding apps, and of the engine itself. A store in
+//! memory, parts that follow a script, suites that every implementation of a trait
+//! must pass, and a plan of faults that goes through each call of a run.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "everything in here is test code: a check fails by panicking"
+)]
+
+pub mod clock;
+pub mod memory;
+
+pub use clock::{ManualClock, SeededEntropy};
+pub use memory::MemoryStore;

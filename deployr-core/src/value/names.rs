@@ -1,0 +1,97 @@
+//! Short names that operators and embedding apps choose.
+
+use serde::{Deserialize, Serialize};
+
+use super::{InputCode, InvalidValue};
+
+const MAX_BYTES: usize = 64;
+
+/// The name of a place to deploy to.
+///
+/// ```
+/// use deployr_core::value::TargetName;
+///
+/// assert!(TargetName::parse("docker:eu-1").is_ok());
+/// assert!(TargetName::parse("Docker EU").is_err());
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct TargetName(String);
+
+string_value!(TargetName);
+
+impl TargetName {
+    /// Parses a name of `a-z`, `0-9`, `.`, `_`, `:` and `-`.
+    pub fn parse(input: impl AsRef<str>) -> Result<Self, InvalidValue> {
+        lower_name("target", InputCode::TargetInvalid, input.as_ref()).map(Self)
+    }
+}
+
+/// The kind of a job, by which workers choose what to run.
+///
+/// ```
+/// use deployr_core::value::JobKind;
+///
+/// assert!(JobKind::parse("deploy").is_ok());
+/// assert!(JobKind::parse("").is_err());
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct JobKind(String);
+
+string_value!(JobKind);
+
+impl JobKind {
+    /// Parses a name of `a-z`, `0-9`, `.`, `_`, `:` and `-`.
+    pub fn parse(input: impl AsRef<str>) -> Result<Self, InvalidValue> {
+        lower_name("job_kind", InputCode::JobKindInvalid, input.as_ref()).map(Self)
+    }
+}
+
+/// Whose data it is: an id that the embedding app gives its customers.
+///
+/// ```
+/// use deployr_core::value::TenantId;
+///
+/// assert!(TenantId::parse("Acme@example.com").is_ok());
+/// assert!(TenantId::parse("acme' OR 1=1").is_err());
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct TenantId(String);
+
+string_value!(TenantId);
+
+impl TenantId {
+    /// Parses an id of `A-Z`, `a-z`, `0-9`, `.`, `_`, `:`, `@` and `-`.
+    pub fn parse(input: impl AsRef<str>) -> Result<Self, InvalidValue> {
+        let input = input.as_ref();
+        let plain = |b: u8| b.is_ascii_alphanumeric() || b"._:@-".contains(&b);
+        if fits(input, plain) {
+            return Ok(Self(input.to_owned()));
+        }
+        let rule =
+            "must be 1 to 64 letters, digits, '.', '_', ':', '@' or '-', letter or digit first";
+        Err(InvalidValue::new(
+            "tenant",
+            InputCode::TenantInvalid,
+            rule,
+            input,
+        ))
+    }
+}
+
+fn lower_name(field: &'static str, code: InputCode, input: &str) -> Result<String, InvalidValue> {
+    let plain = |b: u8| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'_' | b':' | b'-');
+    if fits(input, plain) {
+        return Ok(input.to_owned());
+    }
+    let rule = "must be 1 to 64 of a-z, 0-9, '.', '_', ':' or '-', letter or digit first";
+    Err(InvalidValue::new(field, code, rule, input))
+}
+
+fn fits(input: &str, plain: impl Fn(u8) -> bool) -> bool {
+    input.len() <= MAX_BYTES
+        && input.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && input.bytes().all(plain)
+}

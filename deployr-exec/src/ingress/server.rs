@@ -1,0 +1,214 @@
+//! Accepts connections and finds for each request who answers it.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use http::header::HeaderValue;
+use http::{Method, Request, Response, StatusCode};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::backend::{Body, Counted, Pass, Target};
+use super::headers::{self, RELEASE, Site, page};
+use super::proxy::Origin;
+use super::table::Table;
+
+/// For a request's head to arrive, and for an idle connection to be used again.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+const MAX_HEAD: usize = 64 * 1024;
+const MAX_HEADERS: usize = 128;
+
+pub(super) type Health = Arc<dyn Fn() -> serde_json::Value + Send + Sync>;
+
+#[derive(Clone)]
+pub(super) struct Settings {
+    pub(super) domain: Arc<str>,
+    pub(super) health: Option<Health>,
+    pub(super) patience: Duration,
+}
+
+pub(super) struct Server {
+    pub(super) table: Table,
+    settings: RwLock<Settings>,
+    /// No new connections; those that are open end after their request.
+    closing: CancellationToken,
+    /// Nothing goes on.
+    cut: CancellationToken,
+    tasks: TaskTracker,
+}
+
+impl Server {
+    pub(super) fn start(listener: TcpListener, settings: Settings) -> Arc<Self> {
+        let cut = CancellationToken::new();
+        let server = Arc::new(Self {
+            table: Table::new(cut.clone()),
+            settings: RwLock::new(settings),
+            closing: CancellationToken::new(),
+            cut,
+            tasks: TaskTracker::new(),
+        });
+        server.tasks.spawn(Arc::clone(&server).accept(listener));
+        server
+    }
+
+    pub(super) fn settings(&self) -> Settings {
+        self.settings
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    pub(super) fn set(&self, change: impl FnOnce(&mut Settings)) {
+        change(
+            &mut self
+                .settings
+                .write()
+                .unwrap_or_else(PoisonError::into_inner),
+        );
+    }
+
+    pub(super) async fn shutdown(&self, grace: Duration) {
+        self.closing.cancel();
+        self.tasks.close();
+        if timeout(grace, self.tasks.wait()).await.is_err() {
+            self.cut.cancel();
+            self.tasks.wait().await;
+        }
+    }
+
+    pub(super) fn abort(&self) {
+        self.closing.cancel();
+        self.cut.cancel();
+    }
+
+    async fn accept(self: Arc<Self>, listener: TcpListener) {
+        loop {
+            let accepted = tokio::select! {
+                () = self.closing.cancelled() => return,
+                accepted = listener.accept() => accepted,
+            };
+            match accepted {
+                Ok((stream, peer)) => {
+                    let server = Arc::clone(&self);
+                    self.tasks.spawn(server.serve(stream, peer));
+                }
+                Err(error) => {
+                    // Most likely out of file descriptors, which time mends.
+                    tracing::warn!(%error, "a connection could not be accepted");
+                    sleep(Duration::from_millis(50)).await;
+                }
+            }
+        }
+    }
+
+    async fn serve(self: Arc<Self>, stream: TcpStream, peer: SocketAddr) {
+        let _ = stream.set_nodelay(true);
+        let service = service_fn(|request| {
+            let server = Arc::clone(&self);
+            async move { Ok::<_, Infallible>(server.answer(request, peer).await) }
+        });
+        let mut connection = pin!(
+            http1::Builder::new()
+                .timer(TokioTimer::new())
+                .header_read_timeout(HEAD_TIMEOUT)
+                .max_buf_size(MAX_HEAD)
+                .max_headers(MAX_HEADERS)
+                .serve_connection(TokioIo::new(stream), service)
+                .with_upgrades()
+        );
+        let end = tokio::select! {
+            end = connection.as_mut() => end,
+            () = self.cut.cancelled() => return,
+            () = self.closing.cancelled() => {
+                connection.as_mut().graceful_shutdown();
+                tokio::select! {
+                    end = connection => end,
+                    () = self.cut.cancelled() => return,
+                }
+            }
+        };
+        if let Err(error) = end {
+            tracing::debug!(%error, %peer, "a connection ended early");
+        }
+    }
+
+    async fn answer(&self, request: Request<Incoming>, peer: SocketAddr) -> Response<Body> {
+        if request.method() == Method::CONNECT {
+            return page(
+                StatusCode::METHOD_NOT_ALLOWED,
+                "This is not that kind of proxy.",
+            );
+        }
+        let Some(host) = headers::host(&request) else {
+            return page(
+                StatusCode::BAD_REQUEST,
+                "The request does not say for which host it is.",
+            );
+        };
+        let Settings {
+            domain,
+            health,
+            patience,
+        } = self.settings();
+        let slug = match headers::site(&host, &domain) {
+            Site::Project(slug) => slug,
+            Site::Server => return healthz(&request, health).unwrap_or_else(no_such_site),
+            Site::Unknown => return no_such_site(),
+        };
+        let Some(pass) = self.table.enter(&slug) else {
+            return no_such_site();
+        };
+        let origin = Origin {
+            peer,
+            host: &host,
+            patience,
+            tasks: &self.tasks,
+        };
+        self.hand_on(request, origin, pass).await
+    }
+
+    async fn hand_on(
+        &self,
+        request: Request<Incoming>,
+        origin: Origin<'_>,
+        pass: Pass,
+    ) -> Response<Body> {
+        let answer = async {
+            match &pass.target {
+                Target::App(app) => app.answer(request, origin, &pass).await,
+                Target::Folder(folder) => folder.answer(request).await,
+            }
+        };
+        let mut response = tokio::select! {
+            response = answer => response,
+            () = pass.cut_off() => {
+                page(StatusCode::SERVICE_UNAVAILABLE, "The site was replaced meanwhile. Try again.")
+            }
+        };
+        response
+            .headers_mut()
+            .insert(RELEASE, HeaderValue::from(pass.release));
+        response.map(|body| Counted::new(body, pass).boxed_unsync())
+    }
+}
+
+fn no_such_site() -> Response<Body> {
+    page(StatusCode::NOT_FOUND, "no such site")
+}
+
+fn healthz(request: &Request<Incoming>, health: Option<Health>) -> Option<Response<Body>> {
+    let asks = matches!(*request.method(), Method::GET | Method::HEAD);
+    let health = health.filter(|_| asks && request.uri().path() == "/healthz")?;
+    let json = HeaderValue::from_static("application/json");
+    Some(headers::content(StatusCode::OK, json, health().to_string()))
+}

@@ -1,0 +1,8 @@
+//! Builders, executors and ingress for the deployr deployment engine.
+
+#[cfg(feature = "local-builder")]
+pub mod framework;
+#[cfg(feature = "builtin-ingress")]
+pub mod ingress;
+#[cfg(any(feature = "local-builder", feature = "local-executor"))]
+pub mod local;

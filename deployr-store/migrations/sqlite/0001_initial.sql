@@ -1,0 +1,143 @@
+-- Keys are UUIDs as 16 bytes, times are microseconds since 1970 (UTC), JSON is text.
+
+CREATE TABLE projects (
+    id         BLOB    PRIMARY KEY CHECK (length(id) = 16),
+    tenant     TEXT    NOT NULL,
+    name       TEXT    NOT NULL,
+    slug       TEXT    NOT NULL,
+    settings   TEXT    NOT NULL,
+    created_at INTEGER NOT NULL,
+    updated_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE UNIQUE INDEX projects_slug ON projects (slug);
+CREATE INDEX projects_list ON projects (tenant, id);
+
+CREATE TABLE project_env (
+    project    BLOB    NOT NULL REFERENCES projects (id),
+    name       TEXT    NOT NULL,
+    value      BLOB    NOT NULL,
+    updated_at INTEGER NOT NULL,
+    PRIMARY KEY (project, name)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE jobs (
+    id               BLOB    PRIMARY KEY CHECK (length(id) = 16),
+    tenant           TEXT    NOT NULL,
+    kind             TEXT    NOT NULL,
+    input            TEXT    NOT NULL,
+    concurrency_key  TEXT,
+    state            TEXT    NOT NULL CHECK (
+        state IN ('pending', 'queued', 'running', 'completed', 'failed', 'cancelled')
+    ),
+    run_at           INTEGER NOT NULL,
+    attempt          INTEGER NOT NULL CHECK (attempt >= 0),
+    max_attempts     INTEGER NOT NULL CHECK (max_attempts >= 1),
+    fence            INTEGER NOT NULL CHECK (fence >= 0),
+    -- The last to claim it. Stays when the claim ends, so that a call whose answer
+    -- was lost is known again; so does `ended_by`, the call that ended the claim.
+    worker           BLOB    CHECK (length(worker) = 16),
+    ended_by         TEXT    CHECK (ended_by IN ('complete', 'finish', 'fail', 'release')),
+    lease_until      INTEGER,
+    start_by         INTEGER NOT NULL,
+    cancel_requested INTEGER NOT NULL DEFAULT 0 CHECK (cancel_requested IN (0, 1)),
+    error            TEXT,
+    created_at       INTEGER NOT NULL,
+    finished_at      INTEGER,
+    CHECK (state <> 'running' OR (worker IS NOT NULL AND lease_until IS NOT NULL)),
+    CHECK ((finished_at IS NOT NULL) = (state IN ('completed', 'failed', 'cancelled')))
+) STRICT;
+
+CREATE INDEX jobs_claimable ON jobs (run_at, id) WHERE state = 'queued';
+CREATE INDEX jobs_leases ON jobs (lease_until) WHERE state = 'running';
+CREATE INDEX jobs_unstarted ON jobs (start_by) WHERE state IN ('pending', 'queued') AND fence = 0;
+CREATE INDEX jobs_waiting ON jobs (concurrency_key, created_at, id) WHERE state = 'pending';
+-- At most one job of a key is queued or running.
+CREATE UNIQUE INDEX jobs_key_taken ON jobs (concurrency_key) WHERE state IN ('queued', 'running');
+
+CREATE TABLE deployments (
+    id            BLOB    PRIMARY KEY CHECK (length(id) = 16),
+    tenant        TEXT    NOT NULL,
+    project       BLOB    NOT NULL REFERENCES projects (id),
+    number        INTEGER NOT NULL CHECK (number >= 1),
+    job           BLOB    NOT NULL UNIQUE REFERENCES jobs (id),
+    -- The key that the job of kind `notify` gets once the deployment is final.
+    notify_job    BLOB    NOT NULL UNIQUE CHECK (length(notify_job) = 16),
+    cause         TEXT    NOT NULL,
+    commit_id     TEXT,
+    status        TEXT    NOT NULL CHECK (
+        status IN ('queued', 'building', 'deploying', 'cancelling', 'success', 'failed', 'cancelled')
+    ),
+    stage         TEXT    NOT NULL CHECK (
+        stage IN ('queued', 'checkout', 'build', 'release', 'verify', 'activate', 'finished')
+    ),
+    release       BLOB    REFERENCES releases (id),
+    failure       TEXT,
+    cancel_reason TEXT,
+    actor         TEXT    NOT NULL,
+    created_at    INTEGER NOT NULL,
+    started_at    INTEGER,
+    finished_at   INTEGER,
+    UNIQUE (project, number),
+    CHECK ((finished_at IS NOT NULL) = (status IN ('success', 'failed', 'cancelled')))
+) STRICT;
+
+CREATE INDEX deployments_list ON deployments (tenant, id);
+CREATE INDEX deployments_of_project ON deployments (project, id);
+
+CREATE TABLE stages (
+    seq        INTEGER PRIMARY KEY,
+    deployment BLOB    NOT NULL REFERENCES deployments (id),
+    stage      TEXT    NOT NULL,
+    attempt    INTEGER NOT NULL CHECK (attempt >= 0),
+    started_at INTEGER NOT NULL,
+    ended_at   INTEGER
+) STRICT;
+
+CREATE INDEX stages_of_deployment ON stages (deployment, seq);
+CREATE UNIQUE INDEX stages_open ON stages (deployment) WHERE ended_at IS NULL;
+
+CREATE TABLE log_lines (
+    deployment BLOB    NOT NULL REFERENCES deployments (id),
+    seq        INTEGER NOT NULL CHECK (seq >= 1),
+    at         INTEGER NOT NULL,
+    stream     INTEGER NOT NULL,
+    text       TEXT    NOT NULL,
+    PRIMARY KEY (deployment, seq)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE releases (
+    id         BLOB    PRIMARY KEY CHECK (length(id) = 16),
+    tenant     TEXT    NOT NULL,
+    project    BLOB    NOT NULL REFERENCES projects (id),
+    deployment BLOB    NOT NULL REFERENCES deployments (id),
+    number     INTEGER NOT NULL CHECK (number >= 1),
+    target     TEXT    NOT NULL,
+    commit_id  TEXT    NOT NULL,
+    digest     TEXT    NOT NULL,
+    recipe     TEXT    NOT NULL,
+    env        BLOB    NOT NULL,
+    state      TEXT    NOT NULL CHECK (state IN ('placed', 'live', 'kept', 'gone')),
+    -- The number of the deployment that last made it live.
+    live_turn  INTEGER,
+    created_at INTEGER NOT NULL,
+    UNIQUE (project, number),
+    CHECK (state <> 'live' OR live_turn IS NOT NULL)
+) STRICT;
+
+CREATE INDEX releases_of_project ON releases (project, id);
+CREATE UNIQUE INDEX releases_live ON releases (project) WHERE state = 'live';
+CREATE UNIQUE INDEX releases_of_deployment ON releases (deployment) WHERE state <> 'gone';
+
+CREATE TABLE audit (
+    seq        INTEGER PRIMARY KEY AUTOINCREMENT,
+    at         INTEGER NOT NULL,
+    tenant     TEXT    NOT NULL,
+    actor      TEXT    NOT NULL,
+    action     TEXT    NOT NULL,
+    project    BLOB,
+    deployment BLOB,
+    detail     TEXT    NOT NULL
+) STRICT;
+
+CREATE INDEX audit_list ON audit (tenant, seq);

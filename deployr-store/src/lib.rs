@@ -1,0 +1,49 @@
+//! Stores for the [deployr](deployr_core) deployment engine. One so far: a SQLite
+//! file, which needs no server.
+//!
+//! ```
+//! use deployr_core::model::{Actor, ProjectId, ProjectSettings};
+//! use deployr_core::store::{NewProject, Projects};
+//! use deployr_core::system::{Clock, SystemClock, SystemEntropy};
+//! use deployr_core::value::{BranchName, GitUrl, ProjectName, Slug, TargetName, TenantId};
+//! use deployr_store::SqliteStore;
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
+//! # let folder = tempfile::tempdir()?;
+//! # let path = folder.path().join("deployr.db");
+//! let store = SqliteStore::open(&path).await?;
+//!
+//! let ada = Actor::new(TenantId::parse("acme")?, "ada@acme.example");
+//! let settings = ProjectSettings::new(
+//!     GitUrl::parse("https://github.com/acme/shop.git")?,
+//!     BranchName::parse("main")?,
+//!     TargetName::parse("local")?,
+//! );
+//! let project = store
+//!     .create_project(
+//!         &ada,
+//!         NewProject {
+//!             id: ProjectId::new(SystemClock.now(), &SystemEntropy),
+//!             name: ProjectName::parse("Shop")?,
+//!             slug: Slug::parse("shop")?,
+//!             settings,
+//!         },
+//!     )
+//!     .await?;
+//!
+//! assert_eq!(store.project(&ada.tenant, project.id).await?, project);
+//! # Ok(())
+//! # })
+//! # }
+//! ```
+//!
+//! # Features
+//!
+//! * `sqlite` (default): `SqliteStore`.
+
+#[cfg(feature = "sqlite")]
+mod sqlite;
+
+#[cfg(feature = "sqlite")]
+pub use sqlite::{Options, SqliteStore};

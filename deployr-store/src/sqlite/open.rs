@@ -1,0 +1,143 @@
+//! Opening the file, and bringing its tables up to date.
+
+use std::fs::{DirBuilder, OpenOptions};
+use std::io;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use deployr_core::store::{StoreError, StoreResult};
+use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
+use rusqlite_migration::{M, Migrations};
+
+use super::error::{DbError, DbResult};
+
+/// How long to wait for other processes.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+const STEPS: &[M<'_>] = &[M::up(include_str!("../../migrations/sqlite/0001_initial.sql"))];
+const MIGRATIONS: Migrations<'_> = Migrations::from_slice(STEPS);
+
+/// Opens the file for writing, with all tables in their newest form.
+pub(super) fn writer(path: &Path) -> StoreResult<Connection> {
+    create_file(path).map_err(|error| StoreError::Unavailable {
+        operation: "open",
+        reason: format!("{}: {error}", path.display()),
+    })?;
+    let mut db = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)
+        .and_then(|db| set_up(&db).map(|()| db))
+        .map_err(|error| explain(path, error))?;
+    migrate(&mut db).map_err(|error| explain(path, error))?;
+    Ok(db)
+}
+
+/// Opens the file for reading. It must be there already.
+pub(super) fn reader(path: &Path) -> DbResult<Connection> {
+    connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY)
+}
+
+fn connect(path: &Path, mode: OpenFlags) -> DbResult<Connection> {
+    // Without SQLITE_OPEN_URI: a path is a path, whatever characters it has.
+    let db = Connection::open_with_flags(path, mode | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    db.busy_timeout(PATIENCE)?;
+    db.set_prepared_statement_cache_capacity(128);
+    Ok(db)
+}
+
+/// The file holds sealed secrets and logs: nobody else may read it. SQLite gives its
+/// helper files the same mode.
+fn create_file(path: &Path) -> io::Result<()> {
+    let mut folder = DirBuilder::new();
+    let mut file = OpenOptions::new();
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+        folder.mode(0o700);
+        file.mode(0o600);
+    }
+    if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+        folder.recursive(true).create(parent)?;
+    }
+    file.append(true).create(true).open(path).map(drop)
+}
+
+fn set_up(db: &Connection) -> DbResult<()> {
+    // The first statement that reads the file: fails where it is no database.
+    version(db)?;
+    // SQLite does not wait for others while it changes the journal's mode.
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        match db.pragma_update_and_check(None, "journal_mode", "wal", |row| row.get::<_, String>(0)) {
+            Ok(mode) if mode == "wal" => break,
+            Ok(mode) => {
+                return Err(StoreError::Unavailable {
+                    operation: "open",
+                    reason: format!("this place cannot hold a database in WAL mode (but {mode})"),
+                }
+                .into());
+            }
+            Err(error) if is_busy(&error) && Instant::now() < deadline => {
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    db.pragma_update(None, "synchronous", "full")?;
+    db.pragma_update(None, "foreign_keys", true)?;
+    Ok(())
+}
+
+fn migrate(db: &mut Connection) -> DbResult<()> {
+    db.set_transaction_behavior(TransactionBehavior::Immediate);
+    let newest = i64::try_from(STEPS.len()).unwrap_or(i64::MAX);
+    loop {
+        let before = version(db)?;
+        if before > newest {
+            return Err(StoreError::Corrupt {
+                what: "the database",
+                reason: format!(
+                    "its tables have version {before}, and this program knows {newest} at most: \
+                     use a newer deployr, or another file"
+                ),
+            }
+            .into());
+        }
+        match MIGRATIONS.to_latest(db) {
+            Ok(()) => return Ok(()),
+            // Another process was faster with this step: look again.
+            Err(_) if version(db)? > before => {}
+            Err(rusqlite_migration::Error::RusqliteError { err, .. }) => return Err(err.into()),
+            Err(error) => {
+                return Err(StoreError::Corrupt {
+                    what: "the database",
+                    reason: error.to_string(),
+                }
+                .into());
+            }
+        }
+    }
+}
+
+fn version(db: &Connection) -> DbResult<i64> {
+    Ok(db.pragma_query_value(None, "user_version", |row| row.get(0))?)
+}
+
+fn is_busy(error: &rusqlite::Error) -> bool {
+    matches!(
+        error.sqlite_error_code(),
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked)
+    )
+}
+
+/// Adds the path, which SQLite leaves out.
+fn explain(path: &Path, error: DbError) -> StoreError {
+    let path = path.display();
+    match error.into_store_error("open") {
+        StoreError::Corrupt { what, reason } => {
+            StoreError::Corrupt { what, reason: format!("{path}: {reason}") }
+        }
+        StoreError::Unavailable { operation, reason } => {
+            StoreError::Unavailable { operation, reason: format!("{path}: {reason}") }
+        }
+        other => other,
+    }
+}

@@ -1,0 +1,166 @@
+//! Projects and their environments.
+
+use async_trait::async_trait;
+use deployr_core::model::{Actor, AuditAction, EnvEntry, Page, Project, ProjectId, ProjectSettings};
+use deployr_core::secret::Sealed;
+use deployr_core::store::{NewProject, Projects, StoreResult};
+use deployr_core::value::{EnvName, Slug, TenantId};
+use rusqlite::Connection;
+
+use super::SqliteStore;
+use super::audit::{self, Entry};
+use super::error::{DbResult, conflict, not_found};
+use super::rows::{self, execute, exists, many, one, to_json};
+
+#[async_trait]
+impl Projects for SqliteStore {
+    async fn create_project(&self, actor: &Actor, new: NewProject) -> StoreResult<Project> {
+        let actor = actor.clone();
+        self.write("create_project", move |tx| {
+            if exists(tx.db, "SELECT 1 FROM projects WHERE id = ?1", [new.id.as_uuid()])? {
+                return Err(conflict("project", new.id, "is taken"));
+            }
+            if exists(tx.db, "SELECT 1 FROM projects WHERE slug = ?1", [new.slug.as_str()])? {
+                return Err(conflict("slug", new.slug, "is taken"));
+            }
+            execute(
+                tx.db,
+                "INSERT INTO projects (id, tenant, name, slug, settings, created_at, updated_at)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6)",
+                (
+                    new.id.as_uuid(),
+                    actor.tenant.as_str(),
+                    new.name.as_str(),
+                    new.slug.as_str(),
+                    to_json(&new.settings)?,
+                    tx.now(),
+                ),
+            )?;
+            audit::note(tx, &entry(&actor, new.id, AuditAction::ProjectCreated, ""))?;
+            find(tx.db, &actor.tenant, new.id)
+        })
+        .await
+    }
+
+    async fn project(&self, tenant: &TenantId, id: ProjectId) -> StoreResult<Project> {
+        let tenant = tenant.clone();
+        self.read("project", move |db| find(db, &tenant, id)).await
+    }
+
+    async fn project_by_slug(&self, tenant: &TenantId, slug: &Slug) -> StoreResult<Project> {
+        let (tenant, slug) = (tenant.clone(), slug.clone());
+        self.read("project_by_slug", move |db| {
+            let sql = "SELECT * FROM projects WHERE slug = ?1 AND tenant = ?2";
+            one(db, sql, (slug.as_str(), tenant.as_str()), rows::project)?
+                .ok_or_else(|| not_found("project", slug))
+        })
+        .await
+    }
+
+    async fn projects(
+        &self,
+        tenant: &TenantId,
+        page: Page<ProjectId>,
+    ) -> StoreResult<Vec<Project>> {
+        let tenant = tenant.clone();
+        self.read("projects", move |db| {
+            many(
+                db,
+                "SELECT * FROM projects WHERE tenant = ?1 AND (?2 IS NULL OR id < ?2)
+                 ORDER BY id DESC LIMIT ?3",
+                (tenant.as_str(), page.after.map(|id| id.as_uuid()), page.limit()),
+                rows::project,
+            )
+        })
+        .await
+    }
+
+    async fn update_project(
+        &self,
+        actor: &Actor,
+        id: ProjectId,
+        settings: ProjectSettings,
+    ) -> StoreResult<Project> {
+        let actor = actor.clone();
+        self.write("update_project", move |tx| {
+            let changed = execute(
+                tx.db,
+                "UPDATE projects SET settings = ?3, updated_at = ?4 WHERE id = ?1 AND tenant = ?2",
+                (id.as_uuid(), actor.tenant.as_str(), to_json(&settings)?, tx.now()),
+            )?;
+            if changed == 0 {
+                return Err(not_found("project", id));
+            }
+            audit::note(tx, &entry(&actor, id, AuditAction::ProjectUpdated, ""))?;
+            find(tx.db, &actor.tenant, id)
+        })
+        .await
+    }
+
+    async fn set_env(
+        &self,
+        actor: &Actor,
+        id: ProjectId,
+        name: &EnvName,
+        value: Option<Sealed>,
+    ) -> StoreResult<()> {
+        let (actor, name) = (actor.clone(), name.clone());
+        self.write("set_env", move |tx| {
+            must_exist(tx.db, &actor.tenant, id)?;
+            let changed = match value {
+                Some(value) => execute(
+                    tx.db,
+                    "INSERT INTO project_env (project, name, value, updated_at)
+                     VALUES (?1, ?2, ?3, ?4)
+                     ON CONFLICT (project, name)
+                     DO UPDATE SET value = excluded.value, updated_at = excluded.updated_at",
+                    (id.as_uuid(), name.as_str(), value.as_bytes(), tx.now()),
+                )?,
+                None => execute(
+                    tx.db,
+                    "DELETE FROM project_env WHERE project = ?1 AND name = ?2",
+                    (id.as_uuid(), name.as_str()),
+                )?,
+            };
+            if changed > 0 {
+                audit::note(tx, &entry(&actor, id, AuditAction::EnvChanged, name.as_str()))?;
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    async fn env(&self, tenant: &TenantId, id: ProjectId) -> StoreResult<Vec<EnvEntry>> {
+        let tenant = tenant.clone();
+        self.read("env", move |db| {
+            must_exist(db, &tenant, id)?;
+            many(
+                db,
+                "SELECT * FROM project_env WHERE project = ?1 ORDER BY name",
+                [id.as_uuid()],
+                rows::env_entry,
+            )
+        })
+        .await
+    }
+}
+
+fn entry<'a>(actor: &'a Actor, project: ProjectId, action: AuditAction, detail: &'a str) -> Entry<'a> {
+    Entry { tenant: &actor.tenant, actor: &actor.name, action, project, deployment: None, detail }
+}
+
+fn find(db: &Connection, tenant: &TenantId, id: ProjectId) -> DbResult<Project> {
+    let sql = "SELECT * FROM projects WHERE id = ?1 AND tenant = ?2";
+    one(db, sql, (id.as_uuid(), tenant.as_str()), rows::project)?
+        .ok_or_else(|| not_found("project", id))
+}
+
+/// Refuses a project that is not there, or not this tenant's.
+pub(super) fn must_exist(db: &Connection, tenant: &TenantId, id: ProjectId) -> DbResult<()> {
+    let sql = "SELECT 1 FROM projects WHERE id = ?1 AND tenant = ?2";
+    if exists(db, sql, (id.as_uuid(), tenant.as_str()))? {
+        Ok(())
+    } else {
+        Err(not_found("project", id))
+    }
+}

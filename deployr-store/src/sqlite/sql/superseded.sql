@@ -1,0 +1,7 @@
+-- The deployments that have not started and wait for the same key. Pending ones
+-- first, so that calling off the queued one promotes none of them.
+SELECT jobs.id FROM jobs JOIN deployments ON deployments.job = jobs.id
+WHERE jobs.concurrency_key = ?1
+  AND jobs.tenant = ?2
+  AND (jobs.state = 'pending' OR (jobs.state = 'queued' AND jobs.attempt = 0))
+ORDER BY jobs.state = 'queued', jobs.created_at, jobs.id

@@ -1,0 +1,200 @@
+//! The one thread that writes. SQLite has one writer at a time, and each commit
+//! costs a wait for the disk: calls that wait at the same time share one commit,
+//! each in a savepoint of its own.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
+
+use deployr_core::store::{StoreError, StoreResult};
+use deployr_core::system::{Clock, Timestamp};
+use rusqlite::Connection;
+use tokio::sync::oneshot;
+
+use super::error::{DbError, DbResult, Trouble};
+
+/// The most calls that share a commit.
+const BATCH: usize = 128;
+
+/// The end of the year 9999. Later times (a duration without end, added to the
+/// present) are cut to it.
+const LATEST: i64 = 253_402_300_799_999_999;
+
+/// A transaction that writes.
+pub(super) struct Tx<'c> {
+    pub(super) db: &'c Connection,
+    /// The present, by the store's clock; the same for the whole transaction.
+    pub(super) now: Timestamp,
+}
+
+impl Tx<'_> {
+    /// The present, as stored.
+    pub(super) fn now(&self) -> i64 {
+        self.now.timestamp_micros()
+    }
+
+    /// The time when `delay` has passed, as stored.
+    pub(super) fn after(&self, delay: Duration) -> i64 {
+        self.now().saturating_add(micros(delay)).min(LATEST)
+    }
+
+    /// Does `work` whole or not at all, and the rest of the transaction either way.
+    ///
+    /// Some errors make SQLite roll the whole transaction back by itself:
+    /// [`is_over`](Self::is_over) tells.
+    pub(super) fn savepoint<T>(
+        &self,
+        work: impl FnOnce(&Self) -> DbResult<T>,
+    ) -> DbResult<T> {
+        self.db.execute_batch("SAVEPOINT work")?;
+        // Nothing that a panic leaves half done outlives the savepoint.
+        let done = catch_unwind(AssertUnwindSafe(|| work(self))).unwrap_or_else(|_| {
+            Err(StoreError::Corrupt {
+                what: "what is stored",
+                reason: "the store panicked; the panic's own message was printed".to_owned(),
+            }
+            .into())
+        });
+        let end = match done {
+            Ok(_) => "RELEASE work",
+            Err(_) => "ROLLBACK TO work; RELEASE work",
+        };
+        match (self.db.execute_batch(end), done) {
+            (Ok(()), done) => done,
+            (Err(error), done) => {
+                // Half of the work may still be there: none of the batch may be kept.
+                if !self.is_over() {
+                    self.db.execute_batch("ROLLBACK")?;
+                }
+                Err(done.err().unwrap_or(error.into()))
+            }
+        }
+    }
+
+    /// Whether the transaction was rolled back under our feet.
+    pub(super) fn is_over(&self) -> bool {
+        self.db.is_autocommit()
+    }
+}
+
+/// A duration, as stored.
+pub(super) fn micros(duration: Duration) -> i64 {
+    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
+}
+
+/// A call on its way through the thread.
+trait Call: Send {
+    /// Whether nobody waits for the answer any longer.
+    fn is_abandoned(&self) -> bool;
+    /// Does the work in a savepoint; gives what is wrong when that ended the whole
+    /// transaction.
+    fn run(&mut self, tx: &Tx<'_>) -> Result<(), Trouble>;
+    /// Answers, now that the transaction's fate is known.
+    fn answer(self: Box<Self>, fate: &Result<(), Trouble>);
+}
+
+struct Work<T, F> {
+    operation: &'static str,
+    work: Option<F>,
+    done: Option<DbResult<T>>,
+    reply: oneshot::Sender<StoreResult<T>>,
+}
+
+impl<T, F> Call for Work<T, F>
+where
+    T: Send,
+    F: FnOnce(&Tx<'_>) -> DbResult<T> + Send,
+{
+    fn is_abandoned(&self) -> bool {
+        self.reply.is_closed()
+    }
+
+    fn run(&mut self, tx: &Tx<'_>) -> Result<(), Trouble> {
+        let Some(work) = self.work.take() else { return Ok(()) };
+        let done = tx.savepoint(work);
+        let trouble = match &done {
+            Err(DbError::Sqlite(error)) => Trouble::of(error),
+            _ => Trouble::Unavailable("the transaction was rolled back".to_owned()),
+        };
+        self.done = Some(done);
+        if tx.is_over() { Err(trouble) } else { Ok(()) }
+    }
+
+    fn answer(self: Box<Self>, fate: &Result<(), Trouble>) {
+        let answer = match (fate, self.done) {
+            (Ok(()), Some(done)) => done.map_err(|error| error.into_store_error(self.operation)),
+            // Even an own error is void: it may come from what others did in this batch.
+            (Err(trouble), _) => Err(trouble.clone().into_store_error(self.operation)),
+            (Ok(()), None) => Err(stopped(self.operation)),
+        };
+        // The caller may have gone away. What was committed stays.
+        let _ = self.reply.send(answer);
+    }
+}
+
+/// The sending end of the thread. The thread ends when the last of these is dropped.
+pub(super) struct Writer(mpsc::Sender<Box<dyn Call>>);
+
+impl Writer {
+    pub(super) fn start(db: Connection, clock: Arc<dyn Clock>) -> StoreResult<Self> {
+        let (sender, calls) = mpsc::channel();
+        std::thread::Builder::new()
+            .name("deployr-store".to_owned())
+            .spawn(move || serve(&db, clock.as_ref(), &calls))
+            .map_err(|error| StoreError::Unavailable {
+                operation: "open",
+                reason: format!("no thread to write with: {error}"),
+            })?;
+        Ok(Self(sender))
+    }
+
+    /// Does `work` in a transaction; returns once that is committed.
+    pub(super) async fn write<T: Send + 'static>(
+        &self,
+        operation: &'static str,
+        work: impl FnOnce(&Tx<'_>) -> DbResult<T> + Send + 'static,
+    ) -> StoreResult<T> {
+        let (reply, answer) = oneshot::channel();
+        self.0
+            .send(Box::new(Work { operation, work: Some(work), done: None, reply }))
+            .map_err(|_| stopped(operation))?;
+        answer.await.map_err(|_| stopped(operation))?
+    }
+}
+
+fn stopped(operation: &'static str) -> StoreError {
+    StoreError::Unavailable { operation, reason: "the store's writer has stopped".to_owned() }
+}
+
+fn serve(db: &Connection, clock: &dyn Clock, calls: &mpsc::Receiver<Box<dyn Call>>) {
+    while let Ok(first) = calls.recv() {
+        let waiting = calls.try_iter().take(BATCH - 1);
+        let mut batch: Vec<_> =
+            std::iter::once(first).chain(waiting).filter(|call| !call.is_abandoned()).collect();
+        let fate = transact(db, clock, &mut batch);
+        for call in batch {
+            call.answer(&fate);
+        }
+    }
+}
+
+fn transact(
+    db: &Connection,
+    clock: &dyn Clock,
+    batch: &mut [Box<dyn Call>],
+) -> Result<(), Trouble> {
+    // IMMEDIATE: waits for other processes here and not halfway through.
+    db.execute_batch("BEGIN IMMEDIATE").map_err(|error| Trouble::of(&error))?;
+    let tx = Tx { db, now: clock.now() };
+    let done = batch
+        .iter_mut()
+        .try_for_each(|call| call.run(&tx))
+        .and_then(|()| db.execute_batch("COMMIT").map_err(|error| Trouble::of(&error)));
+    if done.is_err()
+        && !tx.is_over()
+        && let Err(error) = db.execute_batch("ROLLBACK")
+    {
+        tracing::error!(%error, "cannot roll back");
+    }
+    done
+}

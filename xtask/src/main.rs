@@ -1,0 +1,64 @@
+//! The project's own tasks. `cargo xtask` lists them.
+
+mod guards;
+mod run;
+mod setup;
+
+use std::process::ExitCode;
+
+const HELP: &str = "\
+Tasks of this repository:
+
+  cargo xtask test           everything that a change must pass: set-up, formatting,
+                             lints, tests, doctests, dependency and architecture guards
+  cargo xtask test NAME      only the tests whose name contains NAME (no lints, no guards)
+  cargo xtask setup          only install what the tests need (Debian, as root), or name
+                             what is missing
+  cargo xtask guards         only the architecture guards
+";
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    let outcome = match args.as_slice() {
+        ["test"] => test(),
+        ["test", name] => {
+            setup::run().and_then(|()| run::cargo(&["test", "--workspace", "--all-features", name]))
+        }
+        ["setup"] => setup::run(),
+        ["guards"] => guards::run(),
+        ["help" | "--help" | "-h"] | [] => {
+            print!("{HELP}");
+            Ok(())
+        }
+        _ => Err(format!("no such task: {}\n\n{HELP}", args.join(" "))),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn test() -> Result<(), String> {
+    setup::run()?;
+    run::cargo(&["fmt", "--all", "--check"])?;
+    run::cargo(&[
+        "clippy",
+        "--workspace",
+        "--all-targets",
+        "--all-features",
+        "--",
+        "-D",
+        "warnings",
+    ])?;
+    guards::run()?;
+    run::optional(
+        "cargo-deny",
+        &["deny", "--offline", "check", "bans", "licenses", "sources"],
+    )?;
+    // Last, so that a failing test stands at the end of the output.
+    run::cargo(&["test", "--workspace", "--all-features"])
+}

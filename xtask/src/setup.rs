@@ -1,0 +1,37 @@
+//! What the tests need beside Rust: installed here where that can be done (Debian, as
+//! root), named exactly where it cannot. Nothing is skipped.
+
+use crate::run;
+
+/// A program, and the Debian package that has it.
+const NEEDED: [(&str, &str); 5] = [
+    ("git", "git"),
+    ("node", "nodejs"),
+    ("npm", "npm"),
+    ("ssh", "openssh-client"),
+    ("sshd", "openssh-server"),
+];
+
+pub(crate) fn run() -> Result<(), String> {
+    let missing: Vec<_> = NEEDED
+        .iter()
+        .filter(|(program, _)| !run::exists(program))
+        .collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let packages: Vec<&str> = missing.iter().map(|(_, package)| *package).collect();
+    let is_root = run::output("id", &["-u"]).is_ok_and(|id| id.trim() == "0");
+    if !is_root || !run::exists("apt-get") {
+        let programs: Vec<&str> = missing.iter().map(|(program, _)| *program).collect();
+        return Err(format!(
+            "the tests need these programs: {}. On Debian: apt-get install {}",
+            programs.join(", "),
+            packages.join(" ")
+        ));
+    }
+    run::program("apt-get", &["update", "-q"])?;
+    let mut install = vec!["install", "-q", "-y", "--no-install-recommends"];
+    install.extend(packages);
+    run::program("apt-get", &install)
+}

@@ -1,0 +1,266 @@
+//! What goes into a log sink comes out of the store: whole, in order, numbered.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use deployr_core::bus::{EventBus, Hint, LocalBus};
+use deployr_core::log::{LogLimits, LogLine, LogSink, LogStream, LogTarget, Redactor};
+use deployr_core::model::{Claim, DeploymentId, Fence, JobId, WorkerId};
+use deployr_core::store::{Logs, NewLine, StoreError, StoreResult};
+use deployr_core::system::{Clock, SystemClock, SystemEntropy};
+use deployr_core::value::TenantId;
+use tokio_util::sync::CancellationToken;
+
+/// Keeps lines under the rules of `Logs::append_log`, and is away when told to be.
+#[derive(Default)]
+struct Shelf {
+    lines: Mutex<Vec<NewLine>>,
+    away: AtomicU32,
+    writes: AtomicU32,
+}
+
+#[async_trait]
+impl Logs for Shelf {
+    async fn append_log(
+        &self,
+        _claim: &Claim,
+        deployment: DeploymentId,
+        first: i64,
+        lines: Vec<NewLine>,
+    ) -> StoreResult<i64> {
+        self.writes.fetch_add(1, Ordering::SeqCst);
+        let away = self.away.load(Ordering::SeqCst);
+        let unavailable = StoreError::Unavailable {
+            operation: "append",
+            reason: "away".into(),
+        };
+        if away > 0 && away % 2 == 1 {
+            self.away.fetch_sub(1, Ordering::SeqCst);
+            return Err(unavailable);
+        }
+        let mut kept = self.lines.lock().unwrap();
+        let expected = kept.len() as i64 + 1;
+        if first > expected {
+            return Err(StoreError::LogGap {
+                deployment,
+                expected,
+            });
+        }
+        let known = (expected - first) as usize;
+        kept.extend(lines.into_iter().skip(known));
+        let next = kept.len() as i64 + 1;
+        if away > 0 {
+            // The answer is lost after the work is done.
+            self.away.fetch_sub(1, Ordering::SeqCst);
+            return Err(unavailable);
+        }
+        Ok(next)
+    }
+
+    async fn read_log(
+        &self,
+        _: &TenantId,
+        _: DeploymentId,
+        _: i64,
+        _: u32,
+    ) -> StoreResult<Vec<LogLine>> {
+        unreachable!("a sink does not read")
+    }
+
+    async fn last_line(&self, _: &TenantId, _: DeploymentId) -> StoreResult<i64> {
+        unreachable!("a sink does not read")
+    }
+}
+
+struct Bench {
+    shelf: Arc<Shelf>,
+    bus: LocalBus,
+    lost: CancellationToken,
+    sink: LogSink,
+}
+
+fn bench(secrets: &[&str], limits: LogLimits) -> Bench {
+    let (now, entropy) = (SystemClock.now(), &SystemEntropy);
+    let (shelf, bus, lost) = (
+        Arc::new(Shelf::default()),
+        LocalBus::default(),
+        CancellationToken::new(),
+    );
+    let target = LogTarget {
+        store: shelf.clone(),
+        bus: Arc::new(bus.clone()),
+        clock: Arc::new(SystemClock),
+        claim: Claim {
+            job: JobId::new(now, entropy),
+            fence: Fence(1),
+            worker: WorkerId::new(now, entropy),
+        },
+        deployment: DeploymentId::new(now, entropy),
+        lost: lost.clone(),
+    };
+    let redactor = Arc::new(Redactor::new(secrets.iter().copied()));
+    Bench {
+        sink: LogSink::start(target, 1, redactor, limits),
+        shelf,
+        bus,
+        lost,
+    }
+}
+
+impl Bench {
+    async fn texts(self) -> Vec<String> {
+        self.sink.close().await.unwrap();
+        self.shelf
+            .lines
+            .lock()
+            .unwrap()
+            .iter()
+            .map(|line| line.text.clone())
+            .collect()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn lines_keep_their_order_over_streams_and_pieces() {
+    let bench = bench(&[], LogLimits::default());
+    let log = bench.sink.writer();
+    log.say("first").await;
+    log.write(LogStream::Stdout, b"sec").await;
+    log.write(LogStream::Stdout, b"ond\nthi").await;
+    log.write(LogStream::Stderr, b"from stderr\n").await;
+    log.write(LogStream::Stdout, b"rd\nno newline at the end")
+        .await;
+    assert_eq!(
+        bench.texts().await,
+        [
+            "first",
+            "second",
+            "from stderr",
+            "third",
+            "no newline at the end"
+        ]
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_flush_returns_when_all_before_it_is_stored() {
+    let bench = bench(
+        &[],
+        LogLimits {
+            batch_age: Duration::from_secs(3600),
+            ..LogLimits::default()
+        },
+    );
+    let log = bench.sink.writer();
+    for n in 0..10 {
+        log.say(n.to_string()).await;
+    }
+    log.flush().await;
+    assert_eq!(bench.shelf.lines.lock().unwrap().len(), 10);
+    assert_eq!(
+        bench.shelf.writes.load(Ordering::SeqCst),
+        1,
+        "one batch, not ten"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_is_written_once_it_is_old_enough_and_then_announced() {
+    let bench = bench(&[], LogLimits::default());
+    let mut hints = bench.bus.subscribe();
+    bench.sink.writer().say("hello").await;
+    assert!(matches!(hints.next().await, Hint::Deployment(_)));
+    assert_eq!(bench.shelf.lines.lock().unwrap().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_is_away_costs_no_line_and_doubles_none() {
+    let bench = bench(
+        &[],
+        LogLimits {
+            batch_lines: 7,
+            ..LogLimits::default()
+        },
+    );
+    bench.shelf.away.store(9, Ordering::SeqCst);
+    let log = bench.sink.writer();
+    for n in 0..100 {
+        log.say(format!("line {n}")).await;
+    }
+    let expected: Vec<String> = (0..100).map(|n| format!("line {n}")).collect();
+    assert_eq!(bench.texts().await, expected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lost_lease_ends_the_sink_and_frees_its_writers() {
+    let bench = bench(&[], LogLimits::default());
+    bench.shelf.away.store(u32::MAX, Ordering::SeqCst);
+    let log = bench.sink.writer();
+    log.say("never stored, or not known to be").await;
+    bench.lost.cancel();
+    let closed = bench.sink.close().await;
+    assert!(
+        matches!(closed, Err(StoreError::LeaseLost { .. })),
+        "{closed:?}"
+    );
+    // More than the queue holds: a writer must not wait for a sink that is gone.
+    for _ in 0..1_000 {
+        log.say("nobody listens").await;
+    }
+    log.flush().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_endless_output_keeps_its_beginning_and_its_end() {
+    let limits = LogLimits {
+        total: 10_000,
+        tail: 1_000,
+        ..LogLimits::default()
+    };
+    let bench = bench(&[], limits);
+    let log = bench.sink.writer();
+    for n in 0..100_000 {
+        log.write(LogStream::Stdout, format!("line {n}\n").as_bytes())
+            .await;
+    }
+    log.say("the engine's own lines are always kept").await;
+    let texts = bench.texts().await;
+    assert_eq!(texts[0], "line 0");
+    assert_eq!(texts[texts.len() - 2], "line 99999");
+    assert_eq!(
+        texts[texts.len() - 1],
+        "the engine's own lines are always kept"
+    );
+    let marker: Vec<_> = texts
+        .iter()
+        .filter(|text| text.contains("lines are left out here"))
+        .collect();
+    assert_eq!(marker.len(), 1, "{marker:?}");
+    let size: usize = texts.iter().map(String::len).sum();
+    assert!(size < 11_000, "{size}");
+    let left_out: usize = marker[0].split(' ').nth(1).unwrap().parse().unwrap();
+    assert_eq!(
+        texts.len() - 2 + left_out,
+        100_000,
+        "every line is kept or counted"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_secret_does_not_reach_the_store() {
+    let bench = bench(&["hunter2-hunter2"], LogLimits::default());
+    let log = bench.sink.writer();
+    log.write(LogStream::Stdout, b"the password is hunter2-")
+        .await;
+    log.write(LogStream::Stdout, b"hunter2, twice: aHVudGVyMi1odW50ZXIy\n")
+        .await;
+    log.say("also not in our words: hunter2-hunter2").await;
+    let text = bench.texts().await.join("\n");
+    assert!(
+        !text.contains("hunter2-hunter2") && !text.contains("aHVudGVyMi1odW50ZXIy"),
+        "{text}"
+    );
+    assert_eq!(text.matches("[redacted]").count(), 3, "{text}");
+}

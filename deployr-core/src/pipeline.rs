@@ -46,6 +46,7 @@ impl Run<'_> {
     /// The whole of it.
     async fn deploy(&self) -> StepResult<ReleaseId> {
         if let Some(switched) = self.switched_by_an_earlier_attempt().await? {
+            self.enter(Stage::Release, Some(&switched.commit)).await?;
             return self.bring_live(&switched).await;
         }
         match &self.deployment.cause {
@@ -57,6 +58,7 @@ impl Run<'_> {
             }
             Cause::Rollback { release } => {
                 let release = self.kept_release(*release).await?;
+                self.enter(Stage::Release, Some(&release.commit)).await?;
                 self.say(format!(
                     "going back to release {} ({})",
                     release.number,
@@ -154,7 +156,6 @@ impl Run<'_> {
         let spec = self.spec(release)?;
         let before = self.live_release().await?;
         let start_and_verify = async {
-            self.enter(Stage::Release, Some(&release.commit)).await?;
             let endpoint = self.executor.start(&spec, &self.ctx).await?;
             self.enter(Stage::Verify, None).await?;
             self.executor.verify(&spec, &endpoint, &self.ctx).await?;
@@ -493,10 +494,11 @@ async fn attempt(
         deployment: deployment.id,
         lost: job.lost.clone(),
     };
+    let redactor = Arc::new(redactor(&env, &source));
     let sink = LogSink::start(
         target,
         last + 1,
-        Arc::new(redactor(&env, &source)),
+        redactor.clone(),
         engine.log_limits.clone(),
     );
     let ctx = StepContext {
@@ -516,7 +518,10 @@ async fn attempt(
         env,
         source,
     };
-    let ended = run.deploy().await;
+    let ended = run
+        .deploy()
+        .await
+        .map_err(|error| redacted(error, &redactor));
     if let Err(error) = &ended {
         run.say(format!("{}: {error}", run_end_word(error))).await;
     }
@@ -526,6 +531,22 @@ async fn attempt(
         tracing::warn!(deployment = %id, %error, "the end of a log was not written");
     }
     record(engine, job, id, ended).await
+}
+
+/// What is recorded of a failure is as free of secrets as the log: a message may quote
+/// what a tool printed.
+fn redacted(error: StepError, redactor: &Redactor) -> StepError {
+    match error {
+        StepError::Verdict(Verdict { code, message }) => {
+            StepError::verdict(code, redactor.redact(&message))
+        }
+        StepError::Fault(fault) => StepError::Fault(Fault {
+            subject: redactor.redact(&fault.subject).into_owned(),
+            reason: redactor.redact(&fault.reason).into_owned(),
+            ..fault
+        }),
+        StepError::Stopped => StepError::Stopped,
+    }
 }
 
 fn run_end_word(error: &StepError) -> &'static str {

@@ -2,6 +2,8 @@
 
 #[cfg(feature = "local-builder")]
 pub mod framework;
+#[cfg(feature = "local-executor")]
+pub mod health;
 #[cfg(feature = "builtin-ingress")]
 pub mod ingress;
 #[cfg(any(feature = "local-builder", feature = "local-executor"))]

@@ -8,7 +8,15 @@
 )]
 
 pub mod clock;
+pub mod faults;
 pub mod memory;
+pub mod mocks;
+pub mod store;
 
 pub use clock::{ManualClock, SeededEntropy};
+pub use faults::{FaultPlan, Faulty, Strike};
 pub use memory::MemoryStore;
+pub use mocks::{
+    MemoryTarget, PlacedRelease, RecordingNotifier, Script, ScriptedBuilder, ScriptedExecutor,
+    ScriptedIngress, ScriptedSource,
+};

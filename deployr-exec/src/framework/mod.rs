@@ -1,1 +1,184 @@
-//! (being written)
+//! How a checkout is built and run, from what lies in it.
+//!
+//! Each framework is a file in `presets/`. Over the preset lies the repository's
+//! `deployr.toml`, and over that the project's settings.
+
+mod checkout;
+mod config;
+mod facts;
+mod preset;
+
+use std::path::Path;
+
+use deployr_core::error::{StepError, StepResult, VerdictCode};
+use deployr_core::model::{Framework, HealthCheck, ProjectSettings, Recipe, Runtime};
+use deployr_core::value::{BuildCommand, OutputDir};
+
+use checkout::Checkout;
+use config::RepoConfig;
+use facts::Facts;
+use preset::{Preset, PresetRuntime, Stage};
+
+fn invalid(message: impl Into<String>) -> StepError {
+    StepError::verdict(VerdictCode::ConfigInvalid, message)
+}
+
+/// Decides how the checkout in `dir` is built and run. Reads files of at most 256 KiB,
+/// follows no link out of the checkout, and runs nothing.
+///
+/// # Errors
+///
+/// Verdict `config_invalid`, which names the field and its rule, or says what was
+/// looked for; a fault when the checkout cannot be read.
+pub fn detect(dir: &Path, settings: &ProjectSettings) -> StepResult<Recipe> {
+    let checkout = Checkout::open(dir)?;
+    let (config, root) = RepoConfig::find(&checkout, settings.root.as_ref())?;
+    let folder = checkout.folder(root.as_ref())?;
+    let facts = Facts::read(&folder)?;
+
+    let start = settings.start.clone().or(config.start);
+    let output = settings.output.clone().or(config.output);
+    let presets = preset::all()?;
+    let named = settings.framework.as_ref().or(config.framework.as_ref());
+    let preset = choose(&presets, named, &facts, start.is_some() || output.is_some())?;
+
+    let commands = commands(
+        preset,
+        &facts,
+        settings.install.clone().or(config.install),
+        settings.build.clone().or(config.build),
+    )?;
+    let health = match (&settings.health, config.health) {
+        (Some(health), _) => health.clone(),
+        (None, over) => over.over(HealthCheck {
+            path: preset.health.clone().unwrap_or_default(),
+            ..HealthCheck::default()
+        }),
+    };
+    Ok(Recipe {
+        framework: framework(preset, output.as_ref()),
+        root,
+        commands,
+        output: output.unwrap_or_else(|| preset.output.clone()),
+        runtime: runtime(preset, &facts, start)?,
+        health,
+        shared: settings.shared.clone().or(config.shared).unwrap_or_else(|| preset.shared.clone()),
+        writable: config.writable.unwrap_or_else(|| preset.writable.clone()),
+    })
+}
+
+/// Where a recipe's output may lie when neither the settings nor the framework say so:
+/// the folder whose `index.html` the build has written. Empty where the recipe says.
+pub(crate) fn output_candidates(recipe: &Recipe) -> StepResult<Vec<OutputDir>> {
+    if !matches!(recipe.runtime, Runtime::Static { .. }) || recipe.output.as_str() != "." {
+        return Ok(Vec::new());
+    }
+    let preset = preset::all()?.into_iter().find(|preset| preset.name == recipe.framework.0);
+    Ok(preset.map(|preset| preset.output_candidates).unwrap_or_default())
+}
+
+/// An output that somebody chose is taken at its word: it leaves the preset that
+/// would search for one.
+fn framework(preset: &Preset, output: Option<&OutputDir>) -> Framework {
+    let searches = !preset.output_candidates.is_empty();
+    match output {
+        Some(output) if searches && output.as_str() == "." => Framework("static".to_owned()),
+        _ => Framework(preset.name.clone()),
+    }
+}
+
+fn choose<'a>(
+    presets: &'a [Preset],
+    named: Option<&String>,
+    facts: &Facts<'_>,
+    described: bool,
+) -> StepResult<&'a Preset> {
+    let by_name = |name: &str| presets.iter().find(|preset| preset.name == name);
+    let found = match named {
+        Some(name) => Some(by_name(name).ok_or_else(|| unknown_framework(presets, name))?),
+        None => presets.iter().find(|preset| facts.fit(&preset.detect)),
+    };
+    match found {
+        Some(preset) if preset.needs.is_none() => Ok(preset),
+        // Whoever says what to serve needs neither a preset nor the Dockerfile.
+        found if named.is_none() && described => {
+            by_name("custom").or(found).ok_or_else(|| unrecognised(presets, facts))
+        }
+        Some(preset) => Err(needs_another_builder(preset)),
+        None => Err(unrecognised(presets, facts)),
+    }
+}
+
+fn needs_another_builder(preset: &Preset) -> StepError {
+    invalid(format!(
+        "framework `{}` was found by {}, and needs a Docker builder, which this engine does not \
+         have; set `start` or `output` (and `install` and `build`) to build it without one",
+        preset.name, preset.looks_for,
+    ))
+}
+
+fn unknown_framework(presets: &[Preset], name: &str) -> StepError {
+    let names: Vec<&str> = presets.iter().map(|preset| preset.name.as_str()).collect();
+    let hint = config::nearest(name, &names)
+        .map(|near| format!("; did you mean `{near}`?"))
+        .unwrap_or_default();
+    let names = names.join(", ");
+    let shown: String = name.escape_debug().take(60).collect();
+    invalid(format!("framework is invalid: there is no preset `{shown}` among {names}{hint}"))
+}
+
+fn unrecognised(presets: &[Preset], facts: &Facts<'_>) -> StepError {
+    let rules: Vec<&str> = presets
+        .iter()
+        .filter(|preset| !preset.detect.is_empty())
+        .map(|preset| preset.looks_for.as_str())
+        .collect();
+    invalid(format!(
+        "no framework was recognised in {}; looked for {}. Set `root` if the app is in another \
+         folder, or set `framework`, or `build` and `output` (files) or `start` (a process), in \
+         the project's settings or in `deployr.toml`",
+        facts.place(),
+        rules.join("; "),
+    ))
+}
+
+fn commands(
+    preset: &Preset,
+    facts: &Facts<'_>,
+    install: Option<BuildCommand>,
+    build: Option<BuildCommand>,
+) -> StepResult<Vec<BuildCommand>> {
+    let mut commands = Vec::new();
+    for (stage, over) in [(Stage::Install, install), (Stage::Build, build), (Stage::Finish, None)] {
+        match over {
+            Some(command) => commands.push(command),
+            None => {
+                let steps = preset.steps.iter();
+                for step in steps.filter(|step| step.stage == stage && facts.wants(step)) {
+                    commands.push(command(&facts.fill(&step.run))?);
+                }
+            }
+        }
+    }
+    Ok(commands)
+}
+
+fn runtime(
+    preset: &Preset,
+    facts: &Facts<'_>,
+    start: Option<BuildCommand>,
+) -> StepResult<Runtime> {
+    Ok(match (start, &preset.runtime) {
+        (Some(start), _) => Runtime::Process { start },
+        (None, PresetRuntime::Process { start }) => {
+            Runtime::Process { start: command(&facts.fill(start))? }
+        }
+        (None, PresetRuntime::Static { single_page_with, pages_with }) => Runtime::Static {
+            single_page: facts.uses_any(single_page_with) && !facts.uses_any(pages_with),
+        },
+    })
+}
+
+fn command(line: &str) -> StepResult<BuildCommand> {
+    BuildCommand::parse(line).map_err(|error| invalid(error.to_string()))
+}

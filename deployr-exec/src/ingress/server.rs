@@ -189,16 +189,20 @@ impl Server {
                 Target::Folder(folder) => folder.answer(request).await,
             }
         };
-        let mut response = tokio::select! {
-            response = answer => response,
-            () = pass.cut_off() => {
-                page(StatusCode::SERVICE_UNAVAILABLE, "The site was replaced meanwhile. Try again.")
-            }
+        let response = tokio::select! {
+            response = answer => Some(response),
+            () = pass.cut_off() => None,
         };
+        let release = HeaderValue::from(pass.release);
+        let mut response = match response {
+            Some(response) => response.map(|body| Counted::new(body, pass).boxed_unsync()),
+            None => page(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "The site was replaced meanwhile. Try again.",
+            ),
+        };
+        response.headers_mut().insert(RELEASE, release);
         response
-            .headers_mut()
-            .insert(RELEASE, HeaderValue::from(pass.release));
-        response.map(|body| Counted::new(body, pass).boxed_unsync())
     }
 }
 

@@ -37,7 +37,7 @@ CREATE TABLE jobs (
     -- The last to claim it. Stays when the claim ends, so that a call whose answer
     -- was lost is known again; so does `ended_by`, the call that ended the claim.
     worker           BLOB    CHECK (length(worker) = 16),
-    ended_by         TEXT    CHECK (ended_by IN ('complete', 'finish', 'fail', 'release')),
+    ended_by         TEXT    CHECK (ended_by IN ('complete', 'finish', 'fail')),
     lease_until      INTEGER,
     start_by         INTEGER NOT NULL,
     cancel_requested INTEGER NOT NULL DEFAULT 0 CHECK (cancel_requested IN (0, 1)),
@@ -127,7 +127,8 @@ CREATE TABLE releases (
 
 CREATE INDEX releases_of_project ON releases (project, id);
 CREATE UNIQUE INDEX releases_live ON releases (project) WHERE state = 'live';
-CREATE UNIQUE INDEX releases_of_deployment ON releases (deployment) WHERE state <> 'gone';
+CREATE INDEX releases_live_list ON releases (id) WHERE state = 'live';
+CREATE UNIQUE INDEX releases_placed ON releases (deployment) WHERE state = 'placed';
 
 CREATE TABLE audit (
     seq        INTEGER PRIMARY KEY AUTOINCREMENT,

@@ -1,13 +1,14 @@
 //! The audit log.
 
 use async_trait::async_trait;
-use deployr_core::model::{AuditAction, AuditEntry, DeploymentId, Page, ProjectId};
+use deployr_core::model::{AuditAction, AuditEntry, Deployment, DeploymentId, Page, ProjectId};
 use deployr_core::store::{Audit, StoreResult};
 use deployr_core::value::TenantId;
 
 use super::SqliteStore;
 use super::error::DbResult;
-use super::rows::{self, execute, many};
+use super::query::{execute, many};
+use super::rows;
 use super::writer::Tx;
 
 #[async_trait]
@@ -18,7 +19,11 @@ impl Audit for SqliteStore {
             many(
                 db,
                 "SELECT * FROM audit WHERE tenant = ?1 AND seq < ?2 ORDER BY seq DESC LIMIT ?3",
-                (tenant.as_str(), page.after.unwrap_or(i64::MAX), page.limit()),
+                (
+                    tenant.as_str(),
+                    page.after.unwrap_or(i64::MAX),
+                    page.limit(),
+                ),
                 rows::audit_entry,
             )
         })
@@ -53,4 +58,23 @@ pub(super) fn note(tx: &Tx<'_>, entry: &Entry<'_>) -> DbResult<()> {
         ),
     )?;
     Ok(())
+}
+
+/// Writes an entry about a deployment.
+pub(super) fn note_deployment(
+    tx: &Tx<'_>,
+    actor: &str,
+    deployment: &Deployment,
+    action: AuditAction,
+    detail: &str,
+) -> DbResult<()> {
+    let entry = Entry {
+        tenant: &deployment.tenant,
+        actor,
+        action,
+        project: deployment.project,
+        deployment: Some(deployment.id),
+        detail,
+    };
+    note(tx, &entry)
 }

@@ -46,7 +46,10 @@ impl DbError {
         match self {
             Self::Store(error) => !error.retryable(),
             Self::Sqlite(error) => {
-                matches!(Trouble::of(error), Trouble::Corrupt(_) | Trouble::Constraint(_))
+                matches!(
+                    Trouble::of(error),
+                    Trouble::Corrupt(_) | Trouble::Constraint(_)
+                )
             }
         }
     }
@@ -82,26 +85,44 @@ impl Trouble {
         match self {
             Self::Full => StoreError::Full { operation },
             Self::Unavailable(reason) => StoreError::Unavailable { operation, reason },
-            Self::Corrupt(reason) => StoreError::Corrupt { what: "the database", reason },
+            Self::Corrupt(reason) => StoreError::Corrupt {
+                what: "the database",
+                reason,
+            },
             // Calls look for what is in their way and name it; this is the safety net.
-            Self::Constraint(key) => {
-                StoreError::Conflict { what: operation, key, rule: "stands in the way" }
-            }
+            Self::Constraint(key) => StoreError::Conflict {
+                what: operation,
+                key,
+                rule: "stands in the way",
+            },
         }
     }
 }
 
 /// No such row, or not this tenant's.
-pub(super) fn not_found(what: &'static str, key: impl ToString) -> DbError {
-    StoreError::NotFound { what, key: key.to_string() }.into()
+pub(super) fn not_found(what: &'static str, key: &impl ToString) -> DbError {
+    StoreError::NotFound {
+        what,
+        key: key.to_string(),
+    }
+    .into()
 }
 
 /// Something stands in the way.
-pub(super) fn conflict(what: &'static str, key: impl ToString, rule: &'static str) -> DbError {
-    StoreError::Conflict { what, key: key.to_string(), rule }.into()
+pub(super) fn conflict(what: &'static str, key: &impl ToString, rule: &'static str) -> DbError {
+    StoreError::Conflict {
+        what,
+        key: key.to_string(),
+        rule,
+    }
+    .into()
 }
 
 /// What is stored in a `what` cannot be understood.
-pub(super) fn corrupt(what: &'static str, reason: impl ToString) -> DbError {
-    StoreError::Corrupt { what, reason: reason.to_string() }.into()
+pub(super) fn corrupt(what: &'static str, reason: &impl ToString) -> DbError {
+    StoreError::Corrupt {
+        what,
+        reason: reason.to_string(),
+    }
+    .into()
 }

@@ -8,7 +8,8 @@ use deployr_core::value::TenantId;
 use rusqlite::Connection;
 
 use super::error::{DbError, DbResult, conflict, not_found};
-use super::rows::{self, execute, exists, one, to_json};
+use super::query::{execute, exists, one, to_json};
+use super::rows;
 use super::writer::Tx;
 
 /// The call by which a worker gave a claim up. Noted, so that the same call made again
@@ -18,7 +19,6 @@ pub(super) enum EndedBy {
     Complete,
     Finish,
     Fail,
-    Release,
 }
 
 impl EndedBy {
@@ -27,19 +27,28 @@ impl EndedBy {
             Self::Complete => "complete",
             Self::Finish => "finish",
             Self::Fail => "fail",
-            Self::Release => "release",
         }
     }
 }
 
 pub(super) fn find(db: &Connection, id: JobId) -> DbResult<Job> {
-    one(db, "SELECT * FROM jobs WHERE id = ?1", [id.as_uuid()], rows::job)?
-        .ok_or_else(|| not_found("job", id))
+    one(
+        db,
+        "SELECT * FROM jobs WHERE id = ?1",
+        [id.as_uuid()],
+        rows::job,
+    )?
+    .ok_or_else(|| not_found("job", &id))
 }
 
 /// The deployment that a job carries out, if it is such a job.
 pub(super) fn deployment_of(db: &Connection, id: JobId) -> DbResult<Option<Deployment>> {
-    one(db, "SELECT * FROM deployments WHERE job = ?1", [id.as_uuid()], rows::deployment)
+    one(
+        db,
+        "SELECT * FROM deployments WHERE job = ?1",
+        [id.as_uuid()],
+        rows::deployment,
+    )
 }
 
 pub(super) fn lost(job: JobId) -> DbError {
@@ -76,15 +85,24 @@ pub(super) fn given_up(db: &Connection, claim: &Claim, by: EndedBy) -> DbResult<
     one(
         db,
         "SELECT * FROM jobs WHERE id = ?1 AND fence = ?2 AND worker = ?3 AND ended_by = ?4",
-        (claim.job.as_uuid(), claim.fence.0, claim.worker.as_uuid(), by.as_str()),
+        (
+            claim.job.as_uuid(),
+            claim.fence.0,
+            claim.worker.as_uuid(),
+            by.as_str(),
+        ),
         rows::job,
     )
 }
 
 /// Adds a job; pending while its key is taken.
 pub(super) fn insert(tx: &Tx<'_>, tenant: &TenantId, new: &NewJob) -> DbResult<()> {
-    if exists(tx.db, "SELECT 1 FROM jobs WHERE id = ?1", [new.id.as_uuid()])? {
-        return Err(conflict("job", new.id, "is taken"));
+    if exists(
+        tx.db,
+        "SELECT 1 FROM jobs WHERE id = ?1",
+        [new.id.as_uuid()],
+    )? {
+        return Err(conflict("job", &new.id, "is taken"));
     }
     let state = match &new.concurrency_key {
         Some(key) if is_taken(tx.db, key)? => JobState::Pending,
@@ -153,7 +171,10 @@ pub(super) fn promote(tx: &Tx<'_>, key: &str) -> DbResult<bool> {
         return Ok(false);
     }
     let queued = JobState::Pending.on(JobEvent::Promote)?;
-    let changed =
-        execute(tx.db, include_str!("sql/promote_job.sql"), (key, queued.as_str()))?;
+    let changed = execute(
+        tx.db,
+        include_str!("sql/promote_job.sql"),
+        (key, queued.as_str()),
+    )?;
     Ok(changed > 0)
 }

@@ -8,6 +8,7 @@ mod logs;
 mod moves;
 mod open;
 mod projects;
+mod query;
 mod queue;
 mod readers;
 mod releases;
@@ -41,7 +42,10 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { clock: Arc::new(SystemClock), readers: 4 }
+        Self {
+            clock: Arc::new(SystemClock),
+            readers: 4,
+        }
     }
 }
 
@@ -138,8 +142,10 @@ impl fmt::Debug for SqliteStore {
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> StoreResult<T> + Send + 'static,
 ) -> StoreResult<T> {
-    tokio::task::spawn_blocking(work).await.map_err(|error| StoreError::Unavailable {
-        operation: "open",
-        reason: error.to_string(),
-    })?
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|error| StoreError::Unavailable {
+            operation: "open",
+            reason: error.to_string(),
+        })?
 }

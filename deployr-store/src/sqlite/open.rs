@@ -14,7 +14,9 @@ use super::error::{DbError, DbResult};
 /// How long to wait for other processes.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-const STEPS: &[M<'_>] = &[M::up(include_str!("../../migrations/sqlite/0001_initial.sql"))];
+const STEPS: &[M<'_>] = &[M::up(include_str!(
+    "../../migrations/sqlite/0001_initial.sql"
+))];
 const MIGRATIONS: Migrations<'_> = Migrations::from_slice(STEPS);
 
 /// Opens the file for writing, with all tables in their newest form.
@@ -54,7 +56,10 @@ fn create_file(path: &Path) -> io::Result<()> {
         folder.mode(0o700);
         file.mode(0o600);
     }
-    if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+    if let Some(parent) = path
+        .parent()
+        .filter(|parent| !parent.as_os_str().is_empty())
+    {
         folder.recursive(true).create(parent)?;
     }
     file.append(true).create(true).open(path).map(drop)
@@ -66,7 +71,8 @@ fn set_up(db: &Connection) -> DbResult<()> {
     // SQLite does not wait for others while it changes the journal's mode.
     let deadline = Instant::now() + PATIENCE;
     loop {
-        match db.pragma_update_and_check(None, "journal_mode", "wal", |row| row.get::<_, String>(0)) {
+        match db.pragma_update_and_check(None, "journal_mode", "wal", |row| row.get::<_, String>(0))
+        {
             Ok(mode) if mode == "wal" => break,
             Ok(mode) => {
                 return Err(StoreError::Unavailable {
@@ -132,12 +138,14 @@ fn is_busy(error: &rusqlite::Error) -> bool {
 fn explain(path: &Path, error: DbError) -> StoreError {
     let path = path.display();
     match error.into_store_error("open") {
-        StoreError::Corrupt { what, reason } => {
-            StoreError::Corrupt { what, reason: format!("{path}: {reason}") }
-        }
-        StoreError::Unavailable { operation, reason } => {
-            StoreError::Unavailable { operation, reason: format!("{path}: {reason}") }
-        }
+        StoreError::Corrupt { what, reason } => StoreError::Corrupt {
+            what,
+            reason: format!("{path}: {reason}"),
+        },
+        StoreError::Unavailable { operation, reason } => StoreError::Unavailable {
+            operation,
+            reason: format!("{path}: {reason}"),
+        },
         other => other,
     }
 }

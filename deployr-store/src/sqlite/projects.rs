@@ -1,7 +1,9 @@
 //! Projects and their environments.
 
 use async_trait::async_trait;
-use deployr_core::model::{Actor, AuditAction, EnvEntry, Page, Project, ProjectId, ProjectSettings};
+use deployr_core::model::{
+    Actor, AuditAction, EnvEntry, Page, Project, ProjectId, ProjectSettings,
+};
 use deployr_core::secret::Sealed;
 use deployr_core::store::{NewProject, Projects, StoreResult};
 use deployr_core::value::{EnvName, Slug, TenantId};
@@ -10,18 +12,27 @@ use rusqlite::Connection;
 use super::SqliteStore;
 use super::audit::{self, Entry};
 use super::error::{DbResult, conflict, not_found};
-use super::rows::{self, execute, exists, many, one, to_json};
+use super::query::{before, execute, exists, many, one, to_json};
+use super::rows;
 
 #[async_trait]
 impl Projects for SqliteStore {
     async fn create_project(&self, actor: &Actor, new: NewProject) -> StoreResult<Project> {
         let actor = actor.clone();
         self.write("create_project", move |tx| {
-            if exists(tx.db, "SELECT 1 FROM projects WHERE id = ?1", [new.id.as_uuid()])? {
-                return Err(conflict("project", new.id, "is taken"));
+            if exists(
+                tx.db,
+                "SELECT 1 FROM projects WHERE id = ?1",
+                [new.id.as_uuid()],
+            )? {
+                return Err(conflict("project", &new.id, "is taken"));
             }
-            if exists(tx.db, "SELECT 1 FROM projects WHERE slug = ?1", [new.slug.as_str()])? {
-                return Err(conflict("slug", new.slug, "is taken"));
+            if exists(
+                tx.db,
+                "SELECT 1 FROM projects WHERE slug = ?1",
+                [new.slug.as_str()],
+            )? {
+                return Err(conflict("slug", &new.slug, "is taken"));
             }
             execute(
                 tx.db,
@@ -52,7 +63,7 @@ impl Projects for SqliteStore {
         self.read("project_by_slug", move |db| {
             let sql = "SELECT * FROM projects WHERE slug = ?1 AND tenant = ?2";
             one(db, sql, (slug.as_str(), tenant.as_str()), rows::project)?
-                .ok_or_else(|| not_found("project", slug))
+                .ok_or_else(|| not_found("project", &slug))
         })
         .await
     }
@@ -66,9 +77,12 @@ impl Projects for SqliteStore {
         self.read("projects", move |db| {
             many(
                 db,
-                "SELECT * FROM projects WHERE tenant = ?1 AND (?2 IS NULL OR id < ?2)
-                 ORDER BY id DESC LIMIT ?3",
-                (tenant.as_str(), page.after.map(|id| id.as_uuid()), page.limit()),
+                "SELECT * FROM projects WHERE tenant = ?1 AND id < ?2 ORDER BY id DESC LIMIT ?3",
+                (
+                    tenant.as_str(),
+                    before(page.after.map(|id| id.as_uuid())),
+                    page.limit(),
+                ),
                 rows::project,
             )
         })
@@ -86,10 +100,15 @@ impl Projects for SqliteStore {
             let changed = execute(
                 tx.db,
                 "UPDATE projects SET settings = ?3, updated_at = ?4 WHERE id = ?1 AND tenant = ?2",
-                (id.as_uuid(), actor.tenant.as_str(), to_json(&settings)?, tx.now()),
+                (
+                    id.as_uuid(),
+                    actor.tenant.as_str(),
+                    to_json(&settings)?,
+                    tx.now(),
+                ),
             )?;
             if changed == 0 {
-                return Err(not_found("project", id));
+                return Err(not_found("project", &id));
             }
             audit::note(tx, &entry(&actor, id, AuditAction::ProjectUpdated, ""))?;
             find(tx.db, &actor.tenant, id)
@@ -123,7 +142,10 @@ impl Projects for SqliteStore {
                 )?,
             };
             if changed > 0 {
-                audit::note(tx, &entry(&actor, id, AuditAction::EnvChanged, name.as_str()))?;
+                audit::note(
+                    tx,
+                    &entry(&actor, id, AuditAction::EnvChanged, name.as_str()),
+                )?;
             }
             Ok(())
         })
@@ -145,14 +167,26 @@ impl Projects for SqliteStore {
     }
 }
 
-fn entry<'a>(actor: &'a Actor, project: ProjectId, action: AuditAction, detail: &'a str) -> Entry<'a> {
-    Entry { tenant: &actor.tenant, actor: &actor.name, action, project, deployment: None, detail }
+fn entry<'a>(
+    actor: &'a Actor,
+    project: ProjectId,
+    action: AuditAction,
+    detail: &'a str,
+) -> Entry<'a> {
+    Entry {
+        tenant: &actor.tenant,
+        actor: &actor.name,
+        action,
+        project,
+        deployment: None,
+        detail,
+    }
 }
 
 fn find(db: &Connection, tenant: &TenantId, id: ProjectId) -> DbResult<Project> {
     let sql = "SELECT * FROM projects WHERE id = ?1 AND tenant = ?2";
     one(db, sql, (id.as_uuid(), tenant.as_str()), rows::project)?
-        .ok_or_else(|| not_found("project", id))
+        .ok_or_else(|| not_found("project", &id))
 }
 
 /// Refuses a project that is not there, or not this tenant's.
@@ -161,6 +195,6 @@ pub(super) fn must_exist(db: &Connection, tenant: &TenantId, id: ProjectId) -> D
     if exists(db, sql, (id.as_uuid(), tenant.as_str()))? {
         Ok(())
     } else {
-        Err(not_found("project", id))
+        Err(not_found("project", &id))
     }
 }

@@ -19,7 +19,11 @@ pub(super) struct Readers {
 impl Readers {
     pub(super) fn new(path: PathBuf, limit: usize) -> Self {
         let permits = limit.clamp(1, 64);
-        Self { path, permits: Arc::new(Semaphore::new(permits)), idle: Arc::default() }
+        Self {
+            path,
+            permits: Arc::new(Semaphore::new(permits)),
+            idle: Arc::default(),
+        }
     }
 
     /// Does `query` in a transaction of its own, on a thread that may block.
@@ -28,8 +32,7 @@ impl Readers {
         operation: &'static str,
         query: impl FnOnce(&Connection) -> DbResult<T> + Send + 'static,
     ) -> StoreResult<T> {
-        let unavailable =
-            |reason: String| StoreError::Unavailable { operation, reason };
+        let unavailable = |reason: String| StoreError::Unavailable { operation, reason };
         // Goes with the work, which goes on when this future is dropped.
         let permit = Arc::clone(&self.permits)
             .acquire_owned()

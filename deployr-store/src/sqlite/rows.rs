@@ -1,4 +1,7 @@
-//! Rows to values and back, and the few shapes that queries have.
+//! Rows to values.
+
+use std::fmt::Display;
+use std::str::FromStr;
 
 use deployr_core::log::{LogLine, LogStream};
 use deployr_core::model::{
@@ -9,60 +12,12 @@ use deployr_core::model::{
 use deployr_core::secret::Sealed;
 use deployr_core::store::LiveRelease;
 use deployr_core::system::{Timestamp, timestamp_from_micros};
-use deployr_core::value::{CommitId, EnvName, JobKind, ProjectName, Slug, TargetName, TenantId};
+use rusqlite::Row;
 use rusqlite::types::FromSql;
-use rusqlite::{Connection, Params, Row};
+use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
-use super::error::{DbResult, corrupt};
-
-/// The first row, if there is one.
-pub(super) fn one<T>(
-    db: &Connection,
-    sql: &str,
-    params: impl Params,
-    map: impl FnOnce(&Row<'_>) -> DbResult<T>,
-) -> DbResult<Option<T>> {
-    let mut statement = db.prepare_cached(sql)?;
-    let mut rows = statement.query(params)?;
-    rows.next()?.map(map).transpose()
-}
-
-/// All rows.
-pub(super) fn many<T>(
-    db: &Connection,
-    sql: &str,
-    params: impl Params,
-    mut map: impl FnMut(&Row<'_>) -> DbResult<T>,
-) -> DbResult<Vec<T>> {
-    let mut statement = db.prepare_cached(sql)?;
-    let mut rows = statement.query(params)?;
-    let mut found = Vec::new();
-    while let Some(row) = rows.next()? {
-        found.push(map(row)?);
-    }
-    Ok(found)
-}
-
-/// Whether there is such a row.
-pub(super) fn exists(db: &Connection, sql: &str, params: impl Params) -> DbResult<bool> {
-    Ok(db.prepare_cached(sql)?.exists(params)?)
-}
-
-/// Carries out a statement that gives no rows; tells how many it changed.
-pub(super) fn execute(db: &Connection, sql: &str, params: impl Params) -> DbResult<usize> {
-    Ok(db.prepare_cached(sql)?.execute(params)?)
-}
-
-/// The only column of a row.
-pub(super) fn scalar<T: FromSql>(row: &Row<'_>) -> DbResult<T> {
-    Ok(row.get(0)?)
-}
-
-/// A value as the JSON that is stored.
-pub(super) fn to_json(value: &impl serde::Serialize) -> DbResult<String> {
-    serde_json::to_string(value).map_err(|error| corrupt("a value to be stored", error))
-}
+use super::error::{DbError, DbResult, corrupt};
 
 pub(super) fn state_name(state: ReleaseState) -> &'static str {
     match state {
@@ -81,7 +36,9 @@ struct Reader<'r, 's> {
 
 impl Reader<'_, '_> {
     fn get<T: FromSql>(&self, column: &str) -> DbResult<T> {
-        self.row.get(column).map_err(|error| corrupt(self.what, error))
+        self.row
+            .get(column)
+            .map_err(|error| corrupt(self.what, &error))
     }
 
     fn id<T>(&self, column: &str, from: fn(Uuid) -> T) -> DbResult<T> {
@@ -100,48 +57,55 @@ impl Reader<'_, '_> {
         Ok(self.get::<Option<i64>>(column)?.map(timestamp_from_micros))
     }
 
-    fn parse<T, E: ToString>(
-        &self,
-        column: &str,
-        parse: impl FnOnce(&str) -> Result<T, E>,
-    ) -> DbResult<T> {
-        let text: String = self.get(column)?;
-        parse(&text).map_err(|error| corrupt(self.what, format!("{column}: {}", error.to_string())))
+    fn bad(&self, column: &str, reason: &dyn Display) -> DbError {
+        corrupt(self.what, &format!("{column}: {reason}"))
     }
 
-    fn parse_if<T, E: ToString>(
-        &self,
-        column: &str,
-        parse: impl FnOnce(&str) -> Result<T, E>,
-    ) -> DbResult<Option<T>> {
+    fn parse<T: FromStr<Err: Display>>(&self, column: &str) -> DbResult<T> {
+        self.get::<String>(column)?
+            .parse()
+            .map_err(|error| self.bad(column, &error))
+    }
+
+    fn parse_if<T: FromStr<Err: Display>>(&self, column: &str) -> DbResult<Option<T>> {
+        let text: Option<String> = self.get(column)?;
+        text.map(|text| text.parse().map_err(|error| self.bad(column, &error)))
+            .transpose()
+    }
+
+    fn named<T>(&self, column: &str, from_name: fn(&str) -> Option<T>) -> DbResult<T> {
+        let name: String = self.get(column)?;
+        from_name(&name).ok_or_else(|| self.bad(column, &format_args!("unknown: {name:?}")))
+    }
+
+    fn json<T: DeserializeOwned>(&self, column: &str) -> DbResult<T> {
+        let text: String = self.get(column)?;
+        serde_json::from_str(&text).map_err(|error| self.bad(column, &error))
+    }
+
+    fn json_if<T: DeserializeOwned>(&self, column: &str) -> DbResult<Option<T>> {
         match self.get::<Option<String>>(column)? {
-            Some(_) => self.parse(column, parse).map(Some),
+            Some(_) => self.json(column).map(Some),
             None => Ok(None),
         }
     }
 
-    fn named<T>(&self, column: &str, from_name: fn(&str) -> Option<T>) -> DbResult<T> {
-        self.parse(column, |text| from_name(text).ok_or_else(|| format!("unknown: {text:?}")))
-    }
-
-    fn json<T: serde::de::DeserializeOwned>(&self, column: &str) -> DbResult<T> {
-        self.parse(column, serde_json::from_str)
-    }
-
     fn sealed(&self, column: &str) -> DbResult<Sealed> {
         let bytes: Vec<u8> = self.get(column)?;
-        Sealed::from_bytes(bytes)
-            .map_err(|error| corrupt(self.what, format!("{column}: {error}")))
+        Sealed::from_bytes(bytes).map_err(|error| self.bad(column, &error))
     }
 }
 
 pub(super) fn project(row: &Row<'_>) -> DbResult<Project> {
-    let row = Reader { what: "a project", row };
+    let row = Reader {
+        what: "a project",
+        row,
+    };
     Ok(Project {
         id: row.id("id", ProjectId::from_uuid)?,
-        tenant: row.parse("tenant", TenantId::parse)?,
-        name: row.parse("name", ProjectName::parse)?,
-        slug: row.parse("slug", Slug::parse)?,
+        tenant: row.parse("tenant")?,
+        name: row.parse("name")?,
+        slug: row.parse("slug")?,
         settings: row.json("settings")?,
         created_at: row.time("created_at")?,
         updated_at: row.time("updated_at")?,
@@ -149,28 +113,34 @@ pub(super) fn project(row: &Row<'_>) -> DbResult<Project> {
 }
 
 pub(super) fn env_entry(row: &Row<'_>) -> DbResult<EnvEntry> {
-    let row = Reader { what: "a variable", row };
+    let row = Reader {
+        what: "a variable",
+        row,
+    };
     Ok(EnvEntry {
-        name: row.parse("name", EnvName::parse)?,
+        name: row.parse("name")?,
         value: row.sealed("value")?,
         updated_at: row.time("updated_at")?,
     })
 }
 
 pub(super) fn deployment(row: &Row<'_>) -> DbResult<Deployment> {
-    let row = Reader { what: "a deployment", row };
+    let row = Reader {
+        what: "a deployment",
+        row,
+    };
     Ok(Deployment {
         id: row.id("id", DeploymentId::from_uuid)?,
-        tenant: row.parse("tenant", TenantId::parse)?,
+        tenant: row.parse("tenant")?,
         project: row.id("project", ProjectId::from_uuid)?,
         number: row.get("number")?,
         job: row.id("job", JobId::from_uuid)?,
         cause: row.json("cause")?,
-        commit: row.parse_if("commit_id", CommitId::parse)?,
+        commit: row.parse_if("commit_id")?,
         status: row.named("status", DeploymentStatus::from_name)?,
         stage: row.named("stage", Stage::from_name)?,
         release: row.id_if("release", ReleaseId::from_uuid)?,
-        failure: row.parse_if("failure", serde_json::from_str)?,
+        failure: row.json_if("failure")?,
         actor: row.get("actor")?,
         created_at: row.time("created_at")?,
         started_at: row.time_if("started_at")?,
@@ -179,7 +149,10 @@ pub(super) fn deployment(row: &Row<'_>) -> DbResult<Deployment> {
 }
 
 pub(super) fn stage_times(row: &Row<'_>) -> DbResult<StageTimes> {
-    let row = Reader { what: "a stage", row };
+    let row = Reader {
+        what: "a stage",
+        row,
+    };
     Ok(StageTimes {
         stage: row.named("stage", Stage::from_name)?,
         attempt: row.get("attempt")?,
@@ -194,8 +167,8 @@ pub(super) fn job(row: &Row<'_>) -> DbResult<Job> {
     let worker = row.id_if("worker", WorkerId::from_uuid)?;
     Ok(Job {
         id: row.id("id", JobId::from_uuid)?,
-        tenant: row.parse("tenant", TenantId::parse)?,
-        kind: row.parse("kind", JobKind::parse)?,
+        tenant: row.parse("tenant")?,
+        kind: row.parse("kind")?,
         input: row.json("input")?,
         concurrency_key: row.get("concurrency_key")?,
         state,
@@ -215,54 +188,71 @@ pub(super) fn job(row: &Row<'_>) -> DbResult<Job> {
 }
 
 pub(super) fn log_line(row: &Row<'_>) -> DbResult<LogLine> {
-    let row = Reader { what: "a log line", row };
+    let row = Reader {
+        what: "a log line",
+        row,
+    };
     let stream = row.get("stream")?;
     Ok(LogLine {
         seq: row.get("seq")?,
         at: row.time("at")?,
         stream: LogStream::from_number(stream)
-            .ok_or_else(|| corrupt("a log line", format!("unknown stream: {stream}")))?,
+            .ok_or_else(|| corrupt("a log line", &format!("unknown stream: {stream}")))?,
         text: row.get("text")?,
     })
 }
 
 pub(super) fn release(row: &Row<'_>) -> DbResult<Release> {
-    let row = Reader { what: "a release", row };
+    let row = Reader {
+        what: "a release",
+        row,
+    };
     Ok(Release {
         id: row.id("id", ReleaseId::from_uuid)?,
-        tenant: row.parse("tenant", TenantId::parse)?,
+        tenant: row.parse("tenant")?,
         project: row.id("project", ProjectId::from_uuid)?,
         deployment: row.id("deployment", DeploymentId::from_uuid)?,
         number: row.get("number")?,
-        target: row.parse("target", TargetName::parse)?,
-        commit: row.parse("commit_id", CommitId::parse)?,
+        target: row.parse("target")?,
+        commit: row.parse("commit_id")?,
         digest: row.get("digest")?,
         recipe: row.json("recipe")?,
         env: row.sealed("env")?,
         state: row.named("state", |name| {
-            [ReleaseState::Placed, ReleaseState::Live, ReleaseState::Kept, ReleaseState::Gone]
-                .into_iter()
-                .find(|state| state_name(*state) == name)
+            [
+                ReleaseState::Placed,
+                ReleaseState::Live,
+                ReleaseState::Kept,
+                ReleaseState::Gone,
+            ]
+            .into_iter()
+            .find(|state| state_name(*state) == name)
         })?,
         created_at: row.time("created_at")?,
     })
 }
 
 pub(super) fn live_release(row: &Row<'_>) -> DbResult<LiveRelease> {
-    let columns = Reader { what: "a live release", row };
+    let columns = Reader {
+        what: "a live release",
+        row,
+    };
     Ok(LiveRelease {
         release: release(row)?,
-        slug: columns.parse("slug", Slug::parse)?,
+        slug: columns.parse("slug")?,
         turn: columns.get("live_turn")?,
     })
 }
 
 pub(super) fn audit_entry(row: &Row<'_>) -> DbResult<AuditEntry> {
-    let row = Reader { what: "an audit entry", row };
+    let row = Reader {
+        what: "an audit entry",
+        row,
+    };
     Ok(AuditEntry {
         seq: row.get("seq")?,
         at: row.time("at")?,
-        tenant: row.parse("tenant", TenantId::parse)?,
+        tenant: row.parse("tenant")?,
         actor: row.get("actor")?,
         action: row.named("action", AuditAction::from_name)?,
         project: row.id_if("project", ProjectId::from_uuid)?,

@@ -7,7 +7,7 @@ use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use deployr_core::store::{StoreError, StoreResult};
-use deployr_core::system::{Clock, Timestamp};
+use deployr_core::system::{Clock, Timestamp, timestamp_from_micros};
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
@@ -38,14 +38,16 @@ impl Tx<'_> {
         self.now().saturating_add(micros(delay)).min(LATEST)
     }
 
+    /// The time when `delay` has passed.
+    pub(super) fn later(&self, delay: Duration) -> Timestamp {
+        timestamp_from_micros(self.after(delay))
+    }
+
     /// Does `work` whole or not at all, and the rest of the transaction either way.
     ///
     /// Some errors make SQLite roll the whole transaction back by itself:
     /// [`is_over`](Self::is_over) tells.
-    pub(super) fn savepoint<T>(
-        &self,
-        work: impl FnOnce(&Self) -> DbResult<T>,
-    ) -> DbResult<T> {
+    pub(super) fn savepoint<T>(&self, work: impl FnOnce(&Self) -> DbResult<T>) -> DbResult<T> {
         self.db.execute_batch("SAVEPOINT work")?;
         // Nothing that a panic leaves half done outlives the savepoint.
         let done = catch_unwind(AssertUnwindSafe(|| work(self))).unwrap_or_else(|_| {
@@ -62,11 +64,20 @@ impl Tx<'_> {
         match (self.db.execute_batch(end), done) {
             (Ok(()), done) => done,
             (Err(error), done) => {
+                let cause = match done {
+                    Err(cause) => cause,
+                    Ok(_) if self.is_over() => StoreError::Unavailable {
+                        operation: "commit",
+                        reason: "the transaction was rolled back".to_owned(),
+                    }
+                    .into(),
+                    Ok(_) => error.into(),
+                };
                 // Half of the work may still be there: none of the batch may be kept.
                 if !self.is_over() {
                     self.db.execute_batch("ROLLBACK")?;
                 }
-                Err(done.err().unwrap_or(error.into()))
+                Err(cause)
             }
         }
     }
@@ -110,7 +121,9 @@ where
     }
 
     fn run(&mut self, tx: &Tx<'_>) -> Result<(), Trouble> {
-        let Some(work) = self.work.take() else { return Ok(()) };
+        let Some(work) = self.work.take() else {
+            return Ok(());
+        };
         let done = tx.savepoint(work);
         let trouble = match &done {
             Err(DbError::Sqlite(error)) => Trouble::of(error),
@@ -156,21 +169,31 @@ impl Writer {
     ) -> StoreResult<T> {
         let (reply, answer) = oneshot::channel();
         self.0
-            .send(Box::new(Work { operation, work: Some(work), done: None, reply }))
+            .send(Box::new(Work {
+                operation,
+                work: Some(work),
+                done: None,
+                reply,
+            }))
             .map_err(|_| stopped(operation))?;
         answer.await.map_err(|_| stopped(operation))?
     }
 }
 
 fn stopped(operation: &'static str) -> StoreError {
-    StoreError::Unavailable { operation, reason: "the store's writer has stopped".to_owned() }
+    StoreError::Unavailable {
+        operation,
+        reason: "the store's writer has stopped".to_owned(),
+    }
 }
 
 fn serve(db: &Connection, clock: &dyn Clock, calls: &mpsc::Receiver<Box<dyn Call>>) {
     while let Ok(first) = calls.recv() {
         let waiting = calls.try_iter().take(BATCH - 1);
-        let mut batch: Vec<_> =
-            std::iter::once(first).chain(waiting).filter(|call| !call.is_abandoned()).collect();
+        let mut batch: Vec<_> = std::iter::once(first)
+            .chain(waiting)
+            .filter(|call| !call.is_abandoned())
+            .collect();
         let fate = transact(db, clock, &mut batch);
         for call in batch {
             call.answer(&fate);
@@ -184,12 +207,19 @@ fn transact(
     batch: &mut [Box<dyn Call>],
 ) -> Result<(), Trouble> {
     // IMMEDIATE: waits for other processes here and not halfway through.
-    db.execute_batch("BEGIN IMMEDIATE").map_err(|error| Trouble::of(&error))?;
-    let tx = Tx { db, now: clock.now() };
+    db.execute_batch("BEGIN IMMEDIATE")
+        .map_err(|error| Trouble::of(&error))?;
+    let tx = Tx {
+        db,
+        now: clock.now(),
+    };
     let done = batch
         .iter_mut()
         .try_for_each(|call| call.run(&tx))
-        .and_then(|()| db.execute_batch("COMMIT").map_err(|error| Trouble::of(&error)));
+        .and_then(|()| {
+            db.execute_batch("COMMIT")
+                .map_err(|error| Trouble::of(&error))
+        });
     if done.is_err()
         && !tx.is_over()
         && let Err(error) = db.execute_batch("ROLLBACK")

@@ -84,6 +84,10 @@ impl State {
         if event != DeploymentEvent::Succeed {
             self.forget_placed(id);
         }
+        // Somebody may have used the key since; a deployment must be able to end all the same.
+        if self.jobs.contains_key(&notice.id) {
+            return Ok(());
+        }
         self.add_job(&tenant, notice, None).map(drop)
     }
 
@@ -203,7 +207,12 @@ impl Deployments for MemoryStore {
             if state.deployments.contains_key(&new.id) {
                 return Err(conflict("deployment", new.id, "is taken"));
             }
-            if state.jobs.contains_key(&new.notify_job) {
+            let reserved = state
+                .deployments
+                .values()
+                .any(|row| row.notify_job == new.notify_job);
+            if reserved || new.notify_job == new.job.id || state.jobs.contains_key(&new.notify_job)
+            {
                 return Err(conflict("job", new.notify_job, "is taken"));
             }
             state.project(&actor.tenant, new.project)?;
@@ -367,11 +376,11 @@ impl Deployments for MemoryStore {
                     (JobEvent::Complete, DeploymentEvent::Succeed, None)
                 }
                 Outcome::Failed(failure) => {
-                    let verdict = matches!(failure, Failure::Verdict { .. });
-                    let job = if verdict {
-                        JobEvent::Complete
-                    } else {
+                    let fault = matches!(failure, Failure::Fault { .. });
+                    let job = if fault {
                         JobEvent::Fail
+                    } else {
+                        JobEvent::Complete
                     };
                     (job, DeploymentEvent::Fail, Some(failure))
                 }

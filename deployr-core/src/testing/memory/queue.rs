@@ -172,15 +172,11 @@ impl State {
         waits && job.fence == Fence(0) && job.start_by <= self.now
     }
 
-    /// The jobs that meet a condition, the oldest first.
+    /// The jobs that meet a condition, those first that have been due for longest.
     fn oldest(&self, limit: u32, wanted: impl Fn(&Job) -> bool) -> Vec<JobId> {
-        let mut jobs: Vec<_> = self
-            .jobs
-            .values()
-            .map(|row| &row.job)
-            .filter(|job| wanted(job))
-            .collect();
-        jobs.sort_by_key(|job| (job.created_at, job.id));
+        let jobs = self.jobs.values().map(|row| &row.job);
+        let mut jobs: Vec<_> = jobs.filter(|job| wanted(job)).collect();
+        jobs.sort_by_key(|job| (job.run_at, job.id));
         jobs.into_iter()
             .take(limit as usize)
             .map(|job| job.id)

@@ -1,0 +1,174 @@
+use std::path::Path;
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use super::Faulty;
+use crate::builder::{Artifact, BuildSpec, Builder, Workspace};
+use crate::command::PlannedStep;
+use crate::context::StepContext;
+use crate::error::StepResult;
+use crate::executor::{Endpoint, Executor, ExecutorCapabilities, ReleaseSpec};
+use crate::ingress::{Ingress, Route};
+use crate::model::{ProjectSettings, Recipe};
+use crate::source::{Commit, Source, SourceProvider};
+use crate::value::{CommitId, GitRef, Slug};
+
+#[async_trait]
+impl<T: SourceProvider + ?Sized> SourceProvider for Faulty<T> {
+    fn name(&self) -> &str {
+        self.part.name()
+    }
+
+    async fn resolve(
+        &self,
+        source: &Source,
+        reference: &GitRef,
+        ctx: &StepContext,
+    ) -> StepResult<Commit> {
+        self.plan
+            .call("resolve", self.part.resolve(source, reference, ctx))
+            .await
+    }
+
+    async fn checkout(
+        &self,
+        source: &Source,
+        commit: &CommitId,
+        folder: &Path,
+        ctx: &StepContext,
+    ) -> StepResult<Commit> {
+        self.plan
+            .call("checkout", self.part.checkout(source, commit, folder, ctx))
+            .await
+    }
+}
+
+#[async_trait]
+impl<T: Builder + ?Sized> Builder for Faulty<T> {
+    fn name(&self) -> &str {
+        self.part.name()
+    }
+
+    fn plan(&self, recipe: &Recipe) -> Vec<PlannedStep> {
+        self.part.plan(recipe)
+    }
+
+    async fn prepare(&self, ctx: &StepContext) -> StepResult<Workspace> {
+        self.plan
+            .call("builder.prepare", self.part.prepare(ctx))
+            .await
+    }
+
+    async fn detect(
+        &self,
+        workspace: &Workspace,
+        settings: &ProjectSettings,
+    ) -> StepResult<Recipe> {
+        self.plan
+            .call("detect", self.part.detect(workspace, settings))
+            .await
+    }
+
+    async fn build(&self, spec: &BuildSpec, ctx: &StepContext) -> StepResult<Artifact> {
+        self.plan.call("build", self.part.build(spec, ctx)).await
+    }
+
+    async fn clean(&self, workspace: &Workspace) -> StepResult<()> {
+        self.plan.call("clean", self.part.clean(workspace)).await
+    }
+}
+
+#[async_trait]
+impl<T: Executor + ?Sized> Executor for Faulty<T> {
+    fn name(&self) -> &str {
+        self.part.name()
+    }
+
+    fn capabilities(&self) -> ExecutorCapabilities {
+        self.part.capabilities()
+    }
+
+    fn plan(&self, slug: &Slug, recipe: &Recipe) -> Vec<PlannedStep> {
+        self.part.plan(slug, recipe)
+    }
+
+    async fn prepare(
+        &self,
+        spec: &ReleaseSpec,
+        artifact: &Artifact,
+        ctx: &StepContext,
+    ) -> StepResult<()> {
+        self.plan
+            .call("prepare", self.part.prepare(spec, artifact, ctx))
+            .await
+    }
+
+    async fn start(&self, spec: &ReleaseSpec, ctx: &StepContext) -> StepResult<Endpoint> {
+        self.plan.call("start", self.part.start(spec, ctx)).await
+    }
+
+    async fn verify(
+        &self,
+        spec: &ReleaseSpec,
+        endpoint: &Endpoint,
+        ctx: &StepContext,
+    ) -> StepResult<()> {
+        self.plan
+            .call("verify", self.part.verify(spec, endpoint, ctx))
+            .await
+    }
+
+    async fn switch(&self, spec: &ReleaseSpec, turn: i64, ctx: &StepContext) -> StepResult<()> {
+        self.plan
+            .call("switch", self.part.switch(spec, turn, ctx))
+            .await
+    }
+
+    async fn current(&self, slug: &Slug) -> StepResult<Option<i64>> {
+        self.plan.call("current", self.part.current(slug)).await
+    }
+
+    async fn retire(&self, slug: &Slug, number: i64, grace: Duration) -> StepResult<()> {
+        self.plan
+            .call("retire", self.part.retire(slug, number, grace))
+            .await
+    }
+
+    async fn discard(&self, slug: &Slug, number: i64) -> StepResult<()> {
+        self.plan
+            .call("discard", self.part.discard(slug, number))
+            .await
+    }
+
+    async fn prune(&self, slug: &Slug, keep: &[i64]) -> StepResult<Vec<i64>> {
+        self.plan.call("prune", self.part.prune(slug, keep)).await
+    }
+}
+
+#[async_trait]
+impl<T: Ingress + ?Sized> Ingress for Faulty<T> {
+    fn name(&self) -> &str {
+        self.part.name()
+    }
+
+    fn url(&self, slug: &Slug) -> Option<String> {
+        self.part.url(slug)
+    }
+
+    async fn route(&self, route: Route) -> StepResult<()> {
+        self.plan.call("route", self.part.route(route)).await
+    }
+
+    async fn drain(&self, slug: &Slug, limit: Duration) -> StepResult<usize> {
+        self.plan.call("drain", self.part.drain(slug, limit)).await
+    }
+
+    async fn remove(&self, slug: &Slug) -> StepResult<()> {
+        self.plan.call("remove", self.part.remove(slug)).await
+    }
+
+    async fn routes(&self) -> StepResult<Vec<Route>> {
+        self.plan.call("routes", self.part.routes()).await
+    }
+}

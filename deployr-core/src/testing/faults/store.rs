@@ -1,0 +1,123 @@
+use std::time::Duration;
+
+use crate::log::LogLine;
+use crate::model::{
+    Actor, AuditEntry, Claim, Deployment, DeploymentId, EnvEntry, Job, JobId, JobState, Lease,
+    Page, Project, ProjectId, ProjectSettings, Release, ReleaseId, Stage, StageTimes,
+};
+use crate::secret::Sealed;
+use crate::store::{
+    Audit, Beat, ClaimRequest, Deployments, JobFault, JobQueue, LiveRelease, Logs, NewDeployment,
+    NewJob, NewLine, NewProject, NewRelease, Outcome, Projects, QueueStats, Releases, StoreResult,
+    Sweep,
+};
+use crate::value::{CommitId, EnvName, Slug, TenantId};
+
+forward! { Projects;
+    fn create_project(&self, actor: &Actor, new: NewProject) -> StoreResult<Project>;
+    fn project(&self, tenant: &TenantId, id: ProjectId) -> StoreResult<Project>;
+    fn project_by_slug(&self, tenant: &TenantId, slug: &Slug) -> StoreResult<Project>;
+    fn projects(&self, tenant: &TenantId, page: Page<ProjectId>) -> StoreResult<Vec<Project>>;
+    fn update_project(
+        &self,
+        actor: &Actor,
+        id: ProjectId,
+        settings: ProjectSettings,
+    ) -> StoreResult<Project>;
+    fn set_env(
+        &self,
+        actor: &Actor,
+        id: ProjectId,
+        name: &EnvName,
+        value: Option<Sealed>,
+    ) -> StoreResult<()>;
+    fn env(&self, tenant: &TenantId, id: ProjectId) -> StoreResult<Vec<EnvEntry>>;
+}
+
+forward! { Deployments;
+    fn create_deployment(&self, actor: &Actor, new: NewDeployment) -> StoreResult<Deployment>;
+    fn deployment(&self, tenant: &TenantId, id: DeploymentId) -> StoreResult<Deployment>;
+    fn deployments(
+        &self,
+        tenant: &TenantId,
+        project: Option<ProjectId>,
+        page: Page<DeploymentId>,
+    ) -> StoreResult<Vec<Deployment>>;
+    fn stages(&self, tenant: &TenantId, id: DeploymentId) -> StoreResult<Vec<StageTimes>>;
+    fn enter_stage(
+        &self,
+        claim: &Claim,
+        id: DeploymentId,
+        stage: Stage,
+        commit: Option<&CommitId>,
+    ) -> StoreResult<Deployment>;
+    fn request_cancel(
+        &self,
+        actor: &Actor,
+        id: DeploymentId,
+        reason: &str,
+    ) -> StoreResult<Deployment>;
+    fn finish(
+        &self,
+        claim: &Claim,
+        id: DeploymentId,
+        outcome: Outcome,
+    ) -> StoreResult<Deployment>;
+}
+
+forward! { JobQueue;
+    fn enqueue(&self, tenant: &TenantId, new: NewJob) -> StoreResult<Job>;
+    fn job(&self, tenant: &TenantId, id: JobId) -> StoreResult<Job>;
+    fn claim(&self, request: ClaimRequest) -> StoreResult<Vec<Lease>>;
+    fn heartbeat(&self, claims: &[Claim], term: Duration) -> StoreResult<Vec<Beat>>;
+    fn complete(&self, claim: &Claim) -> StoreResult<()>;
+    fn fail(&self, claim: &Claim, fault: JobFault) -> StoreResult<JobState>;
+    fn release(&self, claim: &Claim) -> StoreResult<()>;
+    fn sweep(&self, grace: Duration, retry_after: Duration, limit: u32) -> StoreResult<Sweep>;
+    fn queue_stats(&self) -> StoreResult<QueueStats>;
+}
+
+forward! { Logs;
+    fn append_log(
+        &self,
+        claim: &Claim,
+        id: DeploymentId,
+        first: i64,
+        lines: Vec<NewLine>,
+    ) -> StoreResult<i64>;
+    fn read_log(
+        &self,
+        tenant: &TenantId,
+        id: DeploymentId,
+        after: i64,
+        limit: u32,
+    ) -> StoreResult<Vec<LogLine>>;
+    fn last_line(&self, tenant: &TenantId, id: DeploymentId) -> StoreResult<i64>;
+}
+
+forward! { Releases;
+    fn record_release(
+        &self,
+        claim: &Claim,
+        deployment: DeploymentId,
+        new: NewRelease,
+    ) -> StoreResult<Release>;
+    fn release_by_id(&self, tenant: &TenantId, id: ReleaseId) -> StoreResult<Release>;
+    fn releases(
+        &self,
+        tenant: &TenantId,
+        project: ProjectId,
+        page: Page<ReleaseId>,
+    ) -> StoreResult<Vec<Release>>;
+    fn live_releases(&self, page: Page<ReleaseId>) -> StoreResult<Vec<LiveRelease>>;
+    fn mark_gone(
+        &self,
+        tenant: &TenantId,
+        project: ProjectId,
+        numbers: &[i64],
+    ) -> StoreResult<()>;
+}
+
+forward! { Audit;
+    fn audit(&self, tenant: &TenantId, page: Page<i64>) -> StoreResult<Vec<AuditEntry>>;
+}

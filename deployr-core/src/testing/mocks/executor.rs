@@ -1,0 +1,219 @@
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use super::script::{Script, go_on, lock};
+use crate::builder::Artifact;
+use crate::command::PlannedStep;
+use crate::context::StepContext;
+use crate::error::{Fault, StepError, StepResult, VerdictCode};
+use crate::executor::{Endpoint, Executor, ExecutorCapabilities, ReleaseSpec};
+use crate::model::{Recipe, Runtime};
+use crate::value::{CommitId, Slug};
+
+/// A release as it lies on a [`MemoryTarget`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlacedRelease {
+    /// What it was made from.
+    pub commit: CommitId,
+    /// What it holds.
+    pub artifact: Artifact,
+    /// Whether it has been brought up.
+    pub up: bool,
+}
+
+/// What is on the target of one project.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct MemoryTarget {
+    /// The releases, by number.
+    pub releases: BTreeMap<i64, PlacedRelease>,
+    /// The number of the present release.
+    pub current: Option<i64>,
+    /// The highest turn that was switched with.
+    pub turn: i64,
+}
+
+/// A target in memory. A clone works on the same target: as an executor does that is
+/// made anew after a crash.
+#[derive(Debug, Clone, Default)]
+pub struct ScriptedExecutor {
+    script: Script,
+    targets: Arc<Mutex<BTreeMap<Slug, MemoryTarget>>>,
+}
+
+impl ScriptedExecutor {
+    /// What was asked, and how it shall fail. Calls: `prepare`, `start`, `verify`,
+    /// `switch`, `current`, `retire`, `discard`, `prune`.
+    #[must_use]
+    pub fn script(&self) -> &Script {
+        &self.script
+    }
+
+    /// What is on the target of a project.
+    #[must_use]
+    pub fn target(&self, slug: &Slug) -> MemoryTarget {
+        lock(&self.targets).get(slug).cloned().unwrap_or_default()
+    }
+
+    /// Does to a target what no executor would: a disk is wiped, a process dies.
+    pub fn meddle(&self, slug: &Slug, with: impl FnOnce(&mut MemoryTarget)) {
+        with(lock(&self.targets).entry(slug.clone()).or_default());
+    }
+
+    fn on<T>(&self, slug: &Slug, change: impl FnOnce(&mut MemoryTarget) -> T) -> T {
+        change(lock(&self.targets).entry(slug.clone()).or_default())
+    }
+
+    fn called(&self, call: &str, slug: &Slug, number: i64) -> StepResult<()> {
+        self.script.called(call, &format!("{slug} {number}"))
+    }
+}
+
+fn gone(spec: &ReleaseSpec) -> StepError {
+    let message = format!(
+        "release {} of {} is no longer on the target",
+        spec.number, spec.slug
+    );
+    StepError::verdict(VerdictCode::ReleaseGone, message)
+}
+
+#[async_trait]
+impl Executor for ScriptedExecutor {
+    fn name(&self) -> &str {
+        "scripted"
+    }
+
+    fn capabilities(&self) -> ExecutorCapabilities {
+        ExecutorCapabilities {
+            processes: true,
+            side_by_side: true,
+            atomic_switch: true,
+            verifies: true,
+        }
+    }
+
+    fn plan(&self, slug: &Slug, _recipe: &Recipe) -> Vec<PlannedStep> {
+        vec![
+            PlannedStep::new(format!("place a release of {slug}")),
+            PlannedStep::new("switch"),
+        ]
+    }
+
+    async fn prepare(
+        &self,
+        spec: &ReleaseSpec,
+        artifact: &Artifact,
+        ctx: &StepContext,
+    ) -> StepResult<()> {
+        self.called("prepare", &spec.slug, spec.number)?;
+        go_on(ctx)?;
+        self.on(&spec.slug, |target| {
+            let (commit, artifact) = (spec.commit.clone(), artifact.clone());
+            let new = PlacedRelease {
+                commit,
+                artifact,
+                up: false,
+            };
+            target.releases.entry(spec.number).or_insert(new);
+        });
+        Ok(())
+    }
+
+    async fn start(&self, spec: &ReleaseSpec, ctx: &StepContext) -> StepResult<Endpoint> {
+        self.called("start", &spec.slug, spec.number)?;
+        go_on(ctx)?;
+        self.on(&spec.slug, |target| {
+            let release = target
+                .releases
+                .get_mut(&spec.number)
+                .ok_or_else(|| gone(spec))?;
+            release.up = true;
+            Ok(match spec.recipe.runtime {
+                Runtime::Static { single_page } => {
+                    let path = format!("/memory/{}/{}", spec.slug, spec.number).into();
+                    Endpoint::Folder { path, single_page }
+                }
+                Runtime::Process { .. } => {
+                    let port = 20_000 + (spec.number % 10_000) as u16;
+                    Endpoint::Http {
+                        address: SocketAddr::from((Ipv4Addr::LOCALHOST, port)),
+                    }
+                }
+            })
+        })
+    }
+
+    async fn verify(
+        &self,
+        spec: &ReleaseSpec,
+        _endpoint: &Endpoint,
+        ctx: &StepContext,
+    ) -> StepResult<()> {
+        self.called("verify", &spec.slug, spec.number)?;
+        go_on(ctx)?;
+        match self.on(&spec.slug, |target| {
+            target.releases.get(&spec.number).cloned()
+        }) {
+            Some(release) if release.up => Ok(()),
+            _ => Err(StepError::verdict(VerdictCode::StartFailed, "it is not up")),
+        }
+    }
+
+    async fn switch(&self, spec: &ReleaseSpec, turn: i64, ctx: &StepContext) -> StepResult<()> {
+        self.script.called(
+            "switch",
+            &format!("{} {} turn {turn}", spec.slug, spec.number),
+        )?;
+        go_on(ctx)?;
+        self.on(&spec.slug, |target| {
+            if turn < target.turn {
+                let reason = format!("turn {turn} is over: {} has switched", target.turn);
+                return Err(Fault::permanent("switch", &spec.slug, reason).into());
+            }
+            if !target.releases.contains_key(&spec.number) {
+                return Err(Fault::permanent("switch", &spec.slug, "it is not placed").into());
+            }
+            (target.current, target.turn) = (Some(spec.number), turn);
+            Ok(())
+        })
+    }
+
+    async fn current(&self, slug: &Slug) -> StepResult<Option<i64>> {
+        self.script.called("current", slug.as_str())?;
+        Ok(self.target(slug).current)
+    }
+
+    async fn retire(&self, slug: &Slug, number: i64, _grace: Duration) -> StepResult<()> {
+        self.called("retire", slug, number)?;
+        self.on(slug, |target| {
+            if let Some(release) = target.releases.get_mut(&number) {
+                release.up = false;
+            }
+        });
+        Ok(())
+    }
+
+    async fn discard(&self, slug: &Slug, number: i64) -> StepResult<()> {
+        self.called("discard", slug, number)?;
+        self.on(slug, |target| {
+            if target.current != Some(number) {
+                target.releases.remove(&number);
+            }
+        });
+        Ok(())
+    }
+
+    async fn prune(&self, slug: &Slug, keep: &[i64]) -> StepResult<Vec<i64>> {
+        self.script.called("prune", slug.as_str())?;
+        Ok(self.on(slug, |target| {
+            let current = target.current;
+            let stays = |number: &i64| keep.contains(number) || current == Some(*number);
+            let all: Vec<_> = target.releases.keys().copied().collect();
+            target.releases.retain(|number, _| stays(number));
+            all.into_iter().filter(|number| !stays(number)).collect()
+        }))
+    }
+}

@@ -1,0 +1,134 @@
+use deployr_core::error::{StepError, StepResult};
+use deployr_core::model::HealthCheck;
+use deployr_core::value::{BuildCommand, HealthPath, OutputDir, RelPath};
+use serde::Deserialize;
+
+use super::checkout::{Checkout, Folder};
+use super::invalid;
+
+const FILE: &str = "deployr.toml";
+
+/// The repository's own word: the fields of the project's settings that are about
+/// what is in it.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RepoConfig {
+    pub(super) framework: Option<String>,
+    root: Option<RelPath>,
+    pub(super) install: Option<BuildCommand>,
+    pub(super) build: Option<BuildCommand>,
+    pub(super) output: Option<OutputDir>,
+    pub(super) start: Option<BuildCommand>,
+    pub(super) health: HealthConfig,
+    pub(super) shared: Option<Vec<RelPath>>,
+    pub(super) writable: Option<Vec<RelPath>>,
+}
+
+/// The fields of [`HealthCheck`], each by itself.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct HealthConfig {
+    path: Option<HealthPath>,
+    status: Option<u16>,
+    command: Option<BuildCommand>,
+    interval_ms: Option<u64>,
+    timeout_ms: Option<u64>,
+    deadline_ms: Option<u64>,
+    drain_ms: Option<u64>,
+}
+
+impl HealthConfig {
+    /// What is given here, and the rest from `base`.
+    pub(super) fn over(self, base: HealthCheck) -> HealthCheck {
+        HealthCheck {
+            path: self.path.unwrap_or(base.path),
+            status: self.status.or(base.status),
+            command: self.command.or(base.command),
+            interval_ms: self.interval_ms.unwrap_or(base.interval_ms),
+            timeout_ms: self.timeout_ms.unwrap_or(base.timeout_ms),
+            deadline_ms: self.deadline_ms.unwrap_or(base.deadline_ms),
+            drain_ms: self.drain_ms.unwrap_or(base.drain_ms),
+        }
+    }
+}
+
+impl RepoConfig {
+    /// The file nearest to the app, and the app's folder. The file at the top may say
+    /// where the app is, unless the settings do; a file beside the app replaces it.
+    pub(super) fn find(
+        checkout: &Checkout,
+        root: Option<&RelPath>,
+    ) -> StepResult<(Self, Option<RelPath>)> {
+        let top = Self::read(&checkout.folder(None)?)?.unwrap_or_default();
+        let root = root.or(top.root.as_ref()).filter(|root| root.as_str() != ".").cloned();
+        let Some(root) = root else { return Ok((top, None)) };
+        let config = match Self::read(&checkout.folder(Some(&root))?)? {
+            Some(Self { root: Some(_), .. }) => {
+                let where_ = format!("`{root}/{FILE}`");
+                return Err(invalid(format!(
+                    "root is invalid: {where_} lies in the app's folder already; set `root` in \
+                     the {FILE} at the top of the repository, or in the project's settings"
+                )));
+            }
+            Some(config) => config,
+            None => top,
+        };
+        Ok((config, Some(root)))
+    }
+
+    fn read(folder: &Folder<'_>) -> StepResult<Option<Self>> {
+        let Some(text) = folder.read(FILE)? else { return Ok(None) };
+        toml::from_str(&text).map(Some).map_err(|error| explained(folder, &text, &error))
+    }
+}
+
+/// Where the error is, what is wrong there, and what was probably meant.
+fn explained(folder: &Folder<'_>, text: &str, error: &toml::de::Error) -> StepError {
+    let at = error.span().map_or(0, |span| span.start.min(text.len()));
+    let before = text.get(..at).unwrap_or_default();
+    let number = before.matches('\n').count() + 1;
+    let line = text.lines().nth(number - 1).unwrap_or_default();
+    // The key alone: a value may be what nobody should read.
+    let key = match line.split_once('=') {
+        Some((key, _)) => format!(" (`{}`)", key.trim().escape_debug()),
+        None => String::new(),
+    };
+    let message = error.message().trim();
+    let hint = unknown_field(message)
+        .and_then(|(field, known)| nearest(field, &known))
+        .map(|near| format!("; did you mean `{near}`?"))
+        .unwrap_or_default();
+    let place = folder.place();
+    invalid(format!("{FILE} in {place}, line {number}{key}: {message}{hint}"))
+}
+
+/// The field and the known ones, from ``unknown field `a`, expected one of `b`, `c` ``.
+fn unknown_field(message: &str) -> Option<(&str, Vec<&str>)> {
+    let rest = message.strip_prefix("unknown field ")?;
+    let mut quoted = rest.split('`').skip(1).step_by(2);
+    Some((quoted.next()?, quoted.collect()))
+}
+
+/// The known name that a person most likely meant.
+pub(super) fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
+    let name: String = name.chars().take(64).collect();
+    let (distance, near) =
+        known.iter().map(|known| (distance(&name, known), *known)).min()?;
+    (distance <= 1 + near.len() / 4).then_some(near)
+}
+
+/// How many letters must be added, removed or replaced.
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.chars().enumerate() {
+        let mut corner = row[0];
+        row[0] = i + 1;
+        for (j, y) in b.iter().enumerate() {
+            let replaced = corner + usize::from(x != *y);
+            corner = row[j + 1];
+            row[j + 1] = replaced.min(row[j] + 1).min(corner + 1);
+        }
+    }
+    row[b.len()]
+}

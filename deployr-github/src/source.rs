@@ -1,0 +1,358 @@
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use deployr_core::context::StepContext;
+use deployr_core::error::{Fault, StepError, StepResult, VerdictCode};
+use deployr_core::source::{Commit, Source, SourceProvider};
+use deployr_core::value::{CommitId, GitRef};
+use git2::Repository;
+
+use crate::checkout::{Export, Gitlink};
+use crate::error::{Trouble, blocking, printable, refused};
+use crate::find;
+use crate::mirror::{Access, Fetched, Mirror};
+use crate::options::{GitLimits, Options};
+use crate::submodules;
+use crate::transport::Session;
+
+/// Submodules of submodules of submodules of submodules, and no deeper.
+const MAX_DEPTH: usize = 4;
+
+/// Any git repository, by way of a mirror on disk.
+///
+/// By default only servers on the public internet are reached; an operator switches
+/// on what is needed beyond that. Cheap to clone.
+///
+/// ```
+/// use deployr_github::{GitLimits, GitSource};
+/// use std::time::Duration;
+///
+/// let mirrors = std::env::temp_dir().join("mirrors");
+/// let git = GitSource::new(mirrors)
+///     .limits(GitLimits { timeout: Duration::from_secs(120), ..GitLimits::default() })
+///     .allow_private_hosts(true);
+/// # let _ = git;
+/// ```
+///
+/// # Who may read what
+///
+/// A mirror is shared by all who deploy the repository, with whatever credentials.
+/// [`resolve`](SourceProvider::resolve) therefore asks the server each time, even for
+/// a commit that is in the mirror; [`checkout`](SourceProvider::checkout), which comes
+/// after it, does not ask again. Submodules are asked for each time.
+#[derive(Debug, Clone)]
+pub struct GitSource {
+    options: Arc<Options>,
+}
+
+impl GitSource {
+    /// Keeps its mirrors in the folder `mirrors`, which is made when needed, and may
+    /// be shared with other processes.
+    #[must_use]
+    pub fn new(mirrors: impl Into<PathBuf>) -> Self {
+        let options = Options {
+            mirrors: mirrors.into(),
+            limits: GitLimits::default(),
+            allow_local: false,
+            allow_private_hosts: false,
+            known_hosts: None,
+        };
+        Self {
+            options: Arc::new(options),
+        }
+    }
+
+    /// What a repository may cost.
+    #[must_use]
+    pub fn limits(self, limits: GitLimits) -> Self {
+        self.with(|options| options.limits = limits)
+    }
+
+    /// Allows folders of this machine as repositories. Whoever may create a project
+    /// can then read every repository that this process can.
+    #[must_use]
+    pub fn allow_local(self, allow: bool) -> Self {
+        self.with(|options| options.allow_local = allow)
+    }
+
+    /// Allows servers in private networks and on this machine.
+    #[must_use]
+    pub fn allow_private_hosts(self, allow: bool) -> Self {
+        self.with(|options| options.allow_private_hosts = allow)
+    }
+
+    /// Believes SSH servers only with a host key out of this file. Without it, the key
+    /// that a server shows first is kept beside the mirrors, and asked for thereafter.
+    #[must_use]
+    pub fn known_hosts(self, path: impl Into<PathBuf>) -> Self {
+        self.with(|options| options.known_hosts = Some(path.into()))
+    }
+
+    fn with(mut self, change: impl FnOnce(&mut Options)) -> Self {
+        change(Arc::make_mut(&mut self.options));
+        self
+    }
+
+    fn mirror(&self, source: &Source) -> Mirror {
+        Mirror::new(&self.options.mirrors, &source.url)
+    }
+
+    /// Fetches and reads from the mirror. Nothing of it goes on once this future is
+    /// dropped, except for the few moments until the next read from the server.
+    async fn fetch<T: Send + 'static>(
+        &self,
+        source: &Source,
+        ctx: &StepContext,
+        anew: bool,
+        read: impl Fn(&Repository) -> Result<T, Trouble> + Send + 'static,
+    ) -> StepResult<T> {
+        ctx.log.say(format!("Fetching {}", source.url)).await;
+        let cancel = ctx.cancel.child_token();
+        let _stop_when_dropped = cancel.clone().drop_guard();
+        let mirror = self.mirror(source);
+        let lock = mirror.lock(Access::Write, ctx).await?;
+        let session = Session::open(&self.options, source, cancel).await?;
+        let (value, fetched) = blocking(move || {
+            let result = mirror.update(&session, anew, read);
+            drop(lock);
+            result
+        })
+        .await?;
+        ctx.log.say(summary(fetched)).await;
+        Ok(value)
+    }
+
+    /// Writes one repository's tree, fetching first where that is needed.
+    async fn export(
+        &self,
+        part: &Part,
+        mut export: Export,
+        ctx: &StepContext,
+    ) -> Result<(Export, Exported), Trouble> {
+        let mirror = self.mirror(&part.source);
+        let url = part.source.url.as_str().to_owned();
+        let id = find::oid(&url, &part.commit)?;
+        let lock = mirror.lock(Access::Read, ctx).await?;
+        let at = part.at.clone();
+        // Two results: what the thread itself says, and what the mirror says.
+        blocking(move || {
+            let _lock = lock;
+            let run = || {
+                let repository = mirror.open()?;
+                let commit = find::commit(&url, &repository, id)?
+                    .ok_or_else(|| Trouble::Broken(format!("the commit {id} is missing")))?;
+                let tree = commit.tree().map_err(|e| Trouble::git(&url, &e))?;
+                let gitlinks = export.tree(&repository, &tree, &at)?;
+                let modules = find::gitmodules(&repository, &tree);
+                Ok((
+                    export,
+                    Exported {
+                        commit: find::described(&commit)?,
+                        gitlinks,
+                        modules,
+                    },
+                ))
+            };
+            Ok(run())
+        })
+        .await?
+    }
+
+    /// One attempt at a whole checkout.
+    async fn attempt(
+        &self,
+        top: &Part,
+        folder: &Path,
+        ctx: &StepContext,
+    ) -> Result<Commit, Failed> {
+        let mut export = Export::new(top.source.url.as_str(), folder, &self.options.limits, ctx);
+        let mut ahead = vec![top.clone()];
+        let mut first = None;
+        while let Some(part) = ahead.pop() {
+            let result = self.export(&part, export, ctx).await;
+            let (back, done) = result.map_err(|trouble| Failed {
+                source: part.source.clone(),
+                trouble,
+            })?;
+            export = back;
+            first.get_or_insert(done.commit);
+            if done.gitlinks.is_empty() {
+                continue;
+            }
+            if !part.source.submodules {
+                let count = done.gitlinks.len();
+                ctx.log
+                    .say(format!("Submodules are off: {count} folder(s) left empty"))
+                    .await;
+                continue;
+            }
+            let modules = submodules::parse(&done.modules);
+            for gitlink in &done.gitlinks {
+                let next = self.submodule(&part, gitlink, &modules, ctx).await;
+                ahead.push(next.map_err(|error| Failed::step(&part.source, error))?);
+            }
+        }
+        export
+            .finish()
+            .map_err(|error| Failed::step(&top.source, error))?;
+        first.ok_or_else(|| {
+            let fault = Fault::permanent("checkout", &top.source.url, "nothing was written");
+            Failed::step(&top.source, fault.into())
+        })
+    }
+
+    /// Fetches a submodule, so that the server has its say about the credentials.
+    async fn submodule(
+        &self,
+        parent: &Part,
+        gitlink: &Gitlink,
+        modules: &std::collections::HashMap<String, String>,
+        ctx: &StepContext,
+    ) -> StepResult<Part> {
+        let shown = printable(&gitlink.path.to_string_lossy());
+        let url = parent.source.url.as_str();
+        if parent.depth >= MAX_DEPTH {
+            let why = format!("its submodules are nested deeper than {MAX_DEPTH}, at {shown}");
+            return Err(refused(url, why));
+        }
+        let path = gitlink
+            .path
+            .strip_prefix(&parent.at)
+            .unwrap_or(&gitlink.path);
+        let address = path
+            .to_str()
+            .and_then(|path| modules.get(path))
+            .ok_or_else(|| {
+                refused(
+                    url,
+                    format_args!("its submodule {shown} has no address in .gitmodules"),
+                )
+            })?;
+        let source = submodules::source(&self.options, &parent.source, path, address)?;
+        let commit = CommitId::parse(&gitlink.commit)
+            .map_err(|error| refused(url, format_args!("its submodule {shown}: {error}")))?;
+        let reference = GitRef::Commit(commit.clone());
+        self.find(&source, &reference, ctx).await?;
+        Ok(Part {
+            source,
+            commit,
+            at: gitlink.path.clone(),
+            depth: parent.depth + 1,
+        })
+    }
+
+    async fn find(
+        &self,
+        source: &Source,
+        reference: &GitRef,
+        ctx: &StepContext,
+    ) -> StepResult<Commit> {
+        let (url, wanted) = (source.url.as_str().to_owned(), reference.clone());
+        let found = self
+            .fetch(source, ctx, false, move |repository| {
+                find::reference(&url, repository, &wanted)
+            })
+            .await?;
+        found.map_err(|message| StepError::verdict(VerdictCode::RefNotFound, message))
+    }
+}
+
+/// One repository of a checkout, and the folder that its tree goes to.
+#[derive(Debug, Clone)]
+struct Part {
+    source: Source,
+    commit: CommitId,
+    at: PathBuf,
+    depth: usize,
+}
+
+struct Exported {
+    commit: Commit,
+    gitlinks: Vec<Gitlink>,
+    modules: String,
+}
+
+/// Which repository of a checkout failed.
+struct Failed {
+    source: Source,
+    trouble: Trouble,
+}
+
+impl Failed {
+    fn step(source: &Source, error: StepError) -> Self {
+        Self {
+            source: source.clone(),
+            trouble: error.into(),
+        }
+    }
+}
+
+#[async_trait]
+impl SourceProvider for GitSource {
+    fn name(&self) -> &str {
+        "git"
+    }
+
+    async fn resolve(
+        &self,
+        source: &Source,
+        reference: &GitRef,
+        ctx: &StepContext,
+    ) -> StepResult<Commit> {
+        self.find(source, reference, ctx).await
+    }
+
+    async fn checkout(
+        &self,
+        source: &Source,
+        commit: &CommitId,
+        folder: &Path,
+        ctx: &StepContext,
+    ) -> StepResult<Commit> {
+        let top = Part {
+            source: source.clone(),
+            commit: commit.clone(),
+            at: PathBuf::new(),
+            depth: 0,
+        };
+        let failed = match self.attempt(&top, folder, ctx).await {
+            Ok(commit) => return Ok(commit),
+            Err(failed) => failed,
+        };
+        let Trouble::Broken(reason) = failed.trouble else {
+            return Err(failed.trouble.give_up(failed.source.url.as_str()));
+        };
+        tracing::info!(url = %failed.source.url, reason, "a mirror is made anew for a checkout");
+        self.fetch(&failed.source, ctx, true, |_| Ok(())).await?;
+        empty(folder)?;
+        self.attempt(&top, folder, ctx)
+            .await
+            .map_err(|failed| failed.trouble.give_up(failed.source.url.as_str()))
+    }
+}
+
+fn summary(fetched: Fetched) -> String {
+    match fetched.objects {
+        0 => "Fetched: nothing new".to_owned(),
+        objects => format!(
+            "Fetched {objects} objects, {} KiB",
+            fetched.bytes.div_ceil(1024)
+        ),
+    }
+}
+
+fn empty(folder: &Path) -> StepResult<()> {
+    let clear = || {
+        for entry in fs::read_dir(folder)? {
+            let entry = entry?;
+            match entry.file_type()?.is_dir() {
+                true => fs::remove_dir_all(entry.path())?,
+                false => fs::remove_file(entry.path())?,
+            }
+        }
+        Ok(())
+    };
+    clear().map_err(|error| Fault::io("empty", folder.display(), error).into())
+}

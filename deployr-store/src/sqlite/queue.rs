@@ -1,0 +1,195 @@
+//! The job queue, as its users call it.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use deployr_core::model::{Claim, Fence, Job, JobId, JobState, Lease};
+use deployr_core::state::JobEvent;
+use deployr_core::store::{
+    Beat, ClaimRequest, JobFault, JobQueue, NewJob, QueueStats, StoreResult, Sweep,
+};
+use deployr_core::value::TenantId;
+use rusqlite::Connection;
+
+use super::SqliteStore;
+use super::error::{DbResult, not_found};
+use super::jobs::{self, EndedBy};
+use super::moves;
+use super::query::{execute, one, scalar, to_json};
+use super::rows;
+use super::sweep;
+use super::writer::Tx;
+
+#[async_trait]
+impl JobQueue for SqliteStore {
+    async fn enqueue(&self, tenant: &TenantId, new: NewJob) -> StoreResult<Job> {
+        let tenant = tenant.clone();
+        self.write("enqueue", move |tx| {
+            jobs::insert(tx, &tenant, &new)?;
+            jobs::find(tx.db, new.id)
+        })
+        .await
+    }
+
+    async fn job(&self, tenant: &TenantId, id: JobId) -> StoreResult<Job> {
+        let tenant = tenant.clone();
+        self.read("job", move |db| {
+            let sql = "SELECT * FROM jobs WHERE id = ?1 AND tenant = ?2";
+            one(db, sql, (id.as_uuid(), tenant.as_str()), rows::job)?
+                .ok_or_else(|| not_found("job", &id))
+        })
+        .await
+    }
+
+    async fn claim(&self, request: ClaimRequest) -> StoreResult<Vec<Lease>> {
+        self.write("claim", move |tx| {
+            let due = due(tx, &request)?;
+            due.into_iter().map(|job| take(tx, job, &request)).collect()
+        })
+        .await
+    }
+
+    async fn heartbeat(&self, claims: &[Claim], term: Duration) -> StoreResult<Vec<Beat>> {
+        let claims = claims.to_vec();
+        self.write("heartbeat", move |tx| {
+            let until = tx.after(term);
+            claims
+                .iter()
+                .map(|claim| beat(tx.db, claim, until))
+                .collect()
+        })
+        .await
+    }
+
+    async fn complete(&self, claim: &Claim) -> StoreResult<()> {
+        let claim = *claim;
+        self.write("complete", move |tx| {
+            if jobs::given_up(tx.db, &claim, EndedBy::Complete)?.is_some() {
+                return Ok(());
+            }
+            let mut job = jobs::held(tx.db, &claim)?;
+            moves::refuse_deployment(tx.db, &job)?;
+            jobs::change(tx, &mut job, JobEvent::Complete, Some(EndedBy::Complete))
+        })
+        .await
+    }
+
+    async fn fail(&self, claim: &Claim, fault: JobFault) -> StoreResult<JobState> {
+        let claim = *claim;
+        self.write("fail", move |tx| {
+            if let Some(job) = jobs::given_up(tx.db, &claim, EndedBy::Fail)? {
+                return Ok(job.state);
+            }
+            let mut job = jobs::held(tx.db, &claim)?;
+            moves::after_fault(
+                tx,
+                &mut job,
+                &fault.error,
+                fault.retry_after,
+                Some(EndedBy::Fail),
+            )
+        })
+        .await
+    }
+
+    async fn release(&self, claim: &Claim) -> StoreResult<()> {
+        let claim = *claim;
+        self.write("release", move |tx| {
+            let mut job = jobs::held(tx.db, &claim)?;
+            if job.cancel_requested {
+                return moves::cancel(tx, &mut job, None);
+            }
+            job.attempt = job.attempt.saturating_sub(1);
+            moves::requeue(tx, &mut job, Duration::ZERO, None)
+        })
+        .await
+    }
+
+    async fn sweep(
+        &self,
+        grace: Duration,
+        retry_after: Duration,
+        limit: u32,
+    ) -> StoreResult<Sweep> {
+        self.write("sweep", move |tx| {
+            sweep::sweep(tx, grace, retry_after, limit)
+        })
+        .await
+    }
+
+    async fn queue_stats(&self) -> StoreResult<QueueStats> {
+        self.read("queue_stats", |db| {
+            // The states are spelt out for the partial indexes.
+            let count = |sql| -> DbResult<u64> {
+                let count: i64 = one(db, sql, [], scalar)?.unwrap_or_default();
+                Ok(count.unsigned_abs())
+            };
+            Ok(QueueStats {
+                pending: count("SELECT count(*) FROM jobs WHERE state = 'pending'")?,
+                queued: count("SELECT count(*) FROM jobs WHERE state = 'queued'")?,
+                running: count("SELECT count(*) FROM jobs WHERE state = 'running'")?,
+            })
+        })
+        .await
+    }
+}
+
+/// The jobs that may be taken. One that cannot be read is left where it is, and those
+/// behind it get their turn.
+fn due(tx: &Tx<'_>, request: &ClaimRequest) -> DbResult<Vec<Job>> {
+    let limit = usize::try_from(request.limit).unwrap_or(usize::MAX);
+    let mut statement = tx.db.prepare_cached(include_str!("sql/due_jobs.sql"))?;
+    let mut rows = statement.query((tx.now(), to_json(&request.kinds)?))?;
+    let mut due = Vec::new();
+    while due.len() < limit
+        && let Some(row) = rows.next()?
+    {
+        match rows::job(row) {
+            Ok(job) => due.push(job),
+            Err(error) => tracing::warn!(?error, "left a job in the queue"),
+        }
+    }
+    Ok(due)
+}
+
+fn take(tx: &Tx<'_>, mut job: Job, request: &ClaimRequest) -> DbResult<Lease> {
+    let until = tx.later(request.term);
+    job.state = job.state.on(JobEvent::Claim)?;
+    job.fence = Fence(job.fence.0 + 1);
+    job.attempt += 1;
+    job.worker = Some(request.worker);
+    job.lease_until = Some(until);
+    execute(
+        tx.db,
+        include_str!("sql/claim_job.sql"),
+        (
+            job.id.as_uuid(),
+            job.state.as_str(),
+            job.fence.0,
+            job.attempt,
+            request.worker.as_uuid(),
+            until.timestamp_micros(),
+        ),
+    )?;
+    let claim = Claim {
+        job: job.id,
+        fence: job.fence,
+        worker: request.worker,
+    };
+    Ok(Lease {
+        job,
+        claim,
+        term: request.term,
+    })
+}
+
+fn beat(db: &Connection, claim: &Claim, until: i64) -> DbResult<Beat> {
+    let params = (
+        claim.job.as_uuid(),
+        claim.fence.0,
+        claim.worker.as_uuid(),
+        until,
+    );
+    let cancel = one(db, include_str!("sql/heartbeat.sql"), params, scalar)?;
+    Ok(cancel.map_or(Beat::Lost, |cancel| Beat::Held { cancel }))
+}

@@ -1,0 +1,81 @@
+//! Putting right what time has changed. Each row is handled in a savepoint of its own,
+//! so that one that cannot be handled stops none of the others.
+
+use std::time::Duration;
+
+use deployr_core::model::JobId;
+use deployr_core::store::Sweep;
+use uuid::Uuid;
+
+use super::error::DbResult;
+use super::jobs;
+use super::moves;
+use super::query::{many, scalar};
+use super::writer::{Tx, micros};
+
+const LEASE_EXPIRED: &str = "lease expired: the worker was lost";
+const QUEUE_TIMEOUT: &str = "not started in time: no worker took it, or its turn did not come";
+
+pub(super) fn sweep(
+    tx: &Tx<'_>,
+    grace: Duration,
+    retry_after: Duration,
+    limit: u32,
+) -> DbResult<Sweep> {
+    let mut sweep = Sweep::default();
+
+    let sql = "SELECT id FROM jobs WHERE state = 'running' AND lease_until < ?1
+               ORDER BY lease_until";
+    let expired: Vec<Uuid> = many(tx.db, sql, [tx.now().saturating_sub(micros(grace))], scalar)?;
+    sweep.rescued = each(tx, expired, limit, &mut sweep.poisoned, |tx, id| {
+        let mut job = jobs::find(tx.db, JobId::from_uuid(*id))?;
+        let state = moves::after_fault(tx, &mut job, LEASE_EXPIRED, Some(retry_after), None)?;
+        Ok(Some((job.id, state)))
+    })?;
+
+    let sql = "SELECT id FROM jobs
+               WHERE state IN ('pending', 'queued') AND fence = 0 AND start_by <= ?1
+               ORDER BY start_by";
+    let late: Vec<Uuid> = many(tx.db, sql, [tx.now()], scalar)?;
+    sweep.timed_out = each(tx, late, limit, &mut sweep.poisoned, |tx, id| {
+        let mut job = jobs::find(tx.db, JobId::from_uuid(*id))?;
+        moves::fail(tx, &mut job, QUEUE_TIMEOUT, None)?;
+        Ok(Some(job.id))
+    })?;
+
+    // Whatever frees a key promotes the next at once: this finds something only where
+    // a row could not be handled, or was changed by hand.
+    let free: Vec<String> = many(tx.db, include_str!("sql/free_keys.sql"), [], scalar)?;
+    let promoted = each(tx, free, limit, &mut sweep.poisoned, |tx, key| {
+        Ok(jobs::promote(tx, key)?.then_some(()))
+    })?;
+    sweep.promoted = u32::try_from(promoted.len()).unwrap_or(u32::MAX);
+    Ok(sweep)
+}
+
+/// Handles one after the other, until `limit` of them are done. Poisoned ones do not
+/// count towards the limit: a heap of them must not hide those behind it.
+fn each<K, T>(
+    tx: &Tx<'_>,
+    keys: Vec<K>,
+    limit: u32,
+    poisoned: &mut u32,
+    handle: impl Fn(&Tx<'_>, &K) -> DbResult<Option<T>>,
+) -> DbResult<Vec<T>> {
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    let mut done = Vec::new();
+    for key in keys {
+        if done.len() >= limit {
+            break;
+        }
+        match tx.savepoint(|tx| handle(tx, &key)) {
+            Ok(handled) => done.extend(handled),
+            Err(error) if !tx.is_over() && error.is_of_one_row() => {
+                tracing::warn!(?error, "left a row that cannot be handled");
+                *poisoned += 1;
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(done)
+}

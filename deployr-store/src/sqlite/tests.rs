@@ -1,0 +1,162 @@
+//! What can only be seen from inside: a full disk, a panic, a batch that fails whole.
+
+use deployr_core::model::JobId;
+use deployr_core::store::{JobQueue, NewJob, StoreError, StoreResult};
+use deployr_core::system::{Clock, SystemClock, SystemEntropy};
+use deployr_core::value::{JobKind, TenantId};
+use std::time::Duration;
+
+use super::SqliteStore;
+
+fn tenant() -> TenantId {
+    TenantId::parse("acme").unwrap()
+}
+
+fn new_job(bytes: usize) -> NewJob {
+    NewJob {
+        id: JobId::new(SystemClock.now(), &SystemEntropy),
+        kind: JobKind::parse("work").unwrap(),
+        input: "x".repeat(bytes).into(),
+        concurrency_key: None,
+        delay: Duration::ZERO,
+        max_attempts: 1,
+        start_within: Duration::from_secs(60),
+    }
+}
+
+/// Sets how many pages the file may have; gives how many it has.
+async fn limit_pages(store: &SqliteStore, limit: Option<i64>) -> StoreResult<i64> {
+    store
+        .write("limit", move |tx| {
+            let pages: i64 = tx
+                .db
+                .pragma_query_value(None, "page_count", |row| row.get(0))?;
+            let limit = limit.unwrap_or(pages);
+            tx.db
+                .pragma_update_and_check(None, "max_page_count", limit, |_| Ok(()))?;
+            Ok(pages)
+        })
+        .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_disk_loses_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = SqliteStore::open(folder.path().join("deployr.db"))
+        .await
+        .unwrap();
+    let before = store.enqueue(&tenant(), new_job(10)).await.unwrap();
+
+    limit_pages(&store, None).await.unwrap();
+    let refused = store
+        .enqueue(&tenant(), new_job(100_000))
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(
+            refused,
+            StoreError::Full {
+                operation: "enqueue"
+            }
+        ),
+        "{refused:?}"
+    );
+    assert_eq!(
+        store.job(&tenant(), before.id).await.unwrap(),
+        before,
+        "reads go on"
+    );
+    assert_eq!(store.queue_stats().await.unwrap().queued, 1);
+
+    limit_pages(&store, Some(1_000_000)).await.unwrap();
+    store.enqueue(&tenant(), new_job(100_000)).await.unwrap();
+    assert_eq!(store.queue_stats().await.unwrap().queued, 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_panic_stops_only_its_own_call() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = SqliteStore::open(folder.path().join("deployr.db"))
+        .await
+        .unwrap();
+    let new = new_job(1);
+    let panicked: StoreResult<()> = store
+        .write("panic", move |tx| {
+            super::jobs::insert(tx, &tenant(), &new)?;
+            panic!("as planned");
+        })
+        .await;
+    assert!(
+        matches!(panicked, Err(StoreError::Corrupt { .. })),
+        "{panicked:?}"
+    );
+    assert_eq!(
+        store.queue_stats().await.unwrap().queued,
+        0,
+        "nothing of it is left"
+    );
+
+    let panicked: StoreResult<()> = store.read("panic", |_| panic!("as planned")).await;
+    assert!(panicked.is_err());
+    store.enqueue(&tenant(), new_job(1)).await.unwrap();
+    assert_eq!(store.queue_stats().await.unwrap().queued, 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn an_error_rolls_back_only_its_own_call() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = SqliteStore::open(folder.path().join("deployr.db"))
+        .await
+        .unwrap();
+    // Holds the thread up, so that the calls behind it share a commit.
+    let plug = tokio::spawn({
+        let store = store.clone();
+        async move {
+            store
+                .write("plug", |_| {
+                    std::thread::sleep(Duration::from_millis(100));
+                    Ok(())
+                })
+                .await
+        }
+    });
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    let twice = new_job(1);
+    let calls = [twice.clone(), twice, new_job(1)].map(|new| {
+        let store = store.clone();
+        tokio::spawn(async move { store.enqueue(&tenant(), new).await })
+    });
+    let mut refused = 0;
+    for call in calls {
+        match call.await.unwrap() {
+            Ok(_) => {}
+            Err(StoreError::Conflict { what: "job", .. }) => refused += 1,
+            Err(error) => panic!("{error}"),
+        }
+    }
+    plug.await.unwrap().unwrap();
+    assert_eq!(refused, 1);
+    assert_eq!(store.queue_stats().await.unwrap().queued, 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_transaction_that_is_rolled_back_whole_fails_all_its_calls() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = SqliteStore::open(folder.path().join("deployr.db"))
+        .await
+        .unwrap();
+    let new = new_job(1);
+    let failed: StoreResult<()> = store
+        .write("rollback", move |tx| {
+            super::jobs::insert(tx, &tenant(), &new)?;
+            tx.db.execute_batch("ROLLBACK")?;
+            Ok(())
+        })
+        .await;
+    assert!(
+        matches!(failed, Err(StoreError::Unavailable { .. })),
+        "{failed:?}"
+    );
+    store.enqueue(&tenant(), new_job(1)).await.unwrap();
+    assert_eq!(store.queue_stats().await.unwrap().queued, 1);
+}

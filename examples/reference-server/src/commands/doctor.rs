@@ -1,0 +1,145 @@
+//! `deployr doctor`
+
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+
+use deployr_core::system::{Clock, SystemClock};
+use deployr_store::SqliteStore;
+use serde_json::json;
+
+use crate::config::Settings;
+use crate::data::{DataDir, Lock};
+use crate::exit::{Exit, Result};
+use crate::ui::Ui;
+use crate::{host, keys};
+
+const ROOM: u64 = 1 << 30;
+
+/// What a check found.
+enum Found {
+    Good(String),
+    /// Works, but not for all.
+    Lacking(String, &'static str),
+    /// Nothing works without it.
+    Missing(String, &'static str),
+}
+
+pub(super) async fn run(settings: &Settings, ui: &Ui) -> Result<Exit> {
+    let mut exit = Exit::Ok;
+    let data = DataDir::open(&settings.data);
+    let mut checks = vec![("data directory", data_dir(&settings.data, &data))];
+    if let Ok(data) = &data {
+        checks.push(("free space", free_space(data.path())));
+        checks.push(("database", database(data).await));
+        checks.push(("keys", key_file(data)));
+        checks.push(("port", port(settings, data)));
+        checks.push(("confinement", confinement(settings, data)));
+    }
+    checks.push(("clock", clock()));
+    for (program, need) in PROGRAMS {
+        checks.push((program, find(program, *need)));
+    }
+    for (name, found) in checks {
+        let (state, text, help) = match &found {
+            Found::Good(text) => ("ok", text, None),
+            Found::Lacking(text, help) => ("lacking", text, Some(help)),
+            Found::Missing(text, help) => {
+                exit = Exit::Fault;
+                ("missing", text, Some(help))
+            }
+        };
+        ui.emit(&json!({"check": name, "state": state, "found": text, "help": help}));
+        let shown = match found {
+            Found::Good(_) => ui.good("ok     "),
+            Found::Lacking(..) => ui.dim("lacking"),
+            Found::Missing(..) => ui.bad("missing"),
+        };
+        ui.say(format_args!("{shown}  {name:<14}  {text}"));
+        if let Some(help) = help {
+            ui.say(format_args!("         {:<14}  {help}", ""));
+        }
+    }
+    Ok(exit)
+}
+
+/// Programs, and what cannot be done without them; `None` where nothing can.
+const PROGRAMS: &[(&str, Option<&str>)] = &[
+    ("sh", None),
+    ("node", Some("install Node.js to build sites that need it")),
+    ("npm", Some("install npm to build sites that need it")),
+    ("ssh", Some("install an SSH client to fetch repositories over ssh://")),
+];
+
+fn data_dir(path: &Path, opened: &Result<DataDir>) -> Found {
+    let written = opened.as_ref().map_err(ToString::to_string).and_then(|data| {
+        tempfile::tempfile_in(data.path()).map_err(|error| format!("{}: {error}", data.path().display()))
+    });
+    match written {
+        Ok(_) => Found::Good(path.display().to_string()),
+        Err(error) => Found::Missing(error, "make it writable, or choose another with --data DIR"),
+    }
+}
+
+fn free_space(path: &Path) -> Found {
+    match nix::sys::statvfs::statvfs(path) {
+        Ok(disk) => {
+            // The types of the two differ between systems.
+            #[allow(clippy::useless_conversion, clippy::unnecessary_cast)]
+            let free = disk.blocks_available() as u64 * disk.fragment_size() as u64;
+            let text = format!("{:.1} GiB", free as f64 / ROOM as f64);
+            if free < ROOM { Found::Lacking(text, "builds and releases need room; free some") } else { Found::Good(text) }
+        }
+        Err(error) => Found::Lacking(error.to_string(), "the disk cannot be asked; look with `df`"),
+    }
+}
+
+async fn database(data: &DataDir) -> Found {
+    match SqliteStore::open(data.database()).await {
+        Ok(_) => Found::Good(data.database().display().to_string()),
+        Err(error) => Found::Missing(error.to_string(), "put the file back from a backup, or move it away to begin anew"),
+    }
+}
+
+fn key_file(data: &DataDir) -> Found {
+    match keys::load(data) {
+        Ok(_) => Found::Good(data.keys().display().to_string()),
+        Err(error) => Found::Missing(error.to_string(), "stored variables cannot be read without it"),
+    }
+}
+
+fn port(settings: &Settings, data: &DataDir) -> Found {
+    let address = settings.listen;
+    match (TcpListener::bind(address), data.lock("doctor")) {
+        (Ok(_), _) => Found::Good(format!("{address} is free")),
+        (Err(_), Ok(Lock::Held(holder))) if holder.address == Some(address) => {
+            Found::Good(format!("{address} is served by {holder}"))
+        }
+        (Err(error), _) => Found::Lacking(format!("{address}: {error}"), "choose another with --listen ADDRESS"),
+    }
+}
+
+fn confinement(settings: &Settings, data: &DataDir) -> Found {
+    let state = host::local_builder(settings, data).confinement();
+    Found::Good(format!("{state:?}"))
+}
+
+fn clock() -> Found {
+    let now = SystemClock.now();
+    let text = crate::view::moment(now);
+    // The year in which this was written.
+    if now.timestamp() > 1_767_225_600 {
+        Found::Good(text)
+    } else {
+        Found::Missing(text, "set the clock; certificates and the order of deployments depend on it")
+    }
+}
+
+fn find(program: &str, optional: Option<&'static str>) -> Found {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let found = std::env::split_paths(&path).map(|folder| folder.join(program)).find(|file: &PathBuf| file.is_file());
+    match (found, optional) {
+        (Some(file), _) => Found::Good(file.display().to_string()),
+        (None, Some(help)) => Found::Lacking("not found".into(), help),
+        (None, None) => Found::Missing("not found".into(), "builds are run by it"),
+    }
+}

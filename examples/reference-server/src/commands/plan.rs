@@ -1,0 +1,63 @@
+//! `deployr plan`
+
+use deployr_core::engine::{Plan, ProjectRequest};
+use deployr_core::model::Runtime;
+use serde_json::json;
+
+use super::options::{Build, Reference};
+use crate::config::Settings;
+use crate::data::DataDir;
+use crate::exit::{Error, Exit, Result};
+use crate::host::Host;
+use crate::repository::Repository;
+use crate::ui::Ui;
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  deployr plan site
+  deployr plan https://github.com/acme/site --branch next
+
+Fetches and reads the source; runs none of it, and changes nothing.")]
+pub(crate) struct Args {
+    /// A project's name, or a repository
+    what: String,
+    #[command(flatten)]
+    reference: Reference,
+    #[command(flatten)]
+    build: Build,
+}
+
+pub(crate) async fn run(args: &Args, settings: &Settings, ui: &Ui) -> Result<Exit> {
+    let reference = args.reference.parse()?;
+    let host = Host::client(settings).await?;
+    let plan = match host.project(&args.what).await {
+        Ok(project) => host.engine.plan(&host.actor, project.id, reference).await?,
+        Err(_) => {
+            // As in a data directory that has nothing in it yet.
+            let scratch = tempfile::tempdir().map_err(|error| Error::io("make a folder", error))?;
+            let host = Host::open(settings, &DataDir::open(scratch.path())?, None).await?;
+            let repository = Repository::parse(&args.what, &host.url_policy())?;
+            let mut request = ProjectRequest::new(&repository.name()?, repository.url)?.branch(&repository.branch)?;
+            args.build.apply(&mut request.settings)?;
+            let project = host.engine.create_project(&host.actor, request).await?;
+            host.engine.plan(&host.actor, project.id, reference).await?
+        }
+    };
+    ui.emit(&json!({"plan": plan}));
+    show(&plan, ui);
+    Ok(Exit::Ok)
+}
+
+fn show(plan: &Plan, ui: &Ui) {
+    let recipe = &plan.recipe;
+    ui.say(format_args!("commit {} as {}", plan.commit.short(), recipe.framework.0));
+    ui.say(match &recipe.runtime {
+        Runtime::Static { .. } => format!("serves the files of {}", recipe.output),
+        Runtime::Process { start } => format!("serves with `{start}`"),
+    });
+    for (at, step) in plan.steps.iter().enumerate() {
+        ui.say(format_args!("{:>3}. {step}", at + 1));
+    }
+    ui.say(if plan.zero_downtime { "no request fails meanwhile" } else { "the site is away for a moment meanwhile" });
+}

@@ -1,0 +1,66 @@
+//! `deployr rollback`
+
+use deployr_core::model::{Page, Project, ReleaseId};
+
+use crate::config::Settings;
+use crate::data::{DataDir, Lock};
+use crate::exit::{Error, Exit, Result};
+use crate::follow;
+use crate::host::Host;
+use crate::signals::Signals;
+use crate::ui::Ui;
+use crate::work::{Mode, Work};
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  deployr rollback site
+  deployr rollback site --to 3
+
+`deployr show site` shows the releases. Forward goes the same way.")]
+pub(crate) struct Args {
+    /// The project's name
+    project: String,
+    /// The number of the release [default: the one that was live before]
+    #[arg(long, value_name = "RELEASE")]
+    to: Option<i64>,
+}
+
+pub(crate) async fn run(args: &Args, settings: &Settings, ui: &Ui) -> Result<Exit> {
+    let data = DataDir::open(&settings.data)?;
+    let mut signals = Signals::listen()?;
+    match data.lock("rollback")? {
+        Lock::Taken(lock) => {
+            let work = Work::start(lock, settings, &data, Mode::Once, ui).await?;
+            let done = roll_back(args, &work.host, &mut signals, ui).await;
+            work.stop().await?;
+            done
+        }
+        Lock::Held(holder) => {
+            let mut host = Host::open(settings, &data, None).await?;
+            host.holder = Some(holder);
+            roll_back(args, &host, &mut signals, ui).await
+        }
+    }
+}
+
+async fn roll_back(args: &Args, host: &Host, signals: &mut Signals, ui: &Ui) -> Result<Exit> {
+    let project = host.project(&args.project).await?;
+    let release = match args.to {
+        Some(number) => Some(release(host, &project, number).await?),
+        None => None,
+    };
+    let deployment = host.engine.rollback(&host.actor, project.id, release).await?;
+    let ended = follow::to_the_end(host, &deployment, signals, ui).await?;
+    follow::tell(host, &project, &ended, ui).await
+}
+
+/// The release of that number.
+pub(crate) async fn release(host: &Host, project: &Project, number: i64) -> Result<ReleaseId> {
+    let releases = host.engine.releases(&host.actor, project.id, Page::first(1_000)).await?;
+    let found = releases.iter().find(|release| release.number == number);
+    found.map(|release| release.id).ok_or_else(|| {
+        Error::fault(format!("{} has no release {number}", project.name))
+            .hint(format!("`deployr show {}` shows the releases", project.slug))
+    })
+}

@@ -1,0 +1,40 @@
+//! `deployr serve`
+
+use serde_json::json;
+
+use crate::config::Settings;
+use crate::data::DataDir;
+use crate::exit::{Error, Exit, Result};
+use crate::signals::Signals;
+use crate::ui::Ui;
+use crate::work::{Mode, Work};
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  deployr serve
+  deployr serve --listen 0.0.0.0:80 --domain example.com
+
+Each project is served at http://<name>.<domain>. Requests for other names get /healthz, a
+JSON page for monitors. SIGTERM and Ctrl-C end the work in hand first; a second one does not wait.")]
+pub(crate) struct Args {}
+
+pub(crate) async fn run(settings: &Settings, ui: &Ui) -> Result<Exit> {
+    let data = DataDir::open(&settings.data)?;
+    let lock = data.lock("serve")?.or_refuse()?;
+    let signals = Signals::listen()?;
+    let work = Work::start(lock, settings, &data, Mode::Serve(settings.listen), ui).await.map_err(|error| {
+        error.hint(format!("it was to serve at {}; choose another with --listen ADDRESS", settings.listen))
+    })?;
+    let address = work.address().ok_or_else(|| Error::fault("there is no ingress"))?;
+    ui.emit(&json!({"event": "serving", "address": address, "domain": settings.domain, "pid": std::process::id()}));
+    ui.say(format_args!("serving at http://<project>.{}:{}", settings.domain, address.port()));
+    ui.say(format_args!("  data    {}", data.path().display()));
+    ui.say(format_args!("  health  http://{address}/healthz"));
+    for project in work.host.all_projects().await? {
+        if let Some(url) = work.host.url(&project) {
+            ui.say(format_args!("  {url}"));
+        }
+    }
+    work.until_stopped(signals, ui).await
+}

@@ -1,0 +1,96 @@
+//! `deployr show`
+
+use deployr_core::model::{Deployment, DeploymentId, Page, Project};
+use serde_json::{Value, json};
+
+use crate::config::Settings;
+use crate::exit::{Exit, Result};
+use crate::host::Host;
+use crate::ui::Ui;
+use crate::{table, view};
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  deployr show site
+  deployr show dep_01jd5m2xkqe0vs5m6t9h2w3y4z")]
+pub(crate) struct Args {
+    /// A project's name, or a deployment's id
+    what: String,
+}
+
+pub(crate) async fn run(args: &Args, settings: &Settings, ui: &Ui) -> Result<Exit> {
+    let host = Host::client(settings).await?;
+    if args.what.starts_with(&format!("{}_", DeploymentId::PREFIX)) {
+        deployment(&host, &host.deployment(&args.what).await?, ui).await?;
+    } else {
+        project(&host, &host.project(&args.what).await?, ui).await?;
+    }
+    Ok(Exit::Ok)
+}
+
+async fn project(host: &Host, project: &Project, ui: &Ui) -> Result<()> {
+    let releases = host.engine.releases(&host.actor, project.id, Page::first(100)).await?;
+    let variables = host.engine.env_names(&host.actor, project.id).await?;
+    ui.emit(&json!({
+        "project": project,
+        "releases": releases.iter().map(view::release_json).collect::<Vec<Value>>(),
+        "env": variables,
+    }));
+    ui.say(ui.strong(project.name.as_str()));
+    let names: Vec<&str> = variables.iter().map(|name| name.as_str()).collect();
+    fields(ui, &[
+        ("id", project.id.to_string()),
+        ("repository", project.settings.source.to_string()),
+        ("branch", project.settings.branch.to_string()),
+        ("target", project.settings.target.to_string()),
+        ("variables", if names.is_empty() { "none".into() } else { names.join(", ") }),
+        ("created", view::moment(project.created_at)),
+    ]);
+    let rows: Vec<_> = releases
+        .iter()
+        .map(|release| {
+            vec![
+                release.number.to_string(),
+                view::release_state(release.state).to_owned(),
+                release.commit.short().to_owned(),
+                view::age(release.created_at),
+                release.deployment.to_string(),
+            ]
+        })
+        .collect();
+    if !rows.is_empty() {
+        ui.say("");
+        table::show(ui, &["RELEASE", "STATE", "COMMIT", "MADE", "BY"], &rows);
+    }
+    Ok(())
+}
+
+async fn deployment(host: &Host, deployment: &Deployment, ui: &Ui) -> Result<()> {
+    let stages = host.engine.stages(&host.actor, deployment.id).await?;
+    let project = host.engine.project(&host.actor, deployment.project).await?;
+    ui.emit(&json!({"deployment": deployment, "project": project.slug, "stages": stages}));
+    ui.say(ui.strong(&format!("deployment {} of {}", deployment.number, project.name)));
+    let mut shown = vec![
+        ("id", deployment.id.to_string()),
+        ("status", format!("{} (stage {})", deployment.status, deployment.stage)),
+        ("cause", format!("{}, by {}", view::cause(&deployment.cause), deployment.actor)),
+        ("commit", deployment.commit.as_ref().map_or("not known yet".into(), ToString::to_string)),
+        ("asked", view::moment(deployment.created_at)),
+    ];
+    if let Some(failure) = &deployment.failure {
+        shown.push(("reason", failure.message().to_owned()));
+    }
+    if let Some(took) = view::work_time(deployment) {
+        shown.push(("took", view::seconds(took)));
+        shown.push(("stages", view::stage_line(&stages)));
+    }
+    fields(ui, &shown);
+    Ok(())
+}
+
+fn fields(ui: &Ui, fields: &[(&str, String)]) {
+    for (name, value) in fields {
+        ui.say(format_args!("  {} {value}", ui.dim(&format!("{name:<11}"))));
+    }
+}

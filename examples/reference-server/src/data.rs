@@ -1,0 +1,163 @@
+//! The data directory, and the lock that makes one process of it the engine.
+
+use std::fs::{DirBuilder, File, OpenOptions, Permissions, TryLockError};
+use std::io::{Read, Seek, Write};
+use std::net::SocketAddr;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::exit::{Error, Result};
+
+/// Where everything is kept; for its owner's eyes only.
+#[derive(Debug, Clone)]
+pub(crate) struct DataDir(PathBuf);
+
+impl DataDir {
+    /// Makes the directory where it is not there.
+    pub(crate) fn open(path: &Path) -> Result<Self> {
+        let make = || {
+            DirBuilder::new().recursive(true).mode(0o700).create(path)?;
+            std::fs::set_permissions(path, Permissions::from_mode(0o700))
+        };
+        make().map_err(|error| {
+            Error::io(format!("use {} as data directory", path.display()), error)
+                .hint("choose another with --data DIR")
+        })?;
+        Ok(Self(path.to_owned()))
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
+    }
+
+    pub(crate) fn database(&self) -> PathBuf {
+        self.0.join("deployr.db")
+    }
+
+    pub(crate) fn keys(&self) -> PathBuf {
+        self.0.join("secret.key")
+    }
+
+    pub(crate) fn mirrors(&self) -> PathBuf {
+        self.0.join("mirrors")
+    }
+
+    pub(crate) fn builds(&self) -> PathBuf {
+        self.0.join("builds")
+    }
+
+    pub(crate) fn sites(&self) -> PathBuf {
+        self.0.join("sites")
+    }
+
+    /// Becomes the one process that works on this directory, or learns which one is.
+    pub(crate) fn lock(&self, command: &str) -> Result<Lock> {
+        let path = self.0.join("engine.lock");
+        let failed = |error| Error::io(format!("lock {}", path.display()), error);
+        let mut file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(&path)
+            .map_err(failed)?;
+        match file.try_lock() {
+            Ok(()) => {
+                let mut lock = EngineLock(file);
+                lock.note(&Holder { pid: std::process::id(), command: command.into(), address: None, domain: None })?;
+                Ok(Lock::Taken(lock))
+            }
+            Err(TryLockError::WouldBlock) => {
+                let mut text = String::new();
+                file.read_to_string(&mut text).map_err(failed)?;
+                // Unreadable for the moment in which it is written.
+                let unknown = Holder { pid: 0, command: "another command".into(), address: None, domain: None };
+                Ok(Lock::Held(serde_json::from_str(&text).unwrap_or(unknown)))
+            }
+            Err(TryLockError::Error(error)) => Err(failed(error)),
+        }
+    }
+}
+
+/// What came of an attempt to take the lock.
+#[derive(Debug)]
+pub(crate) enum Lock {
+    Taken(EngineLock),
+    Held(Holder),
+}
+
+impl Lock {
+    /// For commands that cannot do without it.
+    pub(crate) fn or_refuse(self) -> Result<EngineLock> {
+        match self {
+            Self::Taken(lock) => Ok(lock),
+            Self::Held(holder) => Err(Error::fault(format!("this data directory is in use by {holder}"))
+                .hint("stop that process first, or give this one a directory of its own with --data DIR")),
+        }
+    }
+}
+
+/// The lock, for as long as this lives. The system takes it back when the process dies.
+#[derive(Debug)]
+pub(crate) struct EngineLock(File);
+
+impl EngineLock {
+    /// Writes down who holds it, for others to read.
+    pub(crate) fn note(&mut self, holder: &Holder) -> Result<()> {
+        let mut write = || {
+            self.0.set_len(0)?;
+            self.0.rewind()?;
+            self.0.write_all(serde_json::to_string(holder)?.as_bytes())
+        };
+        write().map_err(|error| Error::io("write the lock file", error))
+    }
+}
+
+/// The process that works on a data directory.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Holder {
+    pub(crate) pid: u32,
+    pub(crate) command: String,
+    /// Where it serves, if it does.
+    pub(crate) address: Option<SocketAddr>,
+    pub(crate) domain: Option<String>,
+}
+
+impl Holder {
+    /// The URL of a project that it serves.
+    pub(crate) fn url(&self, slug: &str) -> Option<String> {
+        let domain = self.domain.as_ref()?;
+        Some(match self.address?.port() {
+            80 => format!("http://{slug}.{domain}"),
+            port => format!("http://{slug}.{domain}:{port}"),
+        })
+    }
+}
+
+impl std::fmt::Display for Holder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.pid {
+            0 => write!(f, "another process"),
+            pid => write!(f, "process {pid} (`deployr {}`)", self.command),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_at_a_time_holds_the_lock_and_the_others_learn_who() {
+        let folder = tempfile::tempdir().unwrap();
+        let data = DataDir::open(&folder.path().join("data")).unwrap();
+        let lock = data.lock("serve").unwrap().or_refuse().unwrap();
+        let refused = data.lock("worker").unwrap().or_refuse().unwrap_err().to_string();
+        assert!(refused.contains(&format!("process {} (`deployr serve`)", std::process::id())), "{refused}");
+        drop(lock);
+        assert!(matches!(data.lock("worker").unwrap(), Lock::Taken(_)));
+    }
+}

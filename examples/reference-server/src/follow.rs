@@ -1,0 +1,91 @@
+//! Follows a deployment to its end, and tells how it ended.
+
+use deployr_core::engine::Event;
+use deployr_core::model::{Deployment, DeploymentStatus, Failure, Project, Release};
+use serde_json::json;
+
+use crate::exit::{Error, Exit, Result};
+use crate::host::Host;
+use crate::progress::Progress;
+use crate::signals::Signals;
+use crate::ui::Ui;
+use crate::view;
+
+/// Shows all that happens until the end. The first Ctrl-C asks the deployment to stop,
+/// the second leaves at once.
+pub(crate) async fn to_the_end(
+    host: &Host,
+    deployment: &Deployment,
+    signals: &mut Signals,
+    ui: &Ui,
+) -> Result<Deployment> {
+    let mut events = host.engine.follow(&host.actor, deployment.id, 0).await?;
+    let mut progress = Progress::start(ui);
+    let mut asked = false;
+    loop {
+        tokio::select! {
+            event = events.try_next() => match event? {
+                Some(Event::Line(line)) => progress.line(&line),
+                Some(Event::Finished(deployment)) => return Ok(*deployment),
+                None => return Err(Error::fault("the deployment ended without a word")),
+            },
+            () = signals.next() => {
+                if asked {
+                    progress.end();
+                    std::process::exit(Exit::Verdict as i32);
+                }
+                asked = true;
+                progress.note("asked to stop; once more to leave at once");
+                host.engine.cancel(&host.actor, deployment.id, "called off at the terminal").await?;
+            }
+        }
+    }
+}
+
+/// Tells how a deployment ended, and gives the code to exit with.
+pub(crate) async fn tell(host: &Host, project: &Project, deployment: &Deployment, ui: &Ui) -> Result<Exit> {
+    let stages = host.engine.stages(&host.actor, deployment.id).await?;
+    let release = release(host, project, deployment).await?;
+    let url = host.url(project);
+    ui.emit(&json!({
+        "event": "finished",
+        "deployment": deployment,
+        "project": project.slug,
+        "release": release.as_ref().map(|release| release.number),
+        "url": url,
+        "stages": stages,
+    }));
+    if deployment.status != DeploymentStatus::Success {
+        let why = deployment.failure.as_ref().map_or("", Failure::message);
+        if !ui.is_json() {
+            ui.say(ui.bad(&format!("{} {}: {why}", project.name, deployment.status)));
+            ui.say("  what was live before still is");
+        }
+    } else {
+        let number = release.map_or(0, |release| release.number);
+        let took = view::work_time(deployment).map(view::seconds).unwrap_or_default();
+        let told = format!("{}: release {number} ({}) is live after {took}", project.name, view::commit(deployment));
+        ui.say(ui.good(&told));
+        ui.say(format_args!("  {}", ui.dim(&view::stage_line(&stages))));
+        match url {
+            Some(url) => ui.say(format_args!("  {}", ui.strong(&url))),
+            None => ui.say("  nothing serves it at present: `deployr serve` does"),
+        }
+    }
+    Ok(exit_of(deployment))
+}
+
+/// What an ended deployment means for the exit code.
+pub(crate) fn exit_of(deployment: &Deployment) -> Exit {
+    match (deployment.status, &deployment.failure) {
+        (DeploymentStatus::Success, _) => Exit::Ok,
+        (_, Some(Failure::Fault { .. })) => Exit::Fault,
+        _ => Exit::Verdict,
+    }
+}
+
+async fn release(host: &Host, project: &Project, deployment: &Deployment) -> Result<Option<Release>> {
+    let Some(id) = deployment.release else { return Ok(None) };
+    let releases = host.engine.releases(&host.actor, project.id, deployr_core::model::Page::first(1_000)).await?;
+    Ok(releases.into_iter().find(|release| release.id == id))
+}

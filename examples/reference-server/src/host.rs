@@ -1,0 +1,116 @@
+//! Puts the engine together: the one place that names the parts.
+
+use std::sync::Arc;
+
+use deployr_core::engine::Engine;
+use deployr_core::model::{Actor, Deployment, DeploymentId, Page, Project};
+use deployr_core::value::{TenantId, UrlPolicy};
+use deployr_exec::ingress::BuiltinIngress;
+use deployr_exec::local::build::LocalBuilder;
+use deployr_exec::local::run::LocalExecutor;
+use deployr_github::GitSource;
+use deployr_store::SqliteStore;
+
+use crate::config::Settings;
+use crate::data::{DataDir, Holder};
+use crate::exit::{Error, Result};
+use crate::keys;
+
+/// The engine over one data directory, and the operator who uses it.
+pub(crate) struct Host {
+    pub(crate) engine: Engine,
+    pub(crate) actor: Actor,
+    pub(crate) executor: LocalExecutor,
+    /// The process that serves, when it is another.
+    pub(crate) holder: Option<Holder>,
+    settings: Settings,
+}
+
+impl Host {
+    /// An engine that serves through `ingress`; one that only writes and reads where
+    /// there is none, and no worker is started.
+    pub(crate) async fn open(
+        settings: &Settings,
+        data: &DataDir,
+        ingress: Option<Arc<BuiltinIngress>>,
+    ) -> Result<Self> {
+        let source = GitSource::new(data.mirrors())
+            .allow_local(settings.allow_local)
+            .allow_private_hosts(settings.allow_private_hosts);
+        let executor = LocalExecutor::new(data.sites());
+        let mut builder = Engine::builder()
+            .store(Arc::new(SqliteStore::open(data.database()).await?))
+            .source(Arc::new(source))
+            .builder(Arc::new(local_builder(settings, data)))
+            .executor("local", Arc::new(executor.clone()))
+            .keys(keys::load(data)?);
+        if let Some(ingress) = ingress {
+            builder = builder.ingress(ingress);
+        }
+        let user = std::env::var("USER").ok().filter(|user| !user.is_empty());
+        Ok(Self {
+            engine: builder.build()?,
+            actor: Actor::new(TenantId::parse("default")?, user.unwrap_or_else(|| "operator".into())),
+            executor,
+            holder: None,
+            settings: settings.clone(),
+        })
+    }
+
+    /// For commands that leave the work to others.
+    pub(crate) async fn client(settings: &Settings) -> Result<Self> {
+        Self::open(settings, &DataDir::open(&settings.data)?, None).await
+    }
+
+    pub(crate) fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// What an address may be.
+    pub(crate) fn url_policy(&self) -> UrlPolicy {
+        UrlPolicy {
+            allow_private_hosts: self.settings.allow_private_hosts,
+            allow_local: self.settings.allow_local,
+            allow_plain_http: self.settings.allow_private_hosts,
+        }
+    }
+
+    /// Where a project is served, by this process or by the one that holds the lock.
+    pub(crate) fn url(&self, project: &Project) -> Option<String> {
+        let holder = self.holder.as_ref();
+        self.engine.url(project).or_else(|| holder?.url(project.slug.as_str()))
+    }
+
+    /// All projects, newest first.
+    pub(crate) async fn all_projects(&self) -> Result<Vec<Project>> {
+        let (mut all, mut page) = (Vec::new(), Page::first(1_000));
+        loop {
+            let more = self.engine.projects(&self.actor, page).await?;
+            let Some(last) = more.last() else { return Ok(all) };
+            page = page.after(last.id);
+            all.extend(more);
+        }
+    }
+
+    /// The project of that name.
+    pub(crate) async fn project(&self, name: &str) -> Result<Project> {
+        self.engine.project_by_name(&self.actor, name).await.map_err(|error| {
+            Error::from(error).hint("`deployr list` shows the projects that there are")
+        })
+    }
+
+    /// The deployment of that id, or the newest of the project of that name.
+    pub(crate) async fn deployment(&self, text: &str) -> Result<Deployment> {
+        if text.starts_with(&format!("{}_", DeploymentId::PREFIX)) {
+            return Ok(self.engine.deployment(&self.actor, text.parse()?).await?);
+        }
+        let project = self.project(text).await?;
+        let newest = self.engine.deployments(&self.actor, Some(project.id), Page::first(1)).await?;
+        newest.into_iter().next().ok_or_else(|| Error::fault(format!("{} has no deployments yet", project.name)))
+    }
+}
+
+/// The builder, also for `doctor`.
+pub(crate) fn local_builder(settings: &Settings, data: &DataDir) -> LocalBuilder {
+    LocalBuilder::new(data.builds()).tool_dirs(settings.tool_dirs.clone())
+}

@@ -1,0 +1,58 @@
+//! `deployr`: the reference server of the deployment engine, as one binary.
+
+mod cli;
+mod commands;
+mod config;
+mod data;
+mod exit;
+mod follow;
+mod host;
+mod keys;
+mod progress;
+mod repository;
+mod signals;
+mod table;
+mod ui;
+mod view;
+mod work;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::prelude::*;
+
+use crate::cli::Cli;
+use crate::exit::{Error, Exit, Result};
+use crate::ui::Ui;
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(refused) => return ui::show_usage(&refused).into(),
+    };
+    let ui = Ui::new(cli.json);
+    match run(cli, &ui) {
+        Ok(exit) => exit.into(),
+        Err(error) => {
+            ui.error(&error);
+            error.exit().into()
+        }
+    }
+}
+
+fn run(cli: Cli, ui: &Ui) -> Result<Exit> {
+    let filter: Targets = std::env::var("RUST_LOG")
+        .unwrap_or_else(|_| "warn".into())
+        .parse()
+        .map_err(|error| Error::usage(error).hint("RUST_LOG is a list such as `info,deployr_core=debug`"))?;
+    tracing_subscriber::registry()
+        .with(tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(ui.on_terminal()))
+        .with(filter)
+        .init();
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Error::io("start the runtime", error))?
+        .block_on(commands::run(cli, ui))
+}

@@ -1,0 +1,90 @@
+//! The progress of one deployment, as it comes.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use deployr_core::log::{LogLine, LogStream, strip_colors};
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::json;
+
+use crate::ui::Ui;
+
+/// Shows lines above one that moves, where somebody watches; as plain lines with their
+/// stage, or as JSON, where not.
+#[derive(Debug)]
+pub(crate) struct Progress {
+    ui: Ui,
+    stage: String,
+    spinner: Option<ProgressBar>,
+}
+
+impl Progress {
+    pub(crate) fn start(ui: &Ui) -> Self {
+        let spinner = ui.on_terminal().then(|| {
+            let spinner = ProgressBar::new_spinner();
+            if let Ok(style) = ProgressStyle::with_template("{spinner} {msg} {elapsed}") {
+                spinner.set_style(style);
+            }
+            spinner.enable_steady_tick(Duration::from_millis(100));
+            spinner
+        });
+        let progress = Self { ui: *ui, stage: "queued".into(), spinner };
+        progress.show_stage();
+        progress
+    }
+
+    pub(crate) fn line(&mut self, line: &LogLine) {
+        if self.ui.is_json() {
+            self.ui.emit(&json!({"event": "line", "line": line}));
+        } else if line.stream == LogStream::Stage {
+            self.stage.clone_from(&line.text);
+            self.show_stage();
+            self.print(&self.ui.strong(&format!("== {}", line.text)));
+        } else {
+            self.print(&text(&self.ui, line));
+        }
+    }
+
+    /// A word of our own.
+    pub(crate) fn note(&self, text: &str) {
+        self.ui.emit(&json!({"event": "note", "text": text}));
+        self.print(text);
+    }
+
+    /// Takes the moving line away.
+    pub(crate) fn end(&self) {
+        if let Some(spinner) = &self.spinner {
+            spinner.finish_and_clear();
+        }
+    }
+
+    fn show_stage(&self) {
+        if let Some(spinner) = &self.spinner {
+            spinner.set_message(self.stage.clone());
+        }
+    }
+
+    fn print(&self, text: &str) {
+        match &self.spinner {
+            Some(spinner) => spinner.suspend(|| self.ui.say(text)),
+            None => self.ui.say(format_args!("[{}] {text}", self.stage)),
+        }
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+/// A line's text: with its colours for people who want them, and then with an end to them.
+pub(crate) fn text<'a>(ui: &Ui, line: &'a LogLine) -> Cow<'a, str> {
+    if !ui.colors() {
+        strip_colors(&line.text)
+    } else if line.text.contains('\x1b') {
+        format!("{}\x1b[m", line.text).into()
+    } else {
+        Cow::Borrowed(&line.text)
+    }
+}

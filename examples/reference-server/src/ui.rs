@@ -1,0 +1,121 @@
+//! All that is printed, save the progress of a deployment.
+
+use std::io::{ErrorKind, IsTerminal, Write};
+
+use serde_json::{Value, json};
+
+use crate::exit::{Error, Exit};
+
+/// Where output goes and what form it has.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Ui {
+    json: bool,
+    terminal: bool,
+    colors: bool,
+    silent: bool,
+}
+
+impl Ui {
+    pub(crate) fn new(json: bool) -> Self {
+        let terminal = std::io::stdout().is_terminal() && std::io::stderr().is_terminal();
+        let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        Self { json, terminal: terminal && !json, colors: terminal && !json && !plain, silent: false }
+    }
+
+    /// Prints nothing but warnings.
+    pub(crate) fn silent() -> Self {
+        Self { json: false, terminal: false, colors: false, silent: true }
+    }
+
+    pub(crate) fn is_json(&self) -> bool {
+        self.json
+    }
+
+    /// Whether somebody watches: then a line may move.
+    pub(crate) fn on_terminal(&self) -> bool {
+        self.terminal
+    }
+
+    pub(crate) fn colors(&self) -> bool {
+        self.colors
+    }
+
+    /// A line for people.
+    pub(crate) fn say(&self, line: impl std::fmt::Display) {
+        if !self.json && !self.silent {
+            print(format_args!("{line}"));
+        }
+    }
+
+    /// A line for machines.
+    pub(crate) fn emit(&self, value: &Value) {
+        if self.json {
+            print(format_args!("{value}"));
+        }
+    }
+
+    /// A warning; on stderr, whatever the form of the rest.
+    pub(crate) fn warn(&self, line: impl std::fmt::Display) {
+        complain(format_args!("warning: {line}"));
+    }
+
+    /// Why the command ends.
+    pub(crate) fn error(&self, error: &Error) {
+        if self.json {
+            print(format_args!("{}", error.to_json()));
+        } else {
+            complain(format_args!("{} {error}", self.bad("error:")));
+        }
+    }
+
+    pub(crate) fn good(&self, text: &str) -> String {
+        self.paint("32", text)
+    }
+
+    pub(crate) fn bad(&self, text: &str) -> String {
+        self.paint("31", text)
+    }
+
+    pub(crate) fn strong(&self, text: &str) -> String {
+        self.paint("1", text)
+    }
+
+    pub(crate) fn dim(&self, text: &str) -> String {
+        self.paint("2", text)
+    }
+
+    fn paint(&self, code: &str, text: &str) -> String {
+        if self.colors { format!("\x1b[{code}m{text}\x1b[m") } else { text.to_owned() }
+    }
+}
+
+/// Tells why a command line was refused (or what was asked to be told), before there
+/// is anything else.
+pub(crate) fn show_usage(refused: &clap::Error) -> Exit {
+    if !refused.use_stderr() {
+        print(format_args!("{}", refused.render().ansi()));
+        return Exit::Ok;
+    }
+    if std::env::args_os().any(|arg| arg == "--json") {
+        let text = refused.render().to_string();
+        let message = text.trim_start_matches("error: ").lines().next().unwrap_or_default();
+        print(format_args!("{}", json!({"error": {"kind": "usage", "message": message, "causes": [], "hint": null}})));
+    } else {
+        // A closed stderr leaves nobody to tell.
+        let _ = refused.print();
+    }
+    Exit::Usage
+}
+
+fn print(line: std::fmt::Arguments<'_>) {
+    if let Err(error) = writeln!(std::io::stdout().lock(), "{line}") {
+        // `deployr logs -f | head`: whoever was reading has read enough.
+        let exit = if error.kind() == ErrorKind::BrokenPipe { Exit::Ok } else { Exit::Fault };
+        std::process::exit(exit as i32);
+    }
+}
+
+fn complain(line: std::fmt::Arguments<'_>) {
+    // A closed stderr leaves nobody to tell.
+    let _ = writeln!(std::io::stderr().lock(), "{line}");
+}

@@ -1,0 +1,138 @@
+//! The engine at work in this process: the lock, a worker, and perhaps an ingress.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use deployr_core::engine::Engine;
+use deployr_core::store::QueueStats;
+use deployr_core::worker::Worker;
+use deployr_exec::ingress::BuiltinIngress;
+use serde_json::{Value, json};
+
+use crate::config::Settings;
+use crate::data::{DataDir, EngineLock, Holder};
+use crate::exit::{Exit, Result};
+use crate::host::Host;
+use crate::signals::Signals;
+use crate::ui::Ui;
+
+/// How long work in hand may go on after the wish to stop.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// How long requests under way, and apps, are given to end.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// What the work is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mode {
+    /// One deployment, after which the process ends.
+    Once,
+    /// Whatever is asked for; the live releases are kept up.
+    Worker,
+    /// The same, and requests at this address.
+    Serve(SocketAddr),
+}
+
+/// Works until [`stop`](Self::stop).
+pub(crate) struct Work {
+    pub(crate) host: Host,
+    ingress: Option<Arc<BuiltinIngress>>,
+    worker: Worker,
+    _lock: EngineLock,
+}
+
+impl Work {
+    /// Brings up what was live, and starts to work.
+    pub(crate) async fn start(
+        mut lock: EngineLock,
+        settings: &Settings,
+        data: &DataDir,
+        mode: Mode,
+        ui: &Ui,
+    ) -> Result<Self> {
+        let health = Health::new();
+        let ingress = match mode {
+            Mode::Serve(address) => {
+                let health = health.clone();
+                let ingress = BuiltinIngress::bind(address).await?.domain(&settings.domain);
+                Some(Arc::new(ingress.with_health(move || health.answer())))
+            }
+            Mode::Once | Mode::Worker => None,
+        };
+        let host = Host::open(settings, data, ingress.clone()).await?;
+        if let Some(ingress) = &ingress {
+            lock.note(&Holder {
+                pid: std::process::id(),
+                command: "serve".into(),
+                address: Some(ingress.local_addr()),
+                domain: Some(settings.domain.clone()),
+            })?;
+            health.keep(host.engine.clone());
+        }
+        if mode != Mode::Once {
+            for (slug, error) in host.engine.restore().await?.failed {
+                ui.warn(format_args!("{slug} is not served: {error}; deploy it again"));
+            }
+        }
+        let worker = host.engine.worker().concurrency(settings.concurrency).lease(settings.lease).spawn();
+        Ok(Self { host, ingress, worker, _lock: lock })
+    }
+
+    /// Where it serves.
+    pub(crate) fn address(&self) -> Option<SocketAddr> {
+        self.ingress.as_ref().map(|ingress| ingress.local_addr())
+    }
+
+    /// Works until asked to stop.
+    pub(crate) async fn until_stopped(self, mut signals: Signals, ui: &Ui) -> Result<Exit> {
+        signals.next().await;
+        ui.say("stopping when the work in hand is done; once more to stop at once");
+        tokio::select! {
+            stopped = self.stop() => stopped.map(|()| Exit::Ok),
+            () = signals.next() => std::process::exit(Exit::Verdict as i32),
+        }
+    }
+
+    /// Ends the work in hand, then the requests, then the apps.
+    pub(crate) async fn stop(self) -> Result<()> {
+        self.worker.drain(PATIENCE).await;
+        if let Some(ingress) = &self.ingress {
+            ingress.shutdown(GRACE).await;
+        }
+        Ok(self.host.executor.shutdown(GRACE).await?)
+    }
+}
+
+/// The content of `/healthz`, which is asked for in passing and must not wait.
+#[derive(Clone)]
+struct Health {
+    started: Instant,
+    queue: Arc<Mutex<Option<QueueStats>>>,
+}
+
+impl Health {
+    fn new() -> Self {
+        Self { started: Instant::now(), queue: Arc::default() }
+    }
+
+    /// Looks at the queue every second.
+    fn keep(self, engine: Engine) {
+        tokio::spawn(async move {
+            loop {
+                let stats = engine.queue_stats().await.ok();
+                *self.queue.lock().unwrap_or_else(PoisonError::into_inner) = stats;
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+        });
+    }
+
+    fn answer(&self) -> Value {
+        let queue = *self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        json!({
+            "status": if queue.is_some() { "ok" } else { "store unavailable" },
+            "version": env!("CARGO_PKG_VERSION"),
+            "uptime_seconds": self.started.elapsed().as_secs(),
+            "queue": queue,
+        })
+    }
+}

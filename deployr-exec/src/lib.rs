@@ -1,4 +1,28 @@
-//! Builders, executors and ingress for the deployr deployment engine.
+//! Where deployr builds and what it deploys to: builders, executors and ingress for
+//! [`deployr_core`].
+//!
+//! ```no_run
+//! use std::sync::Arc;
+//!
+//! use deployr_core::engine::Engine;
+//! use deployr_exec::{BuiltinIngress, LocalBuilder, LocalExecutor};
+//!
+//! # async fn parts() -> Result<(), deployr_core::error::Fault> {
+//! let parts = Engine::builder()
+//!     .builder(Arc::new(LocalBuilder::new("/var/lib/deployr/builds")))
+//!     .executor("local", Arc::new(LocalExecutor::new("/var/lib/deployr/sites")))
+//!     .ingress(Arc::new(BuiltinIngress::bind(([127, 0, 0, 1], 8080).into()).await?));
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Features
+//!
+//! Each compiles alone; all are on by default.
+//!
+//! * `local-builder`: builds as confined processes on this host, with [`framework`] presets.
+//! * `local-executor`: releases as folders and supervised processes on this host.
+//! * `builtin-ingress`: an in-process reverse proxy and static file server.
 
 #[cfg(feature = "local-builder")]
 pub mod framework;
@@ -8,3 +32,10 @@ pub mod health;
 pub mod ingress;
 #[cfg(any(feature = "local-builder", feature = "local-executor"))]
 pub mod local;
+
+#[cfg(feature = "builtin-ingress")]
+pub use ingress::BuiltinIngress;
+#[cfg(feature = "local-builder")]
+pub use local::build::LocalBuilder;
+#[cfg(feature = "local-executor")]
+pub use local::run::LocalExecutor;

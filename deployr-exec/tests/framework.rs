@@ -7,14 +7,12 @@ use std::path::Path;
 
 use deployr_core::error::{StepError, VerdictCode};
 use deployr_core::model::{ProjectSettings, Recipe, Runtime};
-use deployr_core::value::{
-    BranchName, BuildCommand, GitUrl, OutputDir, RelPath, TargetName, UrlPolicy,
-};
+use deployr_core::value::{BranchName, BuildCommand, GitUrl, OutputDir, RelPath, TargetName};
 use deployr_exec::framework::detect;
 use tempfile::TempDir;
 
 fn settings() -> ProjectSettings {
-    let source = GitUrl::parse("https://github.com/a/b.git", &UrlPolicy::default()).unwrap();
+    let source = GitUrl::parse("https://github.com/a/b.git").unwrap();
     let branch = BranchName::parse("main").unwrap();
     ProjectSettings::new(source, branch, TargetName::parse("local").unwrap())
 }
@@ -61,11 +59,17 @@ fn start(recipe: &Recipe) -> Option<&str> {
 
 const VITE: &str = r#"{"scripts":{"dev":"vite","start":"vite","build":"vite build"},"devDependencies":{"vite":"7"}}"#;
 const SERVER: &str = r#"{"scripts":{"start":"node server.js"}}"#;
-const NEXT: &str = r#"{"scripts":{"build":"next build","start":"next start"},"dependencies":{"next":"15"}}"#;
+const NEXT: &str =
+    r#"{"scripts":{"build":"next build","start":"next start"},"dependencies":{"next":"15"}}"#;
 const NEXT_START: &str = "node_modules/.bin/next start -p \"$PORT\"";
 
-type Case<'a> =
-    (&'a [(&'a str, &'a str)], &'a str, &'a [&'a str], &'a str, Option<&'a str>);
+type Case<'a> = (
+    &'a [(&'a str, &'a str)],
+    &'a str,
+    &'a [&'a str],
+    &'a str,
+    Option<&'a str>,
+);
 
 #[test]
 fn each_framework_is_found_with_its_commands() {
@@ -115,10 +119,18 @@ fn next_standalone_brings_its_files_along() {
 fn laravel_shares_its_storage() {
     let recipe = found(&[("artisan", ""), ("composer.json", "{}")]);
     assert_eq!(recipe.framework.0, "laravel");
-    assert_eq!(recipe.commands.len(), 1, "no package.json, no npm: {:?}", recipe.commands);
+    assert_eq!(
+        recipe.commands.len(),
+        1,
+        "no package.json, no npm: {:?}",
+        recipe.commands
+    );
     assert!(start(&recipe).unwrap().contains("$PORT"));
-    let shared: Vec<&str> =
-        recipe.shared.iter().map(|path| path.as_str().trim_end_matches('/')).collect();
+    let shared: Vec<&str> = recipe
+        .shared
+        .iter()
+        .map(|path| path.as_str().trim_end_matches('/'))
+        .collect();
     assert_eq!(shared, ["storage", ".env"]);
 
     let with_npm = found(&[
@@ -133,11 +145,20 @@ fn laravel_shares_its_storage() {
 fn only_apps_that_route_in_the_browser_get_the_index_for_every_path() {
     for (package, expected) in [
         (VITE, true),
-        (r#"{"scripts":{"build":"astro build"},"dependencies":{"astro":"5","vite":"7"}}"#, false),
+        (
+            r#"{"scripts":{"build":"astro build"},"dependencies":{"astro":"5","vite":"7"}}"#,
+            false,
+        ),
         (r#"{"scripts":{"build":"node build.js"}}"#, false),
     ] {
         let recipe = found(&[("package.json", package)]);
-        assert_eq!(recipe.runtime, Runtime::Static { single_page: expected }, "{package}");
+        assert_eq!(
+            recipe.runtime,
+            Runtime::Static {
+                single_page: expected
+            },
+            "{package}"
+        );
     }
 }
 
@@ -150,8 +171,14 @@ fn settings_win_over_the_repository_and_that_over_the_preset() {
     assert_eq!(lines(&recipe), ["make deps", "make"]);
     assert_eq!(recipe.output.as_str(), "site");
     assert_eq!(recipe.health.path.as_str(), "/up");
-    assert_eq!((recipe.health.status, recipe.health.interval_ms), (Some(204), 50));
-    assert_eq!(recipe.health.timeout_ms, 5_000, "what it does not say stays");
+    assert_eq!(
+        (recipe.health.status, recipe.health.interval_ms),
+        (Some(204), 50)
+    );
+    assert_eq!(
+        recipe.health.timeout_ms, 5_000,
+        "what it does not say stays"
+    );
     assert_eq!(recipe.writable, [RelPath::parse("tmp").unwrap()]);
 
     let mut over = settings();
@@ -161,7 +188,10 @@ fn settings_win_over_the_repository_and_that_over_the_preset() {
     over.shared = Some(Vec::new());
     let recipe = detect(dir.path(), &over).unwrap();
     assert_eq!(lines(&recipe), ["make deps", "just build"]);
-    assert_eq!((recipe.output.as_str(), start(&recipe)), ("bin", Some("./serve")));
+    assert_eq!(
+        (recipe.output.as_str(), start(&recipe)),
+        ("bin", Some("./serve"))
+    );
     assert!(recipe.shared.is_empty());
 }
 
@@ -172,7 +202,10 @@ fn settings_alone_are_enough() {
     own.build = Some(BuildCommand::parse("go build -o app .").unwrap());
     own.start = Some(BuildCommand::parse("./app").unwrap());
     let recipe = detect(dir.path(), &own).unwrap();
-    assert_eq!((recipe.framework.0.as_str(), start(&recipe)), ("custom", Some("./app")));
+    assert_eq!(
+        (recipe.framework.0.as_str(), start(&recipe)),
+        ("custom", Some("./app"))
+    );
     assert_eq!(recipe.output.as_str(), ".");
 }
 
@@ -183,10 +216,18 @@ fn the_app_may_be_in_a_folder() {
     let mut own = settings();
     own.root = Some(RelPath::parse("apps/web").unwrap());
     let recipe = detect(dir.path(), &own).unwrap();
-    assert_eq!(lines(&recipe)[0], "npm ci", "the lock file of a workspace is at its top");
+    assert_eq!(
+        lines(&recipe)[0],
+        "npm ci",
+        "the lock file of a workspace is at its top"
+    );
     assert_eq!(recipe.root, own.root);
 
-    put(dir.path(), "deployr.toml", "root = 'apps/web'\nbuild = 'top'");
+    put(
+        dir.path(),
+        "deployr.toml",
+        "root = 'apps/web'\nbuild = 'top'",
+    );
     assert_eq!(lines(&detect(dir.path(), &settings()).unwrap())[1], "top");
     put(dir.path(), "apps/web/deployr.toml", "build = 'near'");
     assert_eq!(lines(&detect(dir.path(), &settings()).unwrap())[1], "near");
@@ -222,7 +263,14 @@ fn a_wrong_configuration_is_refused_by_field_and_line() {
 #[test]
 fn what_cannot_be_recognised_is_explained() {
     let message = refused(checkout(&[("README.md", "")]).path(), &settings());
-    for part in ["index.html", "package.json", "artisan", "Dockerfile", "`start`", "deployr.toml"] {
+    for part in [
+        "index.html",
+        "package.json",
+        "artisan",
+        "Dockerfile",
+        "`start`",
+        "deployr.toml",
+    ] {
         assert!(message.contains(part), "{message}");
     }
     let message = refused(checkout(&[("Dockerfile", "FROM x")]).path(), &settings());
@@ -235,23 +283,38 @@ fn what_cannot_be_recognised_is_explained() {
 fn files_are_read_with_care() {
     let outside = checkout(&[("secret.toml", "build = 'leaked'"), ("index.html", "")]);
     let dir = checkout(&[("index.html", "")]);
-    symlink(outside.path().join("secret.toml"), dir.path().join("deployr.toml")).unwrap();
+    symlink(
+        outside.path().join("secret.toml"),
+        dir.path().join("deployr.toml"),
+    )
+    .unwrap();
     assert!(refused(dir.path(), &settings()).contains("link out of the checkout"));
 
     let dir = checkout(&[]);
-    symlink(outside.path().join("index.html"), dir.path().join("index.html")).unwrap();
+    symlink(
+        outside.path().join("index.html"),
+        dir.path().join("index.html"),
+    )
+    .unwrap();
     assert!(refused(dir.path(), &settings()).contains("no framework was recognised"));
 
     let dir = checkout(&[("real/deployr.toml", "output = 'x'")]);
     symlink("real/deployr.toml", dir.path().join("deployr.toml")).unwrap();
-    assert_eq!(detect(dir.path(), &settings()).unwrap().output.as_str(), "x");
+    assert_eq!(
+        detect(dir.path(), &settings()).unwrap().output.as_str(),
+        "x"
+    );
 
     let large = "#".repeat(256 * 1024 + 1);
     let dir = checkout(&[("index.html", ""), ("deployr.toml", &large)]);
     assert!(refused(dir.path(), &settings()).contains("larger than 256 KiB"));
 
     let dir = checkout(&[("index.html", "")]);
-    nix::unistd::mkfifo(&dir.path().join("package.json"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+    nix::unistd::mkfifo(
+        &dir.path().join("package.json"),
+        nix::sys::stat::Mode::S_IRWXU,
+    )
+    .unwrap();
     assert!(refused(dir.path(), &settings()).contains("is not a file"));
 
     let dir = checkout(&[]);

@@ -43,6 +43,7 @@ mod find;
 mod links;
 mod mirror;
 mod options;
+mod parts;
 mod source;
 mod submodules;
 mod transport;

@@ -8,10 +8,15 @@
 )]
 
 pub mod clock;
+pub mod executor;
 pub mod faults;
+pub mod ingress;
 pub mod memory;
 pub mod mocks;
 pub mod store;
+mod suite;
+#[cfg(test)]
+mod tests;
 
 pub use clock::{ManualClock, SeededEntropy};
 pub use faults::{FaultPlan, Faulty, Strike};

@@ -25,13 +25,19 @@ impl Checkout {
     /// The folder `root` of it.
     pub(super) fn folder(&self, root: Option<&RelPath>) -> StepResult<Folder<'_>> {
         let Some(root) = root else {
-            return Ok(Folder { checkout: self, path: self.0.clone(), name: String::new() });
+            return Ok(Folder {
+                checkout: self,
+                path: self.0.clone(),
+                name: String::new(),
+            });
         };
         let refuse = |why: &str| invalid(format!("root is invalid: `{root}` {why}"));
         match self.resolve(&root.under(&self.0)) {
-            Ok(Some(path)) if path.is_dir() => {
-                Ok(Folder { checkout: self, path, name: root.to_string() })
-            }
+            Ok(Some(path)) if path.is_dir() => Ok(Folder {
+                checkout: self,
+                path,
+                name: root.to_string(),
+            }),
             Ok(Some(_)) => Err(refuse("is not a folder")),
             Ok(None) => Err(refuse("leads out of the checkout")),
             Err(_) => Err(refuse("is not in the repository")),
@@ -69,7 +75,10 @@ impl Folder<'_> {
     /// Whether the file is here or in a folder above, as a workspace's lock file is.
     pub(super) fn has_above(&self, file: &str) -> bool {
         let inside = |dir: &&Path| dir.starts_with(&self.checkout.0);
-        self.path.ancestors().take_while(inside).any(|dir| dir.join(file).is_file())
+        self.path
+            .ancestors()
+            .take_while(inside)
+            .any(|dir| dir.join(file).is_file())
     }
 
     /// The text of a file; none where there is none.

@@ -60,8 +60,13 @@ impl RepoConfig {
         root: Option<&RelPath>,
     ) -> StepResult<(Self, Option<RelPath>)> {
         let top = Self::read(&checkout.folder(None)?)?.unwrap_or_default();
-        let root = root.or(top.root.as_ref()).filter(|root| root.as_str() != ".").cloned();
-        let Some(root) = root else { return Ok((top, None)) };
+        let root = root
+            .or(top.root.as_ref())
+            .filter(|root| root.as_str() != ".")
+            .cloned();
+        let Some(root) = root else {
+            return Ok((top, None));
+        };
         let config = match Self::read(&checkout.folder(Some(&root))?)? {
             Some(Self { root: Some(_), .. }) => {
                 let where_ = format!("`{root}/{FILE}`");
@@ -77,8 +82,12 @@ impl RepoConfig {
     }
 
     fn read(folder: &Folder<'_>) -> StepResult<Option<Self>> {
-        let Some(text) = folder.read(FILE)? else { return Ok(None) };
-        toml::from_str(&text).map(Some).map_err(|error| explained(folder, &text, &error))
+        let Some(text) = folder.read(FILE)? else {
+            return Ok(None);
+        };
+        toml::from_str(&text)
+            .map(Some)
+            .map_err(|error| explained(folder, &text, &error))
     }
 }
 
@@ -99,7 +108,9 @@ fn explained(folder: &Folder<'_>, text: &str, error: &toml::de::Error) -> StepEr
         .map(|near| format!("; did you mean `{near}`?"))
         .unwrap_or_default();
     let place = folder.place();
-    invalid(format!("{FILE} in {place}, line {number}{key}: {message}{hint}"))
+    invalid(format!(
+        "{FILE} in {place}, line {number}{key}: {message}{hint}"
+    ))
 }
 
 /// The field and the known ones, from ``unknown field `a`, expected one of `b`, `c` ``.
@@ -112,8 +123,10 @@ fn unknown_field(message: &str) -> Option<(&str, Vec<&str>)> {
 /// The known name that a person most likely meant.
 pub(super) fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
     let name: String = name.chars().take(64).collect();
-    let (distance, near) =
-        known.iter().map(|known| (distance(&name, known), *known)).min()?;
+    let (distance, near) = known
+        .iter()
+        .map(|known| (distance(&name, known), *known))
+        .min()?;
     (distance <= 1 + near.len() / 4).then_some(near)
 }
 

@@ -38,8 +38,12 @@ struct Manager {
     loose: &'static str,
 }
 
-const NPM: Manager =
-    Manager { name: "npm", lock: "package-lock.json", locked: "npm ci", loose: "npm install" };
+const NPM: Manager = Manager {
+    name: "npm",
+    lock: "package-lock.json",
+    locked: "npm ci",
+    loose: "npm install",
+};
 
 const MANAGERS: [Manager; 4] = [
     Manager {
@@ -55,15 +59,25 @@ const MANAGERS: [Manager; 4] = [
         loose: "yarn install",
     },
     NPM,
-    Manager { name: "npm", lock: "npm-shrinkwrap.json", ..NPM },
+    Manager {
+        name: "npm",
+        lock: "npm-shrinkwrap.json",
+        ..NPM
+    },
 ];
 
-const CONFIG_FILES: [&str; 4] =
-    ["next.config.js", "next.config.mjs", "next.config.cjs", "next.config.ts"];
+const CONFIG_FILES: [&str; 4] = [
+    "next.config.js",
+    "next.config.mjs",
+    "next.config.cjs",
+    "next.config.ts",
+];
 
 impl<'a> Facts<'a> {
     pub(super) fn read(folder: &'a Folder<'a>) -> StepResult<Self> {
-        let package = folder.read("package.json")?.map(|text| parse_package(folder, &text));
+        let package = folder
+            .read("package.json")?
+            .map(|text| parse_package(folder, &text));
         let package = package.transpose()?;
         let manager = manager(folder, package.as_ref());
         let mut config = BTreeMap::new();
@@ -72,7 +86,12 @@ impl<'a> Facts<'a> {
                 config.insert(file.to_owned(), squeezed(&text));
             }
         }
-        Ok(Self { folder, package, manager, config })
+        Ok(Self {
+            folder,
+            package,
+            manager,
+            config,
+        })
     }
 
     pub(super) fn place(&self) -> String {
@@ -86,7 +105,10 @@ impl<'a> Facts<'a> {
         !rules.is_empty()
             && rules.files.iter().all(|file| self.folder.has(file))
             && (rules.dependencies.is_empty() || self.uses_any(&rules.dependencies))
-            && rules.scripts.iter().all(|script| self.script(script).is_some())
+            && rules
+                .scripts
+                .iter()
+                .all(|script| self.script(script).is_some())
             && !rules.start_is_not.iter().any(is_start)
             && rules.config.as_ref().is_none_or(|rule| {
                 let read = rule.files.iter().find_map(|file| self.config.get(file));
@@ -106,13 +128,23 @@ impl<'a> Facts<'a> {
 
     /// Whether a step of a preset has something to do here.
     pub(super) fn wants(&self, step: &Step) -> bool {
-        step.if_script.as_ref().is_none_or(|script| self.script(script).is_some())
-            && step.unless_script.as_ref().is_none_or(|script| self.script(script).is_none())
+        step.if_script
+            .as_ref()
+            .is_none_or(|script| self.script(script).is_some())
+            && step
+                .unless_script
+                .as_ref()
+                .is_none_or(|script| self.script(script).is_none())
     }
 
     /// A line of a preset, for the package manager in use.
     pub(super) fn fill(&self, line: &str) -> String {
-        let Manager { name, lock, locked, loose } = self.manager;
+        let Manager {
+            name,
+            lock,
+            locked,
+            loose,
+        } = self.manager;
         let install = match () {
             () if !self.folder.has_above(lock) => loose,
             // The yarn that has such a file calls it by another name.
@@ -134,14 +166,23 @@ impl<'a> Facts<'a> {
 
 fn parse_package(folder: &Folder<'_>, text: &str) -> StepResult<Package> {
     serde_json::from_str(text).map_err(|error| {
-        invalid(format!("`package.json` in {} cannot be read: {error}", folder.place()))
+        invalid(format!(
+            "`package.json` in {} cannot be read: {error}",
+            folder.place()
+        ))
     })
 }
 
 fn manager(folder: &Folder<'_>, package: Option<&Package>) -> &'static Manager {
-    let wanted = package.and_then(|package| package.package_manager.as_deref()).unwrap_or_default();
+    let wanted = package
+        .and_then(|package| package.package_manager.as_deref())
+        .unwrap_or_default();
     let wanted = wanted.split('@').next().unwrap_or_default();
-    let by_lock = || MANAGERS.iter().find(|manager| folder.has_above(manager.lock));
+    let by_lock = || {
+        MANAGERS
+            .iter()
+            .find(|manager| folder.has_above(manager.lock))
+    };
     let by_name = || MANAGERS.iter().find(|manager| manager.name == wanted);
     by_lock().or_else(by_name).unwrap_or(&NPM)
 }
@@ -153,7 +194,9 @@ fn ends_word(rest: &str) -> bool {
 
 /// A script without what people lay out differently.
 fn squeezed(text: &str) -> String {
-    let code = text.lines().filter(|line| !line.trim_start().starts_with("//"));
+    let code = text
+        .lines()
+        .filter(|line| !line.trim_start().starts_with("//"));
     code.flat_map(str::chars)
         .filter(|c| !c.is_whitespace())
         .map(|c| if matches!(c, '"' | '`') { '\'' } else { c })

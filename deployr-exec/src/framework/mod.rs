@@ -62,7 +62,11 @@ pub fn detect(dir: &Path, settings: &ProjectSettings) -> StepResult<Recipe> {
         output: output.unwrap_or_else(|| preset.output.clone()),
         runtime: runtime(preset, &facts, start)?,
         health,
-        shared: settings.shared.clone().or(config.shared).unwrap_or_else(|| preset.shared.clone()),
+        shared: settings
+            .shared
+            .clone()
+            .or(config.shared)
+            .unwrap_or_else(|| preset.shared.clone()),
         writable: config.writable.unwrap_or_else(|| preset.writable.clone()),
     })
 }
@@ -73,8 +77,12 @@ pub(crate) fn output_candidates(recipe: &Recipe) -> StepResult<Vec<OutputDir>> {
     if !matches!(recipe.runtime, Runtime::Static { .. }) || recipe.output.as_str() != "." {
         return Ok(Vec::new());
     }
-    let preset = preset::all()?.into_iter().find(|preset| preset.name == recipe.framework.0);
-    Ok(preset.map(|preset| preset.output_candidates).unwrap_or_default())
+    let preset = preset::all()?
+        .into_iter()
+        .find(|preset| preset.name == recipe.framework.0);
+    Ok(preset
+        .map(|preset| preset.output_candidates)
+        .unwrap_or_default())
 }
 
 /// An output that somebody chose is taken at its word: it leaves the preset that
@@ -101,9 +109,9 @@ fn choose<'a>(
     match found {
         Some(preset) if preset.needs.is_none() => Ok(preset),
         // Whoever says what to serve needs neither a preset nor the Dockerfile.
-        found if named.is_none() && described => {
-            by_name("custom").or(found).ok_or_else(|| unrecognised(presets, facts))
-        }
+        found if named.is_none() && described => by_name("custom")
+            .or(found)
+            .ok_or_else(|| unrecognised(presets, facts)),
         Some(preset) => Err(needs_another_builder(preset)),
         None => Err(unrecognised(presets, facts)),
     }
@@ -124,7 +132,9 @@ fn unknown_framework(presets: &[Preset], name: &str) -> StepError {
         .unwrap_or_default();
     let names = names.join(", ");
     let shown: String = name.escape_debug().take(60).collect();
-    invalid(format!("framework is invalid: there is no preset `{shown}` among {names}{hint}"))
+    invalid(format!(
+        "framework is invalid: there is no preset `{shown}` among {names}{hint}"
+    ))
 }
 
 fn unrecognised(presets: &[Preset], facts: &Facts<'_>) -> StepError {
@@ -149,7 +159,11 @@ fn commands(
     build: Option<BuildCommand>,
 ) -> StepResult<Vec<BuildCommand>> {
     let mut commands = Vec::new();
-    for (stage, over) in [(Stage::Install, install), (Stage::Build, build), (Stage::Finish, None)] {
+    for (stage, over) in [
+        (Stage::Install, install),
+        (Stage::Build, build),
+        (Stage::Finish, None),
+    ] {
         match over {
             Some(command) => commands.push(command),
             None => {
@@ -163,17 +177,19 @@ fn commands(
     Ok(commands)
 }
 
-fn runtime(
-    preset: &Preset,
-    facts: &Facts<'_>,
-    start: Option<BuildCommand>,
-) -> StepResult<Runtime> {
+fn runtime(preset: &Preset, facts: &Facts<'_>, start: Option<BuildCommand>) -> StepResult<Runtime> {
     Ok(match (start, &preset.runtime) {
         (Some(start), _) => Runtime::Process { start },
-        (None, PresetRuntime::Process { start }) => {
-            Runtime::Process { start: command(&facts.fill(start))? }
-        }
-        (None, PresetRuntime::Static { single_page_with, pages_with }) => Runtime::Static {
+        (None, PresetRuntime::Process { start }) => Runtime::Process {
+            start: command(&facts.fill(start))?,
+        },
+        (
+            None,
+            PresetRuntime::Static {
+                single_page_with,
+                pages_with,
+            },
+        ) => Runtime::Static {
             single_page: facts.uses_any(single_page_with) && !facts.uses_any(pages_with),
         },
     })

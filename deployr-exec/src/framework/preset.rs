@@ -5,12 +5,21 @@ use serde::Deserialize;
 /// The presets, in the order in which detection asks them: the special before the
 /// general, and what this host cannot build last.
 const PRESETS: [(&str, &str); 9] = [
-    ("next-standalone", include_str!("../../presets/next-standalone.toml")),
-    ("next-export", include_str!("../../presets/next-export.toml")),
+    (
+        "next-standalone",
+        include_str!("../../presets/next-standalone.toml"),
+    ),
+    (
+        "next-export",
+        include_str!("../../presets/next-export.toml"),
+    ),
     ("next", include_str!("../../presets/next.toml")),
     ("laravel", include_str!("../../presets/laravel.toml")),
     ("node", include_str!("../../presets/node.toml")),
-    ("node-static", include_str!("../../presets/node-static.toml")),
+    (
+        "node-static",
+        include_str!("../../presets/node-static.toml"),
+    ),
     ("static", include_str!("../../presets/static.toml")),
     ("dockerfile", include_str!("../../presets/dockerfile.toml")),
     ("custom", include_str!("../../presets/custom.toml")),
@@ -109,7 +118,8 @@ pub(super) enum PresetRuntime {
 pub(super) fn all() -> StepResult<Vec<Preset>> {
     let parse = |(name, text): &(&str, &str)| {
         // Only a broken build of this crate has a preset that does not parse.
-        let broken = |error: toml::de::Error| Fault::permanent("reading", format!("preset {name}"), error);
+        let broken =
+            |error: toml::de::Error| Fault::permanent("reading", format!("preset {name}"), error);
         Ok(toml::from_str(text).map_err(broken)?)
     };
     PRESETS.iter().map(parse).collect()
@@ -129,6 +139,10 @@ mod tests {
             .filter(|preset| preset.detect.is_empty())
             .map(|preset| preset.name.as_str())
             .collect();
-        assert_eq!(undetected, ["custom"], "a preset without rules would fit everything");
+        assert_eq!(
+            undetected,
+            ["custom"],
+            "a preset without rules would fit everything"
+        );
     }
 }

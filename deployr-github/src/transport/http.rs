@@ -210,9 +210,14 @@ impl Write for Exchange {
 
 fn lost(url: &str, error: reqwest::Error) -> StepError {
     let error = error.without_url();
-    Fault::retryable("fetch", url, chain(&error))
-        .because(error)
-        .into()
+    let reason = chain(&error);
+    let fault = if reason.contains("invalid peer certificate") {
+        let todo = "have it renewed, or add the one who signed it to those this machine trusts";
+        Fault::permanent("fetch", url, format_args!("{reason}; {todo}"))
+    } else {
+        Fault::retryable("fetch", url, reason)
+    };
+    fault.because(error).into()
 }
 
 /// What the status means to whoever set up the project.

@@ -3,6 +3,7 @@
 mod address;
 mod context;
 mod http;
+mod quote;
 mod ssh;
 
 use std::sync::{Arc, OnceLock};

@@ -18,6 +18,7 @@ use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
+use super::quote::{quoted_option, quoted_word};
 use super::{Endpoint, Session, Watch, wrong_credentials};
 use crate::error::{printable, refused};
 use crate::options::Options;
@@ -112,21 +113,6 @@ async fn reachable(url: &str, addresses: &[SocketAddr], watch: &Watch) -> StepRe
     Ok(connection
         .and_then(|stream| stream.peer_addr())
         .map_err(|e| Fault::io("fetch", url, e))?)
-}
-
-/// A path as a value in `ssh`'s configuration, where blanks, `%`, `"` and `\` mean
-/// something.
-fn quoted_option(path: &Path) -> String {
-    let text = path
-        .to_string_lossy()
-        .replace('\\', "\\\\")
-        .replace('"', "\\\"");
-    format!("\"{}\"", text.replace('%', "%%"))
-}
-
-/// One word of the remote shell's command.
-fn quoted_word(text: &str) -> String {
-    format!("'{}'", text.replace('\'', r"'\''"))
 }
 
 /// The connection as libgit2 sees it.
@@ -286,24 +272,5 @@ impl Write for Connection {
 
     fn flush(&mut self) -> io::Result<()> {
         self.session.watch.block_on(self.stdin.flush())?
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_remote_shell_sees_one_word() {
-        assert_eq!(quoted_word("/a b/$(id)`x`"), "'/a b/$(id)`x`'");
-        assert_eq!(quoted_word("/it's"), r"'/it'\''s'");
-    }
-
-    #[test]
-    fn a_path_is_one_value_for_ssh() {
-        assert_eq!(
-            quoted_option(Path::new("/a b/100%/\"x\"")),
-            r#""/a b/100%%/\"x\"""#
-        );
     }
 }

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use deployr_core::value::UrlPolicy;
 use serde::Deserialize;
 
 use crate::exit::{Error, Result};
@@ -63,6 +64,17 @@ pub(crate) struct Settings {
     pub(crate) allow_local: bool,
     pub(crate) allow_private_hosts: bool,
     pub(crate) tool_dirs: Vec<PathBuf>,
+}
+
+impl Settings {
+    /// What a repository's address may be.
+    pub(crate) fn url_policy(&self) -> UrlPolicy {
+        UrlPolicy {
+            allow_private_hosts: self.allow_private_hosts,
+            allow_local: self.allow_local,
+            allow_plain_http: self.allow_private_hosts,
+        }
+    }
 }
 
 impl Layer {

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use deployr_core::engine::Engine;
 use deployr_core::model::{Actor, Deployment, DeploymentId, Page, Project};
-use deployr_core::value::{TenantId, UrlPolicy};
+use deployr_core::notifier::LogNotifier;
+use deployr_core::value::TenantId;
 use deployr_exec::ingress::BuiltinIngress;
 use deployr_exec::local::build::LocalBuilder;
 use deployr_exec::local::run::LocalExecutor;
@@ -23,7 +24,6 @@ pub(crate) struct Host {
     pub(crate) executor: LocalExecutor,
     /// The process that serves, when it is another.
     pub(crate) holder: Option<Holder>,
-    settings: Settings,
 }
 
 impl Host {
@@ -43,6 +43,7 @@ impl Host {
             .source(Arc::new(source))
             .builder(Arc::new(local_builder(settings, data)))
             .executor("local", Arc::new(executor.clone()))
+            .notifier(Arc::new(LogNotifier))
             .keys(keys::load(data)?);
         if let Some(ingress) = ingress {
             builder = builder.ingress(ingress);
@@ -53,26 +54,12 @@ impl Host {
             actor: Actor::new(TenantId::parse("default")?, user.unwrap_or_else(|| "operator".into())),
             executor,
             holder: None,
-            settings: settings.clone(),
         })
     }
 
     /// For commands that leave the work to others.
     pub(crate) async fn client(settings: &Settings) -> Result<Self> {
         Self::open(settings, &DataDir::open(&settings.data)?, None).await
-    }
-
-    pub(crate) fn settings(&self) -> &Settings {
-        &self.settings
-    }
-
-    /// What an address may be.
-    pub(crate) fn url_policy(&self) -> UrlPolicy {
-        UrlPolicy {
-            allow_private_hosts: self.settings.allow_private_hosts,
-            allow_local: self.settings.allow_local,
-            allow_plain_http: self.settings.allow_private_hosts,
-        }
     }
 
     /// Where a project is served, by this process or by the one that holds the lock.

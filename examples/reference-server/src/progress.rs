@@ -39,7 +39,7 @@ impl Progress {
         } else if line.stream == LogStream::Stage {
             self.stage.clone_from(&line.text);
             self.show_stage();
-            self.print(&self.ui.strong(&format!("== {}", line.text)));
+            self.print(&self.ui.strong("started"));
         } else {
             self.print(&text(&self.ui, line));
         }
@@ -66,7 +66,7 @@ impl Progress {
 
     fn print(&self, text: &str) {
         match &self.spinner {
-            Some(spinner) => spinner.suspend(|| self.ui.say(text)),
+            Some(spinner) => spinner.suspend(|| self.ui.say(format_args!("{} {text}", self.ui.dim(&self.stage)))),
             None => self.ui.say(format_args!("[{}] {text}", self.stage)),
         }
     }

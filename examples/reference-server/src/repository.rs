@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use deployr_core::value::{GitUrl, ProjectName, UrlPolicy};
+use deployr_core::value::{GitUrl, InputCode, InvalidValue, ProjectName, UrlPolicy};
 
 use crate::exit::{Error, Result};
 
@@ -16,9 +16,7 @@ pub(crate) struct Repository {
 impl Repository {
     pub(crate) fn parse(text: &str, policy: &UrlPolicy) -> Result<Self> {
         let Some(path) = folder(text) else {
-            let url = GitUrl::parse_with(text, policy).map_err(|refused| {
-                Error::usage(refused).hint("a folder of this machine is written with a `/` or a `.`: `./site`")
-            })?;
+            let url = GitUrl::parse_with(text, policy).map_err(explain)?;
             return Ok(Self { url, branch: "main".into() });
         };
         if !policy.allow_local {
@@ -36,6 +34,16 @@ impl Repository {
         ProjectName::parse(&name).map_err(|refused| Error::usage(refused).hint("give it another with --name"))?;
         Ok(name)
     }
+}
+
+fn explain(refused: InvalidValue) -> Error {
+    let hint = match refused.code {
+        InputCode::RepoUrlScheme => "a folder of this machine is written with a `/` or a `.`, as in ./site",
+        InputCode::RepoUrlPrivateHost => "the setting `allow_private_hosts` allows it",
+        InputCode::RepoUrlCredentials => "public repositories need none; this server has no place for others yet",
+        _ => return Error::usage(refused),
+    };
+    Error::usage(refused).hint(hint)
 }
 
 /// The path, when it is one.

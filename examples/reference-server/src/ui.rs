@@ -2,7 +2,7 @@
 
 use std::io::{ErrorKind, IsTerminal, Write};
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::exit::{Error, Exit};
 
@@ -92,19 +92,15 @@ impl Ui {
 /// Tells why a command line was refused (or what was asked to be told), before there
 /// is anything else.
 pub(crate) fn show_usage(refused: &clap::Error) -> Exit {
-    if !refused.use_stderr() {
-        print(format_args!("{}", refused.render().ansi()));
-        return Exit::Ok;
-    }
-    if std::env::args_os().any(|arg| arg == "--json") {
+    if refused.use_stderr() && std::env::args_os().any(|arg| arg == "--json") {
         let text = refused.render().to_string();
         let message = text.trim_start_matches("error: ").lines().next().unwrap_or_default();
-        print(format_args!("{}", json!({"error": {"kind": "usage", "message": message, "causes": [], "hint": null}})));
+        print(format_args!("{}", Error::usage(message).to_json()));
     } else {
-        // A closed stderr leaves nobody to tell.
+        // A closed pipe leaves nobody to tell.
         let _ = refused.print();
     }
-    Exit::Usage
+    if refused.use_stderr() { Exit::Usage } else { Exit::Ok }
 }
 
 fn print(line: std::fmt::Arguments<'_>) {

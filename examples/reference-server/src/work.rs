@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use crate::config::Settings;
 use crate::data::{DataDir, EngineLock, Holder};
 use crate::exit::{Exit, Result};
-use crate::host::Host;
+use crate::host::{Host, local_builder};
 use crate::signals::Signals;
 use crate::ui::Ui;
 
@@ -59,6 +59,7 @@ impl Work {
             }
             Mode::Once | Mode::Worker => None,
         };
+        local_builder(settings, data).remove_stale().await?;
         let host = Host::open(settings, data, ingress.clone()).await?;
         if let Some(ingress) = &ingress {
             lock.note(&Holder {

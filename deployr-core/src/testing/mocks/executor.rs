@@ -37,7 +37,8 @@ pub struct MemoryTarget {
 }
 
 /// A target in memory. A clone works on the same target: as an executor does that is
-/// made anew after a crash.
+/// made anew after a crash. A release whose health path is `/not-there` never becomes
+/// healthy.
 #[derive(Debug, Clone, Default)]
 pub struct ScriptedExecutor {
     script: Script,
@@ -61,6 +62,18 @@ impl ScriptedExecutor {
     /// Does to a target what no executor would: a disk is wiped, a process dies.
     pub fn meddle(&self, slug: &Slug, with: impl FnOnce(&mut MemoryTarget)) {
         with(lock(&self.targets).entry(slug.clone()).or_default());
+    }
+
+    /// The release that an endpoint leads to, while it is up.
+    #[must_use]
+    pub fn release_at(&self, endpoint: &Endpoint) -> Option<PlacedRelease> {
+        let targets = lock(&self.targets);
+        let found = targets.iter().find_map(|(slug, target)| {
+            let mut releases = target.releases.iter();
+            let leads = |number| endpoint_of(slug, number, endpoint) == *endpoint;
+            releases.find(|(number, _)| leads(**number)).map(|(_, release)| release.clone())
+        });
+        found.filter(|release| release.up)
     }
 
     fn on<T>(&self, slug: &Slug, change: impl FnOnce(&mut MemoryTarget) -> T) -> T {
@@ -131,18 +144,7 @@ impl Executor for ScriptedExecutor {
                 .get_mut(&spec.number)
                 .ok_or_else(|| gone(spec))?;
             release.up = true;
-            Ok(match spec.recipe.runtime {
-                Runtime::Static { single_page } => {
-                    let path = format!("/memory/{}/{}", spec.slug, spec.number).into();
-                    Endpoint::Folder { path, single_page }
-                }
-                Runtime::Process { .. } => {
-                    let port = 20_000 + (spec.number % 10_000) as u16;
-                    Endpoint::Http {
-                        address: SocketAddr::from((Ipv4Addr::LOCALHOST, port)),
-                    }
-                }
-            })
+            Ok(endpoint_of(&spec.slug, spec.number, &spec.recipe.runtime))
         })
     }
 
@@ -154,6 +156,14 @@ impl Executor for ScriptedExecutor {
     ) -> StepResult<()> {
         self.called("verify", &spec.slug, spec.number)?;
         go_on(ctx)?;
+        if spec.recipe.health.path.as_str() == "/not-there" {
+            let deadline = tokio::time::sleep(spec.recipe.health.deadline());
+            tokio::select! {
+                () = ctx.cancel.cancelled() => return Err(StepError::Stopped),
+                () = deadline => {}
+            }
+            return Err(StepError::verdict(VerdictCode::Unhealthy, "answered 404 Not Found"));
+        }
         match self.on(&spec.slug, |target| {
             target.releases.get(&spec.number).cloned()
         }) {
@@ -162,12 +172,11 @@ impl Executor for ScriptedExecutor {
         }
     }
 
-    async fn switch(&self, spec: &ReleaseSpec, turn: i64, ctx: &StepContext) -> StepResult<()> {
+    async fn switch(&self, spec: &ReleaseSpec, turn: i64, _: &StepContext) -> StepResult<()> {
         self.script.called(
             "switch",
             &format!("{} {} turn {turn}", spec.slug, spec.number),
         )?;
-        go_on(ctx)?;
         self.on(&spec.slug, |target| {
             if turn < target.turn {
                 let reason = format!("turn {turn} is over: {} has switched", target.turn);

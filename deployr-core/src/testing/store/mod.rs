@@ -12,13 +12,11 @@ mod queue;
 mod releases;
 mod tenancy;
 
-use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
-use futures::FutureExt;
 use futures::future::BoxFuture;
 
-use super::ManualClock;
+use super::{ManualClock, suite};
 use crate::store::Store;
 
 pub use bench::Bench;
@@ -39,16 +37,7 @@ impl Check {
     ///
     /// What is wrong with the store.
     pub async fn run(&self, store: Arc<dyn Store>, clock: Arc<ManualClock>) -> Result<(), String> {
-        let check = (self.run)(Bench::new(store, clock));
-        AssertUnwindSafe(check)
-            .catch_unwind()
-            .await
-            .map_err(|panic| {
-                let text = panic.downcast_ref::<String>().map(String::as_str);
-                text.or(panic.downcast_ref::<&str>().copied())
-                    .unwrap_or("panicked")
-                    .to_owned()
-            })
+        suite::outcome((self.run)(Bench::new(store, clock))).await
     }
 }
 
@@ -100,10 +89,5 @@ where
             failed.push(format!("{}: {reason}", check.name));
         }
     }
-    assert!(
-        failed.is_empty(),
-        "{} checks failed:\n\n{}",
-        failed.len(),
-        failed.join("\n\n")
-    );
+    suite::tell(&failed);
 }

@@ -28,8 +28,14 @@ const READABLE: [&str; 13] = [
     "/dev",
 ];
 
-const DEVICES: [&str; 6] =
-    ["/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom", "/dev/tty"];
+const DEVICES: [&str; 6] = [
+    "/dev/null",
+    "/dev/zero",
+    "/dev/full",
+    "/dev/random",
+    "/dev/urandom",
+    "/dev/tty",
+];
 
 /// What keeps a build away from the rest of the host.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,14 +65,18 @@ impl Confinement {
 /// Asks the kernel by trying it, on a thread that does nothing else and then ends.
 fn probe() -> Confinement {
     let restrict = || {
-        let ruleset = Ruleset::default().handle_access(AccessFs::Execute)?.create()?;
+        let ruleset = Ruleset::default()
+            .handle_access(AccessFs::Execute)?
+            .create()?;
         Ok::<_, RulesetError>(ruleset.restrict_self()?.landlock)
     };
-    let none = |reason: &str| Confinement::None { reason: reason.to_owned() };
+    let none = |reason: &str| Confinement::None {
+        reason: reason.to_owned(),
+    };
     match thread::spawn(restrict).join() {
-        Ok(Ok(LandlockStatus::Available { effective_abi, .. })) => {
-            Confinement::Landlock { abi: effective_abi as u32 }
-        }
+        Ok(Ok(LandlockStatus::Available { effective_abi, .. })) => Confinement::Landlock {
+            abi: effective_abi as u32,
+        },
         Ok(Ok(LandlockStatus::NotEnabled)) => {
             none("this kernel has Landlock, but not enabled; add it to `lsm=` at boot")
         }
@@ -94,7 +104,10 @@ impl Reach {
         let system = READABLE.iter().map(PathBuf::from);
         // The resolver's file is often a link to `/run`, which holds sockets too.
         let resolver = fs::canonicalize("/etc/resolv.conf").into_iter();
-        let tools = tool_dirs.iter().cloned().chain(path_dirs().flat_map(with_modules));
+        let tools = tool_dirs
+            .iter()
+            .cloned()
+            .chain(path_dirs().flat_map(with_modules));
         let tools = tools.filter_map(|dir| fs::canonicalize(dir).ok());
         let apart = |dir: &PathBuf| !private.starts_with(dir) && !dir.starts_with(private);
         let readable = system.chain(resolver).chain(tools.filter(apart)).collect();
@@ -104,7 +117,10 @@ impl Reach {
     /// The engine's `PATH`, as far as a build can use it.
     pub(super) fn search_path(&self) -> String {
         let reachable = |dir: &PathBuf| match fs::canonicalize(dir) {
-            Ok(real) => self.readable.iter().any(|allowed| real.starts_with(allowed)),
+            Ok(real) => self
+                .readable
+                .iter()
+                .any(|allowed| real.starts_with(allowed)),
             Err(_) => false,
         };
         join(path_dirs().filter(reachable))
@@ -119,9 +135,15 @@ impl Reach {
                 .scope(Scope::Signal)?
                 .scope(Scope::AbstractUnixSocket)?
                 .create()?
-                .add_rules(path_beneath_rules(&self.readable, AccessFs::from_read(NEWEST)))?
+                .add_rules(path_beneath_rules(
+                    &self.readable,
+                    AccessFs::from_read(NEWEST),
+                ))?
                 .add_rules(path_beneath_rules(DEVICES, AccessFs::from_file(NEWEST)))?
-                .add_rules(path_beneath_rules(&self.writable, AccessFs::from_all(NEWEST)))
+                .add_rules(path_beneath_rules(
+                    &self.writable,
+                    AccessFs::from_all(NEWEST),
+                ))
         };
         build().map_err(|error: RulesetError| {
             Fault::permanent("confining", "the build", &error).because(error)
@@ -135,14 +157,18 @@ pub(super) fn whole_path() -> String {
 }
 
 fn join(dirs: impl Iterator<Item = PathBuf>) -> String {
-    let dirs: Vec<String> = dirs.filter_map(|dir| dir.into_os_string().into_string().ok()).collect();
+    let dirs: Vec<String> = dirs
+        .filter_map(|dir| dir.into_os_string().into_string().ok())
+        .collect();
     dirs.join(":")
 }
 
 /// The folders of the engine's `PATH`. Relative ones would mean the checkout's.
 fn path_dirs() -> impl Iterator<Item = PathBuf> {
     let path = env::var_os("PATH").unwrap_or_else(|| "/usr/local/bin:/usr/bin:/bin".into());
-    let dirs: Vec<PathBuf> = env::split_paths(&path).filter(|dir| dir.is_absolute()).collect();
+    let dirs: Vec<PathBuf> = env::split_paths(&path)
+        .filter(|dir| dir.is_absolute())
+        .collect();
     dirs.into_iter()
 }
 

@@ -35,8 +35,14 @@ pub(super) fn environment(
         ("CARGO_HOME", of(cache, "cargo")),
         ("GOMODCACHE", of(cache, "go")),
     ];
-    let base = base.into_iter().map(|(name, value)| (name.to_owned(), value));
-    let project = project.iter().map(|(name, value)| (name.to_string(), value.expose().to_owned()));
+    let base = base
+        .into_iter()
+        .map(|(name, value)| (name.to_owned(), value));
+    let project = project
+        .iter()
+        .map(|(name, value)| (name.to_string(), value.expose().to_owned()));
     // Later ones win.
-    base.chain(project).chain([(MARKER.to_owned(), marker.to_owned())]).collect()
+    base.chain(project)
+        .chain([(MARKER.to_owned(), marker.to_owned())])
+        .collect()
 }

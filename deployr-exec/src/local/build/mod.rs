@@ -109,7 +109,9 @@ impl LocalBuilder {
         if self.confine {
             Confinement::of_kernel()
         } else {
-            Confinement::None { reason: "the builder was made with `confine(false)`".to_owned() }
+            Confinement::None {
+                reason: "the builder was made with `confine(false)`".to_owned(),
+            }
         }
     }
 
@@ -132,11 +134,14 @@ impl LocalBuilder {
     /// The name of a workspace of this builder. Nothing else is ever removed or built in.
     fn name_of(&self, workspace: &Workspace) -> Result<String, Fault> {
         let name = workspace.path.file_name().and_then(|name| name.to_str());
-        let work = fs::canonicalize(self.root.join("work")).unwrap_or_else(|_| self.root.join("work"));
-        name.filter(|_| workspace.path.parent() == Some(&work)).map(str::to_owned).ok_or_else(|| {
-            let shown = workspace.path.display();
-            Fault::permanent("using a workspace", shown, "it is not one of this builder")
-        })
+        let work =
+            fs::canonicalize(self.root.join("work")).unwrap_or_else(|_| self.root.join("work"));
+        name.filter(|_| workspace.path.parent() == Some(&work))
+            .map(str::to_owned)
+            .ok_or_else(|| {
+                let shown = workspace.path.display();
+                Fault::permanent("using a workspace", shown, "it is not one of this builder")
+            })
     }
 
     async fn run_all(&self, spec: &BuildSpec, ctx: &StepContext) -> StepResult<()> {
@@ -153,7 +158,9 @@ impl LocalBuilder {
                 (reach.search_path(), Some(reach.ruleset()?))
             }
             Confinement::None { reason } => {
-                ctx.log.say(format!("builds are not confined: {reason}")).await;
+                ctx.log
+                    .say(format!("builds are not confined: {reason}"))
+                    .await;
                 (confine::whole_path(), None)
             }
         };
@@ -164,7 +171,10 @@ impl LocalBuilder {
                 return Err(StepError::Stopped);
             }
             ctx.log.say(format!("$ {line}")).await;
-            let ruleset = ruleset.as_ref().map(|ruleset| ruleset.try_clone()).transpose();
+            let ruleset = ruleset
+                .as_ref()
+                .map(|ruleset| ruleset.try_clone())
+                .transpose();
             let job = Job {
                 command: Command::shell(line.as_str()),
                 // Each time anew: the last command may have put a link in its place.
@@ -178,7 +188,13 @@ impl LocalBuilder {
             match process::run(job, deadline, self.grace, ctx).await? {
                 Ended::Exited(status, _) if status.success() => {}
                 Ended::Exited(status, tail) => {
-                    return Err(verdict::failed(line, status, &tail, &workspace, &self.limits));
+                    return Err(verdict::failed(
+                        line,
+                        status,
+                        &tail,
+                        &workspace,
+                        &self.limits,
+                    ));
                 }
                 Ended::TimedOut => return Err(verdict::timed_out(line, spec.timeout)),
                 Ended::Stopped => return Err(StepError::Stopped),
@@ -195,7 +211,11 @@ impl Builder for LocalBuilder {
     }
 
     fn plan(&self, recipe: &Recipe) -> Vec<PlannedStep> {
-        let place = recipe.root.as_ref().map(|root| format!(" in {root}")).unwrap_or_default();
+        let place = recipe
+            .root
+            .as_ref()
+            .map(|root| format!(" in {root}"))
+            .unwrap_or_default();
         let run = |line: &deployr_core::value::BuildCommand| {
             PlannedStep::run(format!("build{place}"), Command::shell(line.as_str()))
         };
@@ -251,7 +271,12 @@ fn app_folder(checkout: &Path, root: Option<&RelPath>) -> StepResult<PathBuf> {
     let fault = |error| Fault::io("entering", "the checkout", error);
     let top = fs::canonicalize(checkout).map_err(fault)?;
     let Some(root) = root else { return Ok(top) };
-    let invalid = |why| StepError::verdict(VerdictCode::ConfigInvalid, format!("root is invalid: `{root}` {why}"));
+    let invalid = |why| {
+        StepError::verdict(
+            VerdictCode::ConfigInvalid,
+            format!("root is invalid: `{root}` {why}"),
+        )
+    };
     match fs::canonicalize(root.under(&top)) {
         Ok(folder) if !folder.starts_with(&top) => Err(invalid("leads out of the checkout")),
         Ok(folder) if folder.is_dir() => Ok(folder),

@@ -26,25 +26,36 @@ pub(super) fn find(
 ) -> StepResult<PathBuf> {
     let output = match candidates {
         [] => output,
-        candidates => written(folder, candidates, began).ok_or_else(|| none_written(folder, candidates))?,
+        candidates => {
+            written(folder, candidates, began).ok_or_else(|| none_written(folder, candidates))?
+        }
     };
     let missing = |why: &str| {
         let there = list(folder);
         StepError::verdict(
             VerdictCode::OutputMissing,
-            format!("the build's output `{output}` {why}; its folder has {there}. Set `output` to the folder that the build writes"),
+            format!(
+                "the build's output `{output}` {why}; its folder has {there}. Set `output` to the folder that the build writes"
+            ),
         )
     };
     let path = output.under(folder);
     let real = match fs::canonicalize(&path) {
         Ok(real) => real,
-        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+        Err(error)
+            if matches!(
+                error.kind(),
+                io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+            ) =>
+        {
             return Err(missing("is not there"));
         }
         Err(error) => return Err(Fault::io("reading the output", output, error).into()),
     };
     if !real.starts_with(checkout) {
-        return Err(escapes(format!("the build's output `{output}` leads out of the checkout")));
+        return Err(escapes(format!(
+            "the build's output `{output}` leads out of the checkout"
+        )));
     }
     if !real.is_dir() {
         return Err(missing("is not a folder"));
@@ -59,13 +70,20 @@ fn written<'a>(
     candidates: &'a [OutputDir],
     began: SystemTime,
 ) -> Option<&'a OutputDir> {
-    let began = began.checked_sub(TICK)?.duration_since(SystemTime::UNIX_EPOCH).ok()?;
+    let began = began
+        .checked_sub(TICK)?
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .ok()?;
     candidates.iter().find(|candidate| {
         let index = fs::metadata(candidate.under(folder).join("index.html"));
         // Not the time of modification, which tools copy along with the file.
         index.is_ok_and(|index| {
             let changed = (index.ctime(), index.ctime_nsec());
-            changed >= (began.as_secs().cast_signed(), i64::from(began.subsec_nanos()))
+            changed
+                >= (
+                    began.as_secs().cast_signed(),
+                    i64::from(began.subsec_nanos()),
+                )
         })
     })
 }
@@ -113,11 +131,25 @@ pub(super) fn collect(
     max_bytes: u64,
     cancel: &CancellationToken,
 ) -> StepResult<Artifact> {
-    let mut pass = Pass { top: &dir, max_bytes, cancel, bytes: 0, hash: Sha256::new() };
+    let mut pass = Pass {
+        top: &dir,
+        max_bytes,
+        cancel,
+        bytes: 0,
+        hash: Sha256::new(),
+    };
     pass.folder(&dir)?;
-    let hex = pass.hash.finalize().iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"));
+    let hex = pass
+        .hash
+        .finalize()
+        .iter()
+        .fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"));
     let bytes = pass.bytes;
-    Ok(Artifact { content: ArtifactContent::Folder(dir), digest: format!("sha256:{hex}"), bytes })
+    Ok(Artifact {
+        content: ArtifactContent::Folder(dir),
+        digest: format!("sha256:{hex}"),
+        bytes,
+    })
 }
 
 struct Pass<'a> {
@@ -140,7 +172,11 @@ impl Pass<'_> {
             }
             let path = entry.path();
             let kind = entry.file_type().map_err(|error| fault(&path, error))?;
-            let name = path.strip_prefix(self.top).unwrap_or(&path).as_os_str().as_bytes();
+            let name = path
+                .strip_prefix(self.top)
+                .unwrap_or(&path)
+                .as_os_str()
+                .as_bytes();
             // A release is served to everybody, and a repository has its whole history.
             if entry.file_name() == ".git" {
                 remove(&path, kind.is_dir()).map_err(|error| fault(&path, error))?;
@@ -153,7 +189,8 @@ impl Pass<'_> {
                 self.add(b"l", name);
                 self.add(b">", target.as_os_str().as_bytes());
             } else if kind.is_file() {
-                self.file(&path, name).map_err(|error| fault(&path, error))??;
+                self.file(&path, name)
+                    .map_err(|error| fault(&path, error))??;
             } else {
                 // Sockets and pipes that a tool has left; no copy could be of use.
                 remove(&path, false).map_err(|error| fault(&path, error))?;
@@ -209,7 +246,9 @@ impl Pass<'_> {
     /// Whether a link stays inside, whatever other links there are: all `..` come
     /// first, where the folders above are known, and there are not too many.
     fn climbs_only_first(&self, path: &Path, target: &Path) -> bool {
-        let depth = path.strip_prefix(self.top).map_or(0, |name| name.components().count());
+        let depth = path
+            .strip_prefix(self.top)
+            .map_or(0, |name| name.components().count());
         let up = |part: &Component<'_>| matches!(part, Component::ParentDir);
         let first = target.components().take_while(up).count();
         let all = target.components().filter(up).count();
@@ -220,11 +259,17 @@ impl Pass<'_> {
         let most = self.max_bytes >> 20;
         StepError::verdict(
             VerdictCode::TooLarge,
-            format!("the build's output is larger than {most} MiB; leave out what the release does not need, set `output` to a smaller folder, or raise the builder's `output_bytes`"),
+            format!(
+                "the build's output is larger than {most} MiB; leave out what the release does not need, set `output` to a smaller folder, or raise the builder's `output_bytes`"
+            ),
         )
     }
 }
 
 fn remove(path: &Path, is_dir: bool) -> io::Result<()> {
-    if is_dir { fs::remove_dir_all(path) } else { fs::remove_file(path) }
+    if is_dir {
+        fs::remove_dir_all(path)
+    } else {
+        fs::remove_file(path)
+    }
 }

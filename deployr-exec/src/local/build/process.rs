@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
+use caps::CapSet;
 use deployr_core::command::Command;
 use deployr_core::context::StepContext;
 use deployr_core::error::Fault;
@@ -23,7 +24,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use super::limits::BuildLimits;
 use super::pump::{Pump, Tail};
-use super::reap::kill_marked;
+use super::reap::{Mark, kill_marked};
 
 /// How long the last output is waited for once somebody wants the build to end.
 const LAST_OUTPUT: Duration = Duration::from_secs(2);
@@ -55,7 +56,12 @@ pub(super) async fn run(
     ctx: &StepContext,
 ) -> Result<Ended, Fault> {
     let fault = |error| Fault::io("running", "the build", error);
-    let Launched { group, stdout, stderr, mut exit } = launch(job).await.map_err(fault)?;
+    let Launched {
+        group,
+        stdout,
+        stderr,
+        mut exit,
+    } = launch(job).await.map_err(fault)?;
     let stdout = tokio::process::ChildStdout::from_std(stdout).map_err(fault)?;
     let stderr = tokio::process::ChildStderr::from_std(stderr).map_err(fault)?;
     let stdout = Pump::start(stdout, LogStream::Stdout, ctx.log.clone());
@@ -116,36 +122,45 @@ impl Drop for Group {
 /// one of the runtime's might not.
 async fn launch(job: Job) -> io::Result<Launched> {
     let (started, starting) = oneshot::channel();
-    thread::Builder::new().name("deployr-build".to_owned()).spawn(move || {
-        let marker = job.marker.clone();
-        let mut child = match command(job).spawn() {
-            Ok(child) => child,
-            Err(error) => {
-                let _ = started.send(Err(error));
-                return;
+    thread::Builder::new()
+        .name("deployr-build".to_owned())
+        .spawn(move || {
+            let marker = job.marker.clone();
+            let mut child = match command(job).spawn() {
+                Ok(child) => child,
+                Err(error) => {
+                    let _ = started.send(Err(error));
+                    return;
+                }
+            };
+            let leader = Pid::from_raw(child.id().cast_signed());
+            let group = Arc::new(Mutex::new(Some(leader)));
+            let (exited, exit) = oneshot::channel();
+            if let (Some(stdout), Some(stderr)) = (child.stdout.take(), child.stderr.take()) {
+                let group = Group(Arc::clone(&group));
+                // Where nobody waits any more, this drops the group, and that kills it.
+                let _ = started.send(Ok(Launched {
+                    group,
+                    stdout,
+                    stderr,
+                    exit,
+                }));
             }
-        };
-        let leader = Pid::from_raw(child.id().cast_signed());
-        let group = Arc::new(Mutex::new(Some(leader)));
-        let (exited, exit) = oneshot::channel();
-        if let (Some(stdout), Some(stderr)) = (child.stdout.take(), child.stderr.take()) {
-            let group = Group(Arc::clone(&group));
-            // Where nobody waits any more, this drops the group, and that kills it.
-            let _ = started.send(Ok(Launched { group, stdout, stderr, exit }));
-        }
-        // Not yet reaped, the leader keeps its number for the group.
-        while waitid(Id::Pid(leader), WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT)
-            == Err(Errno::EINTR)
-        {}
-        let _ = killpg(leader, Signal::SIGKILL);
-        if !kill_marked(|build| build == marker) {
-            tracing::warn!(build = marker, "a process of the build does not die");
-        }
-        let mut alive = group.lock().unwrap_or_else(PoisonError::into_inner);
-        *alive = None;
-        let _ = exited.send(child.wait());
-    })?;
-    starting.await.map_err(|_| io::Error::other("the thread that starts it has ended"))?
+            // Not yet reaped, the leader keeps its number for the group.
+            while waitid(Id::Pid(leader), WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT)
+                == Err(Errno::EINTR)
+            {}
+            let _ = killpg(leader, Signal::SIGKILL);
+            if !kill_marked(&marker) {
+                tracing::warn!(build = marker, "a process of the build does not die");
+            }
+            let mut alive = group.lock().unwrap_or_else(PoisonError::into_inner);
+            *alive = None;
+            let _ = exited.send(child.wait());
+        })?;
+    starting
+        .await
+        .map_err(|_| io::Error::other("the thread that starts it has ended"))?
 }
 
 fn command(job: Job) -> std::process::Command {
@@ -159,9 +174,13 @@ fn command(job: Job) -> std::process::Command {
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
     let (engine, limits, mut ruleset) = (getpid(), job.limits, job.ruleset);
-    #[expect(unsafe_code, reason = "the closure makes system calls only, and allocates nothing")]
+    let mark = Mark::of(&job.marker);
+    #[expect(
+        unsafe_code,
+        reason = "the closure makes system calls only, and allocates nothing"
+    )]
     unsafe {
-        command.pre_exec(move || confine_child(engine, &limits, ruleset.take()));
+        command.pre_exec(move || confine_child(engine, &limits, mark, ruleset.take()));
     }
     command
 }
@@ -170,25 +189,50 @@ fn command(job: Job) -> std::process::Command {
 fn confine_child(
     engine: Pid,
     limits: &BuildLimits,
+    mark: Mark,
     ruleset: Option<RulesetCreated>,
 ) -> io::Result<()> {
     // No terminal to ask for a password on, and one number to signal all of it by.
     setsid()?;
-    // An engine that is killed leaves no build running.
+    mark.apply();
+    limits.apply()?;
+    if let Some(ruleset) = ruleset {
+        // The errors in words would have to be allocated.
+        let system = |_| io::Error::from(Errno::last());
+        ruleset.restrict_self().map_err(system)?;
+        drop_privileges().map_err(|_| io::Error::from(Errno::last()))?;
+    }
+    // An engine that is killed leaves no build running. Last, for a change of
+    // privileges may undo it.
     set_pdeathsig(Signal::SIGKILL)?;
     if getppid() != engine {
         return Err(Errno::ESRCH.into());
     }
-    limits.apply()?;
-    if let Some(ruleset) = ruleset {
-        // The error in words would have to be allocated.
-        ruleset.restrict_self().map_err(|_| io::Error::from(Errno::last()))?;
+    Ok(())
+}
+
+/// Where the engine is root, a build is a root that may do nothing which others may
+/// not: one with `CAP_PERFMON` reads the engine's environment past Landlock. Whoever
+/// is confined cannot get them back with a program of root's.
+fn drop_privileges() -> Result<(), caps::errors::CapsError> {
+    for set in [
+        CapSet::Ambient,
+        CapSet::Effective,
+        CapSet::Inheritable,
+        CapSet::Permitted,
+    ] {
+        caps::clear(None, set)?;
     }
     Ok(())
 }
 
 /// The signal that ended a command, also where its shell has turned it into a number.
 pub(super) fn ending_signal(status: ExitStatus) -> Option<i32> {
-    let by_shell = || status.code().filter(|code| (129..=160).contains(code)).map(|code| code - 128);
+    let by_shell = || {
+        status
+            .code()
+            .filter(|code| (129..=160).contains(code))
+            .map(|code| code - 128)
+    };
     status.signal().or_else(by_shell)
 }

@@ -3,7 +3,7 @@ use std::time::Duration;
 use deployr_core::log::{LogStream, LogWriter};
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::task::JoinHandle;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 const CHUNK: usize = 32 * 1024;
@@ -11,8 +11,8 @@ const CHUNK: usize = 32 * 1024;
 const TAIL: usize = 16 * 1024;
 /// What a pipe can hold at most, unless the administrator allows more.
 const PIPE: usize = 1024 * 1024;
-/// For what is in the pipe to be read.
-const IDLE: Duration = Duration::from_millis(50);
+/// For the runtime to notice that there is something in the pipe.
+const LAST_LOOK: Duration = Duration::from_millis(100);
 
 /// Carries one stream of a command into the log, at the pace of the log.
 #[derive(Debug)]
@@ -53,14 +53,15 @@ async fn carry(
 ) -> Tail {
     let mut buffer = vec![0; CHUNK];
     let mut tail = Tail::default();
-    let mut left = PIPE;
+    let (mut left, mut until) = (PIPE, None);
     loop {
         let read = tokio::select! {
             biased;
             // The pipe may be held open by somebody who never ends: from here on only
             // what it holds already.
             () = ended.cancelled() => {
-                timeout(IDLE, pipe.read(&mut buffer)).await.unwrap_or(Ok(0))
+                let until = *until.get_or_insert_with(|| Instant::now() + LAST_LOOK);
+                timeout_at(until, pipe.read(&mut buffer)).await.unwrap_or(Ok(0))
             }
             read = pipe.read(&mut buffer) => read,
         };
@@ -68,7 +69,7 @@ async fn carry(
             Ok(count @ 1..) if left > 0 => &buffer[..count],
             _ => return tail,
         };
-        if ended.is_cancelled() {
+        if until.is_some() {
             left = left.saturating_sub(bytes.len());
         }
         tail.push(bytes);
@@ -95,7 +96,11 @@ impl Tail {
 
     /// Whether one of these words is in it.
     pub(super) fn has(&self, words: &[&str]) -> bool {
-        let found = |word: &&str| self.0.windows(word.len()).any(|part| part == word.as_bytes());
+        let found = |word: &&str| {
+            self.0
+                .windows(word.len())
+                .any(|part| part == word.as_bytes())
+        };
         words.iter().any(found)
     }
 }

@@ -15,8 +15,11 @@ use super::pump::Tail;
 /// Below this a disk counts as full.
 const FULL: u64 = 1 << 20;
 const NO_ROOM: [&str; 3] = ["ENOSPC", "No space left on device", "EDQUOT"];
-const NO_MEMORY: [&str; 3] =
-    ["JavaScript heap out of memory", "Cannot allocate memory", "Allowed memory size of"];
+const NO_MEMORY: [&str; 3] = [
+    "JavaScript heap out of memory",
+    "Cannot allocate memory",
+    "Allowed memory size of",
+];
 
 /// What a failed command says about the deployment.
 pub(super) fn failed(
@@ -33,13 +36,17 @@ pub(super) fn failed(
         let most = limits.file_bytes.unwrap_or_default() >> 20;
         return StepError::verdict(
             VerdictCode::DiskFull,
-            format!("`{line}` wrote a file of more than {most} MiB, which is more than a build may; make it smaller, or raise the builder's `file_bytes`"),
+            format!(
+                "`{line}` wrote a file of more than {most} MiB, which is more than a build may; make it smaller, or raise the builder's `file_bytes`"
+            ),
         );
     }
     if tail.has(&NO_ROOM) || is_full(workspace) {
         return StepError::verdict(
             VerdictCode::DiskFull,
-            format!("`{line}` failed because the disk of the builder is full; free some space and deploy again"),
+            format!(
+                "`{line}` failed because the disk of the builder is full; free some space and deploy again"
+            ),
         );
     }
     if is(Signal::SIGKILL) || tail.has(&NO_MEMORY) {
@@ -49,7 +56,9 @@ pub(super) fn failed(
         };
         return StepError::verdict(
             VerdictCode::OutOfMemory,
-            format!("`{line}` was ended for want of memory ({most}); make it use less, or raise the builder's `memory_bytes`"),
+            format!(
+                "`{line}` was ended for want of memory ({most}); make it use less, or raise the builder's `memory_bytes`"
+            ),
         );
     }
     let how = match (status.code(), signal) {
@@ -61,7 +70,9 @@ pub(super) fn failed(
         (None, None) => "ended".to_owned(),
     };
     let hint = match status.code() {
-        Some(126 | 127) => "; a program that it needs is not there for builds: install it for all users, or add its folder to the builder's `tool_dirs`",
+        Some(126 | 127) => {
+            "; a program that it needs is not there for builds: install it for all users, or add its folder to the builder's `tool_dirs`"
+        }
         _ => "; its last lines in the log say why",
     };
     StepError::verdict(VerdictCode::BuildFailed, format!("`{line}` {how}{hint}"))

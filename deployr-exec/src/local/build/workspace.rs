@@ -50,7 +50,7 @@ pub(super) fn cache(root: &Path, project: &str) -> Result<PathBuf, Fault> {
 
 /// Removes a workspace with all of its processes. One that is gone is fine.
 pub(super) fn remove(root: &Path, name: &str) -> Result<(), Fault> {
-    kill_marked(|build| build == name);
+    kill_marked(name);
     let path = root.join("work").join(name);
     remove_tree(&path).map_err(|error| Fault::io("removing", path.display(), error))?;
     // Nobody makes a workspace of that name again.
@@ -63,10 +63,15 @@ pub(super) fn remove(root: &Path, name: &str) -> Result<(), Fault> {
 fn remove_earlier(root: &Path, ctx: &StepContext) -> Result<(), Fault> {
     let prefix = format!("{}-", ctx.deployment);
     let is_earlier = |name: &str| {
-        let attempt = name.strip_prefix(&prefix).and_then(|attempt| attempt.parse::<i64>().ok());
+        let attempt = name
+            .strip_prefix(&prefix)
+            .and_then(|attempt| attempt.parse::<i64>().ok());
         attempt.is_some_and(|attempt| attempt <= ctx.attempt)
     };
-    for name in names(&root.join("work"))?.iter().filter(|name| is_earlier(name)) {
+    for name in names(&root.join("work"))?
+        .iter()
+        .filter(|name| is_earlier(name))
+    {
         remove(root, name)?;
     }
     Ok(())
@@ -78,7 +83,9 @@ pub(super) fn remove_stale(root: &Path) -> Result<usize, Fault> {
     let mut removed = 0;
     for name in names(&work)? {
         let fault = |error| Fault::io("locking", &name, error);
-        let Some(_lock) = lock(root, &name).map_err(fault)? else { continue };
+        let Some(_lock) = lock(root, &name).map_err(fault)? else {
+            continue;
+        };
         remove(root, &name)?;
         removed += 1;
     }
@@ -90,14 +97,21 @@ fn names(work: &Path) -> Result<Vec<String>, Fault> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         entries => entries.map_err(|error| Fault::io("reading", work.display(), error))?,
     };
-    Ok(entries.flatten().filter_map(|entry| entry.file_name().into_string().ok()).collect())
+    Ok(entries
+        .flatten()
+        .filter_map(|entry| entry.file_name().into_string().ok())
+        .collect())
 }
 
 /// None where somebody else has it.
 fn lock(root: &Path, name: &str) -> io::Result<Option<Lock>> {
     let dir = root.join("lock");
     make_dir(&dir)?;
-    let file = File::options().create(true).truncate(false).write(true).open(dir.join(name))?;
+    let file = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(dir.join(name))?;
     match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
         Ok(lock) => Ok(Some(lock)),
         Err((_, Errno::EWOULDBLOCK)) => Ok(None),

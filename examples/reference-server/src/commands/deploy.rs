@@ -1,8 +1,10 @@
 //! `deployr deploy`
 
-use deployr_core::engine::{EngineError, ProjectRequest};
+use deployr_core::engine::{DeployRequest, EngineError, ProjectRequest};
 use deployr_core::model::Project;
 use deployr_core::store::StoreError;
+use deployr_core::value::{EnvSet, ProjectName};
+use serde_json::json;
 
 use super::options::{Build, Reference, Variables};
 use crate::config::Settings;
@@ -42,14 +44,36 @@ pub(crate) struct Args {
     build: Build,
 }
 
+/// What the arguments ask for, once it is known to be valid.
+struct Wanted<'a> {
+    name: String,
+    repository: Repository,
+    request: DeployRequest,
+    variables: EnvSet,
+    args: &'a Args,
+}
+
+impl<'a> Wanted<'a> {
+    fn parse(args: &'a Args, settings: &Settings) -> Result<Self> {
+        let repository = Repository::parse(&args.repository, &settings.url_policy())?;
+        let name = match &args.name {
+            Some(name) => ProjectName::parse(name)?.to_string(),
+            None => repository.name()?,
+        };
+        let (request, variables) = (args.reference.request()?, args.variables.parse()?);
+        Ok(Self { name, repository, request, variables, args })
+    }
+}
+
 pub(crate) async fn run(args: &Args, settings: &Settings, ui: &Ui) -> Result<Exit> {
+    let wanted = Wanted::parse(args, settings)?;
     let data = DataDir::open(&settings.data)?;
     let mut signals = Signals::listen()?;
     match data.lock("deploy")? {
         Lock::Taken(lock) => {
             let mode = if args.serve { Mode::Serve(settings.listen) } else { Mode::Once };
             let work = Work::start(lock, settings, &data, mode, ui).await?;
-            let done = deploy(args, &work.host, &mut signals, ui).await;
+            let done = deploy(wanted, &work.host, &mut signals, ui).await;
             match done {
                 Ok(Exit::Ok) if args.serve => {
                     ui.say("serving until Ctrl-C");
@@ -65,29 +89,25 @@ pub(crate) async fn run(args: &Args, settings: &Settings, ui: &Ui) -> Result<Exi
             ui.say(format_args!("{holder} does the work"));
             let mut host = Host::open(settings, &data, None).await?;
             host.holder = Some(holder);
-            deploy(args, &host, &mut signals, ui).await
+            deploy(wanted, &host, &mut signals, ui).await
         }
     }
 }
 
-async fn deploy(args: &Args, host: &Host, signals: &mut Signals, ui: &Ui) -> Result<Exit> {
-    let request = args.reference.request()?;
-    let project = project(args, host).await?;
+async fn deploy(wanted: Wanted<'_>, host: &Host, signals: &mut Signals, ui: &Ui) -> Result<Exit> {
+    let request = wanted.request.clone();
+    let project = project(wanted, host).await?;
     let deployment = host.engine.deploy(&host.actor, project.id, request).await?;
+    ui.emit(&json!({"event": "created", "deployment": deployment}));
     ui.say(format_args!("deploying {} ({})", project.name, deployment.id));
     let ended = follow::to_the_end(host, &deployment, signals, ui).await?;
     follow::tell(host, &project, &ended, ui).await
 }
 
 /// The project as asked for: made where there is none of that name, else brought up to date.
-async fn project(args: &Args, host: &Host) -> Result<Project> {
-    let (engine, actor) = (&host.engine, &host.actor);
-    let repository = Repository::parse(&args.repository, &host.url_policy())?;
-    let variables = args.variables.parse()?;
-    let name = match &args.name {
-        Some(name) => name.clone(),
-        None => repository.name()?,
-    };
+async fn project(wanted: Wanted<'_>, host: &Host) -> Result<Project> {
+    let (engine, actor, args) = (&host.engine, &host.actor, wanted.args);
+    let Wanted { name, repository, variables, .. } = wanted;
     let known = match engine.project_by_name(actor, &name).await {
         Ok(project) => project,
         Err(EngineError::Store(StoreError::NotFound { .. })) => {

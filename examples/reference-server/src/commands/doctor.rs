@@ -4,6 +4,7 @@ use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 
 use deployr_core::system::{Clock, SystemClock};
+use deployr_exec::local::build::Confinement;
 use deployr_store::SqliteStore;
 use serde_json::json;
 
@@ -119,8 +120,13 @@ fn port(settings: &Settings, data: &DataDir) -> Found {
 }
 
 fn confinement(settings: &Settings, data: &DataDir) -> Found {
-    let state = host::local_builder(settings, data).confinement();
-    Found::Good(format!("{state:?}"))
+    match host::local_builder(settings, data).confinement() {
+        Confinement::Landlock { abi } => Found::Good(format!("Landlock, version {abi}")),
+        Confinement::None { reason } => {
+            Found::Lacking(reason, "until then deploy only what may do all that you may do")
+        }
+        other => Found::Good(format!("{other:?}")),
+    }
 }
 
 fn clock() -> Found {

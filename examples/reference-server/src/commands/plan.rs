@@ -37,7 +37,7 @@ pub(crate) async fn run(args: &Args, settings: &Settings, ui: &Ui) -> Result<Exi
             // As in a data directory that has nothing in it yet.
             let scratch = tempfile::tempdir().map_err(|error| Error::io("make a folder", error))?;
             let host = Host::open(settings, &DataDir::open(scratch.path())?, None).await?;
-            let repository = Repository::parse(&args.what, &host.url_policy())?;
+            let repository = Repository::parse(&args.what, &settings.url_policy())?;
             let mut request = ProjectRequest::new(&repository.name()?, repository.url)?.branch(&repository.branch)?;
             args.build.apply(&mut request.settings)?;
             let project = host.engine.create_project(&host.actor, request).await?;

@@ -56,7 +56,7 @@ pub(crate) async fn run(args: &Args, mut settings: Settings, ui: &Ui) -> Result<
     let lock = data.lock("demo")?.or_refuse()?;
     let signals = Signals::listen()?;
     let work = Work::start(lock, &settings, &data, Mode::Serve(settings.listen), ui).await?;
-    let demo = Demo { work: &work, ui, repository: &folder.path().join("hello") };
+    let demo = Demo { work: &work, ui, repository: &folder.path().join("hello"), domain: &settings.domain };
     match demo.show(signals).await {
         Ok(signals) if !args.once => {
             ui.say("serving until Ctrl-C");
@@ -81,6 +81,7 @@ struct Demo<'a> {
     work: &'a Work,
     ui: &'a Ui,
     repository: &'a Path,
+    domain: &'a str,
 }
 
 impl Demo<'_> {
@@ -91,23 +92,23 @@ impl Demo<'_> {
         sample::create(self.repository)?;
         let request = ProjectRequest::new("hello", GitUrl::local(self.repository)?)?;
         let project = host.engine.create_project(&host.actor, request).await?;
-        let name = format!("{}.{}", project.slug, host.settings().domain);
+        let name = format!("{}.{}", project.slug, self.domain);
 
+        self.ui.say("deploying version 1 of a sample site");
         let first = self.deploy(&project, &mut signals).await?;
         self.expect(address, &name, 1).await?;
 
         sample::commit(self.repository, 2)?;
         self.ui.say("\ncommitted version 2; deploying it while a visitor asks for the page without a pause");
         let visitor = visit::Visitor::start(address, &name);
-        let second = self.deploy(&project, &mut signals).await;
-        let visits = visitor.stop().await;
-        let second = second?;
+        let second = self.deploy(&project, &mut signals).await?;
         self.expect(address, &name, 2).await?;
 
         let back = self.roll_to(&project, 1, &mut signals).await?;
         self.expect(address, &name, 1).await?;
         self.roll_to(&project, 2, &mut signals).await?;
         self.expect(address, &name, 2).await?;
+        let visits = visitor.stop().await;
 
         self.tell(&project, &[&first, &second], &visits, back).await?;
         match visits.failed.first() {
@@ -183,8 +184,8 @@ impl Demo<'_> {
         table::show(self.ui, &["STAGE", "VERSION 1", "VERSION 2"], &rows);
         self.ui.say("");
         let (made, failed) = (visits.made, visits.failed.len());
-        self.ui.say(format_args!("{made} requests during the second deployment, {failed} failed"));
-        self.ui.say(format_args!("back to version 1 in {}, and forward again", view::seconds(back)));
+        self.ui.say(format_args!("went back to version 1 in {}, and forward again", view::seconds(back)));
+        self.ui.say(format_args!("{made} requests meanwhile, {failed} failed"));
         self.ui.say(self.ui.strong(&format!("{}/", url.unwrap_or_default())));
         Ok(())
     }

@@ -1,0 +1,119 @@
+//! What every executor must do: the rules of [`executor`](crate::executor), as checks.
+//! Asked of files and, where the executor can run them, of processes.
+
+mod bench;
+mod change;
+mod deploy;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use self::bench::Bench;
+use super::suite;
+use crate::builder::{Artifact, ArtifactContent};
+use crate::executor::{Endpoint, Executor};
+use crate::model::{Framework, HealthCheck, Recipe, Runtime};
+use crate::value::{BuildCommand, OutputDir};
+
+/// How a [`Site`] serves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Serves {
+    /// Files, from a folder.
+    Files,
+    /// A process that listens on `PORT`.
+    Process,
+}
+
+/// Something to deploy.
+#[derive(Debug, Clone)]
+pub struct Site {
+    /// What is placed.
+    pub artifact: Artifact,
+    /// How it is run.
+    pub recipe: Recipe,
+}
+
+impl Site {
+    /// Writes an `index.html` with `text` into `folder`, which is made. As a process
+    /// it is served by Python's own web server.
+    ///
+    /// # Panics
+    ///
+    /// When the folder cannot be written.
+    #[must_use]
+    pub fn in_folder(folder: &Path, serves: Serves, text: &str) -> Self {
+        std::fs::create_dir_all(folder).expect("a folder for the site");
+        std::fs::write(folder.join("index.html"), text).expect("an index.html");
+        let runtime = match serves {
+            Serves::Files => Runtime::Static { single_page: false },
+            Serves::Process => {
+                let line = "exec python3 -m http.server --bind 127.0.0.1 \"$PORT\"";
+                Runtime::Process { start: BuildCommand::parse(line).expect("a legal command") }
+            }
+        };
+        let content = ArtifactContent::Folder(folder.to_owned());
+        let bytes = text.len() as u64;
+        let health = HealthCheck { interval_ms: 50, drain_ms: 500, ..HealthCheck::default() };
+        Self {
+            artifact: Artifact { content, digest: format!("sha256:{bytes:064x}"), bytes },
+            recipe: Recipe {
+                framework: Framework("static".to_owned()),
+                root: None,
+                commands: Vec::new(),
+                output: OutputDir::parse(".").expect("a legal folder"),
+                runtime,
+                health,
+                shared: Vec::new(),
+                writable: Vec::new(),
+            },
+        }
+    }
+}
+
+/// A target to check an executor on. Empty at first; whatever is on it goes when the
+/// harness is dropped.
+#[async_trait]
+pub trait ExecutorHarness: Send + Sync {
+    /// A new executor for the target, as after a restart of the engine. The ones
+    /// given before may still be in use.
+    async fn executor(&self) -> Arc<dyn Executor>;
+
+    /// A site that answers `/` with `text`, and any other path with 404. Mostly
+    /// [`Site::in_folder`]; a folder a call.
+    async fn site(&self, serves: Serves, text: &str) -> Site;
+
+    /// What the endpoint answers to a `GET /`.
+    ///
+    /// # Errors
+    ///
+    /// Why it did not answer.
+    async fn fetch(&self, endpoint: &Endpoint) -> Result<String, String>;
+}
+
+/// Runs every check, each on a target of its own that `make` gives.
+///
+/// # Panics
+///
+/// When a check fails; all that failed are named.
+pub async fn conformance<F, Fut>(make: F)
+where
+    F: Fn() -> Fut,
+    Fut: Future<Output = Arc<dyn ExecutorHarness>>,
+{
+    let capabilities = make().await.executor().await.capabilities();
+    let mut kinds = vec![Serves::Files];
+    kinds.extend(capabilities.processes.then_some(Serves::Process));
+    let mut failed = Vec::new();
+    for serves in kinds {
+        for (name, check) in deploy::checks().iter().chain(change::checks()) {
+            let bench = Arc::new(Bench::new(make().await, serves));
+            if let Err(reason) = suite::outcome(check(Arc::clone(&bench))).await {
+                failed.push(format!("{name} ({serves:?}): {reason}"));
+            }
+            bench.stop_all().await;
+        }
+    }
+    suite::tell(&failed);
+}

@@ -1,0 +1,191 @@
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::{HttpServer, IngressHarness};
+use crate::error::StepError;
+use crate::executor::Endpoint;
+use crate::ingress::Route;
+use crate::testing::suite::check_list;
+use crate::value::Slug;
+
+type Harness = Arc<IngressHarness>;
+
+check_list! { Harness;
+    a_route_takes_requests_to_its_endpoint,
+    a_new_route_takes_the_place_of_the_old,
+    a_route_of_a_lower_turn_is_refused,
+    the_same_route_may_be_made_again,
+    each_project_has_its_own_route,
+    a_removed_project_is_not_served,
+    routes_come_in_the_order_of_their_names,
+    drain_without_requests_is_over_at_once,
+    requests_that_had_begun_end_where_they_began,
+    drain_cuts_what_does_not_end_in_time,
+}
+
+pub(super) fn checks() -> &'static [(&'static str, CheckFn)] {
+    CHECKS
+}
+
+const LONG: Duration = Duration::from_secs(20);
+
+fn slug(text: &str) -> Slug {
+    Slug::parse(text).unwrap()
+}
+
+fn quick(text: &str) -> HttpServer {
+    HttpServer::start(text, Duration::ZERO)
+}
+
+fn route(name: &str, endpoint: Endpoint, turn: i64) -> Route {
+    Route { slug: slug(name), release: turn, endpoint, turn }
+}
+
+impl IngressHarness {
+    async fn route(&self, name: &str, to: &HttpServer, turn: i64) {
+        self.ingress.route(route(name, to.endpoint(), turn)).await.unwrap();
+    }
+
+    async fn assert_says(&self, name: &str, text: &str) {
+        let answer = (self.visit)(&slug(name)).await;
+        assert_eq!(answer.as_deref(), Ok(text), "the answer of {name}");
+    }
+}
+
+async fn a_route_takes_requests_to_its_endpoint(h: Harness) {
+    let server = quick("one");
+    assert!((h.visit)(&slug("app")).await.is_err(), "there is no route yet");
+    h.route("app", &server, 1).await;
+    for _ in 0..3 {
+        h.assert_says("app", "one").await;
+    }
+    assert_eq!(h.ingress.routes().await.unwrap(), [route("app", server.endpoint(), 1)]);
+}
+
+async fn a_new_route_takes_the_place_of_the_old(h: Harness) {
+    let (one, two) = (quick("one"), quick("two"));
+    h.route("app", &one, 1).await;
+    h.assert_says("app", "one").await;
+    h.route("app", &two, 2).await;
+    for _ in 0..3 {
+        h.assert_says("app", "two").await;
+    }
+    assert_eq!(h.ingress.routes().await.unwrap(), [route("app", two.endpoint(), 2)]);
+}
+
+async fn a_route_of_a_lower_turn_is_refused(h: Harness) {
+    let (one, two) = (quick("one"), quick("two"));
+    h.route("app", &two, 5).await;
+    for turn in [1, 4] {
+        match h.ingress.route(route("app", one.endpoint(), turn)).await {
+            Err(StepError::Fault(fault)) if !fault.retryable => {}
+            answer => panic!("turn {turn} after 5 must be refused for good, not {answer:?}"),
+        }
+        h.assert_says("app", "two").await;
+    }
+    assert_eq!(h.ingress.routes().await.unwrap(), [route("app", two.endpoint(), 5)]);
+}
+
+async fn the_same_route_may_be_made_again(h: Harness) {
+    let (one, moved) = (quick("one"), quick("moved"));
+    for _ in 0..2 {
+        h.route("app", &one, 3).await;
+        h.assert_says("app", "one").await;
+    }
+    // After a restart, the same release is somewhere else.
+    h.route("app", &moved, 3).await;
+    h.assert_says("app", "moved").await;
+}
+
+async fn each_project_has_its_own_route(h: Harness) {
+    let (one, two) = (quick("one"), quick("two"));
+    tokio::join!(h.route("app", &one, 9), h.route("app-more", &two, 1));
+    h.assert_says("app", "one").await;
+    h.assert_says("app-more", "two").await;
+    assert!((h.visit)(&slug("ap")).await.is_err(), "nobody has that name");
+}
+
+async fn a_removed_project_is_not_served(h: Harness) {
+    let (one, two) = (quick("one"), quick("two"));
+    h.route("app", &one, 1).await;
+    h.route("other", &two, 1).await;
+    for _ in 0..2 {
+        h.ingress.remove(&slug("app")).await.unwrap();
+    }
+    h.ingress.remove(&slug("unknown")).await.unwrap();
+    assert!((h.visit)(&slug("app")).await.is_err());
+    h.assert_says("other", "two").await;
+    assert_eq!(h.ingress.routes().await.unwrap(), [route("other", two.endpoint(), 1)]);
+    h.route("app", &one, 2).await;
+    h.assert_says("app", "one").await;
+}
+
+async fn routes_come_in_the_order_of_their_names(h: Harness) {
+    let server = quick("one");
+    assert!(h.ingress.routes().await.unwrap().is_empty());
+    for name in ["mid", "zoo", "abc"] {
+        h.route(name, &server, 1).await;
+    }
+    let routes = h.ingress.routes().await.unwrap();
+    let names: Vec<_> = routes.iter().map(|route| route.slug.as_str()).collect();
+    assert_eq!(names, ["abc", "mid", "zoo"]);
+}
+
+async fn drain_without_requests_is_over_at_once(h: Harness) {
+    let (one, two) = (quick("one"), quick("two"));
+    let began = Instant::now();
+    h.route("app", &one, 1).await;
+    assert_eq!(h.ingress.drain(&slug("app"), LONG).await.unwrap(), 0);
+    h.assert_says("app", "one").await;
+    h.route("app", &two, 2).await;
+    for _ in 0..2 {
+        assert_eq!(h.ingress.drain(&slug("app"), LONG).await.unwrap(), 0);
+    }
+    assert_eq!(h.ingress.drain(&slug("unknown"), LONG).await.unwrap(), 0);
+    assert!(began.elapsed() < LONG / 2, "nothing was to be waited for");
+    h.assert_says("app", "two").await;
+}
+
+/// Waits until a server has a request.
+async fn reached(server: &HttpServer) {
+    let began = Instant::now();
+    while server.asked() == 0 {
+        assert!(began.elapsed() < LONG, "no request arrived");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+async fn requests_that_had_begun_end_where_they_began(h: Harness) {
+    if !h.drains {
+        return;
+    }
+    let slow = HttpServer::start("slow", Duration::from_millis(400));
+    let new = quick("new");
+    h.route("app", &slow, 1).await;
+    let visit = tokio::spawn((h.visit)(&slug("app")));
+    reached(&slow).await;
+    h.route("app", &new, 2).await;
+    h.assert_says("app", "new").await;
+    assert_eq!(h.ingress.drain(&slug("app"), LONG).await.unwrap(), 0, "nothing was cut");
+    // It has ended; the visitor may still be reading.
+    assert_eq!(visit.await.unwrap().as_deref(), Ok("slow"));
+}
+
+async fn drain_cuts_what_does_not_end_in_time(h: Harness) {
+    if !h.drains {
+        return;
+    }
+    let stuck = HttpServer::start("stuck", LONG);
+    let new = quick("new");
+    h.route("app", &stuck, 1).await;
+    let visit = tokio::spawn((h.visit)(&slug("app")));
+    reached(&stuck).await;
+    h.route("app", &new, 2).await;
+    let began = Instant::now();
+    let cut = h.ingress.drain(&slug("app"), Duration::from_millis(200)).await.unwrap();
+    assert_eq!(cut, 1);
+    assert!(began.elapsed() >= Duration::from_millis(200), "it was given its time");
+    assert!(visit.await.unwrap().is_err(), "the request was cut");
+    assert!(began.elapsed() < LONG / 2, "and at once");
+    h.assert_says("app", "new").await;
+}

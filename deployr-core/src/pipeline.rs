@@ -77,8 +77,6 @@ impl Run<'_> {
     ) -> StepResult<Release> {
         self.enter(Stage::Checkout, None).await?;
         let provider = &self.engine.source;
-        self.say(format!("fetching {reference} of {}", self.source.url))
-            .await;
         let found = provider.resolve(&self.source, reference, &self.ctx).await?;
         let commit = provider
             .checkout(&self.source, &found.id, &workspace.checkout, &self.ctx)
@@ -324,7 +322,9 @@ impl Run<'_> {
 
     /// After a failure before the switch. A kept release stays on the target.
     async fn take_back(&self, release: &Release, live: Option<&Release>) {
-        if live.is_some_and(|live| live.id == release.id) {
+        // Without the lease the target may be somebody else's by now.
+        let lost = self.job.stop_reason() == Some(StopReason::Lost);
+        if lost || live.is_some_and(|live| live.id == release.id) {
             return;
         }
         if release.deployment == self.deployment.id {

@@ -1,5 +1,6 @@
 //! What detection makes of a checkout.
 #![cfg(feature = "local-builder")]
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::fs;
 use std::os::unix::fs::symlink;

@@ -104,7 +104,7 @@ impl GitSource {
         anew: bool,
         read: impl Fn(&Repository) -> Result<T, Trouble> + Send + 'static,
     ) -> StepResult<T> {
-        ctx.log.say(format!("Fetching {}", source.url)).await;
+        ctx.log.say(format!("fetching {}", source.url)).await;
         let cancel = ctx.cancel.child_token();
         let _stop_when_dropped = cancel.clone().drop_guard();
         let mirror = self.mirror(source);
@@ -178,9 +178,9 @@ impl SourceProvider for GitSource {
 
 fn summary(fetched: Fetched) -> String {
     match fetched.objects {
-        0 => "Fetched: nothing new".to_owned(),
+        0 => "fetched: nothing new".to_owned(),
         objects => format!(
-            "Fetched {objects} objects, {} KiB",
+            "fetched {objects} objects, {} KiB",
             fetched.bytes.div_ceil(1024)
         ),
     }

@@ -1,5 +1,6 @@
 //! The local builder, with real processes.
 #![cfg(feature = "local-builder")]
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod confinement;
 mod output;

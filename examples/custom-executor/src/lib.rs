@@ -27,6 +27,7 @@ use deployr_core::executor::{Endpoint, Executor, ExecutorCapabilities, ReleaseSp
 use deployr_core::model::{Recipe, ReleaseId, Runtime};
 use deployr_core::value::Slug;
 use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
 
 pub use bucket::Bucket;
 
@@ -171,21 +172,32 @@ impl Executor for BucketExecutor {
     }
 
     async fn verify(&self, spec: &ReleaseSpec, _endpoint: &Endpoint, ctx: &StepContext) -> StepResult<()> {
-        go_on(ctx)?;
-        let path = spec.recipe.health.path.as_str().split('?').next().unwrap_or_default().trim_matches('/');
+        let health = &spec.recipe.health;
+        let path = health.path.as_str().split('?').next().unwrap_or_default().trim_matches('/');
         let below = files(&spec.slug, spec.number);
         let candidates = match path {
             "" => vec![format!("{below}/index.html")],
             path => vec![format!("{below}/{path}"), format!("{below}/{path}/index.html")],
         };
-        for key in &candidates {
-            if self.bucket.has(key).await {
-                ctx.log.say(format!("found {key}")).await;
-                return Ok(());
+        let deadline = Instant::now() + health.deadline();
+        loop {
+            go_on(ctx)?;
+            for key in &candidates {
+                if self.bucket.has(key).await {
+                    ctx.log.say(format!("found {key}")).await;
+                    return Ok(());
+                }
+            }
+            if Instant::now() >= deadline {
+                let message = format!("the site has no {} (looked for {})", health.path, candidates.join(", "));
+                return Err(StepError::verdict(VerdictCode::Unhealthy, message));
+            }
+            // Object storage may show what was put a moment later.
+            tokio::select! {
+                () = ctx.cancel.cancelled() => {}
+                () = tokio::time::sleep_until((Instant::now() + health.interval()).min(deadline)) => {}
             }
         }
-        let message = format!("the site has no {} (looked for {})", spec.recipe.health.path, candidates.join(", "));
-        Err(StepError::verdict(VerdictCode::Unhealthy, message))
     }
 
     async fn switch(&self, spec: &ReleaseSpec, turn: i64, ctx: &StepContext) -> StepResult<()> {

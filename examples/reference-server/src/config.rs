@@ -90,7 +90,7 @@ impl Layer {
         }
         let listen = self.listen.or(file.listen);
         Ok(Settings {
-            data: absolute(self.data.or(file.data).unwrap_or_else(|| DATA.into()))?,
+            data: absolute(&self.data.or(file.data).unwrap_or_else(|| DATA.into()))?,
             listen: listen.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8080))),
             listen_chosen: listen.is_some(),
             domain: self.domain.or(file.domain).unwrap_or_else(|| "localhost".into()),
@@ -123,8 +123,8 @@ fn read(path: &Path) -> Result<Layer> {
     toml::from_str(&text).map_err(|error| Error::usage(format!("{}: {error}", path.display())))
 }
 
-fn absolute(path: PathBuf) -> Result<PathBuf> {
-    std::path::absolute(&path).map_err(|error| Error::io(format!("find {}", path.display()), error))
+fn absolute(path: &Path) -> Result<PathBuf> {
+    std::path::absolute(path).map_err(|error| Error::io(format!("find {}", path.display()), error))
 }
 
 #[cfg(test)]

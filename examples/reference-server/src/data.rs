@@ -1,9 +1,9 @@
 //! The data directory, and the lock that makes one process of it the engine.
 
-use std::fs::{DirBuilder, File, OpenOptions, Permissions, TryLockError};
+use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, Write};
 use std::net::SocketAddr;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -15,17 +15,16 @@ use crate::exit::{Error, Result};
 pub(crate) struct DataDir(PathBuf);
 
 impl DataDir {
-    /// Makes the directory where it is not there.
+    /// Makes the directory where it is not there, mode 0700. One that is there keeps its
+    /// mode: the operator may have opened it for a web server that serves the sites.
     pub(crate) fn open(path: &Path) -> Result<Self> {
-        let make = || {
-            DirBuilder::new().recursive(true).mode(0o700).create(path)?;
-            std::fs::set_permissions(path, Permissions::from_mode(0o700))
-        };
-        make().map_err(|error| {
+        let data = Self(path.to_owned());
+        let private = |path: &Path| DirBuilder::new().recursive(true).mode(0o700).create(path);
+        private(path).and_then(|()| private(&data.mirrors())).and_then(|()| private(&data.builds())).map_err(|error| {
             Error::io(format!("use {} as data directory", path.display()), error)
                 .hint("choose another with --data DIR")
         })?;
-        Ok(Self(path.to_owned()))
+        Ok(data)
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -127,6 +126,12 @@ pub(crate) struct Holder {
 }
 
 impl Holder {
+    /// Whether it goes on until it is stopped, so that work can be left to it. One whose
+    /// name cannot be read is waited for.
+    pub(crate) fn stays(&self) -> bool {
+        ["serve", "worker", "demo"].contains(&self.command.as_str())
+    }
+
     /// The URL of a project that it serves.
     pub(crate) fn url(&self, slug: &str) -> Option<String> {
         let domain = self.domain.as_ref()?;
@@ -159,5 +164,15 @@ mod tests {
         assert!(refused.contains(&format!("process {} (`deployr serve`)", std::process::id())), "{refused}");
         drop(lock);
         assert!(matches!(data.lock("worker").unwrap(), Lock::Taken(_)));
+    }
+
+    #[test]
+    fn the_directory_is_made_for_its_owner_only() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let data = DataDir::open(&folder.path().join("a/data")).unwrap();
+        for path in [data.path(), &data.mirrors(), &data.builds()] {
+            assert_eq!(std::fs::metadata(path).unwrap().permissions().mode() & 0o777, 0o700, "{}", path.display());
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! Follows a deployment to its end, and tells how it ended.
 
 use deployr_core::engine::Event;
-use deployr_core::model::{Deployment, DeploymentStatus, Failure, Project, Release};
+use deployr_core::model::{Deployment, DeploymentStatus, Failure, Page, Project, ReleaseState};
 use serde_json::json;
 
 use crate::exit::{Error, Exit, Result};
@@ -45,31 +45,32 @@ pub(crate) async fn to_the_end(
 /// Tells how a deployment ended, and gives the code to exit with.
 pub(crate) async fn tell(host: &Host, project: &Project, deployment: &Deployment, ui: &Ui) -> Result<Exit> {
     let stages = host.engine.stages(&host.actor, deployment.id).await?;
-    let release = release(host, project, deployment).await?;
+    let releases = host.engine.releases(&host.actor, project.id, Page::first(1_000)).await?;
+    let release = releases.iter().find(|release| Some(release.id) == deployment.release);
     let url = host.url(project);
     ui.emit(&json!({
         "event": "finished",
         "deployment": deployment,
         "project": project.slug,
-        "release": release.as_ref().map(|release| release.number),
+        "release": release.map(|release| release.number),
         "url": url,
         "stages": stages,
     }));
-    if deployment.status != DeploymentStatus::Success {
-        let why = deployment.failure.as_ref().map_or("", Failure::message);
-        if !ui.is_json() {
-            ui.say(ui.bad(&format!("{} {}: {why}", project.name, deployment.status)));
-            ui.say("  what was live before still is");
-        }
-    } else {
+    if deployment.status == DeploymentStatus::Success {
         let number = release.map_or(0, |release| release.number);
-        let took = view::work_time(deployment).map(view::seconds).unwrap_or_default();
+        let took = view::work_time(deployment).map(view::time).unwrap_or_default();
         let told = format!("{}: release {number} ({}) is live after {took}", project.name, view::commit(deployment));
         ui.say(ui.good(&told));
         ui.say(format_args!("  {}", ui.dim(&view::stage_line(&stages))));
         match url {
             Some(url) => ui.say(format_args!("  {}", ui.strong(&url))),
             None => ui.say("  nothing serves it at present: `deployr serve` does"),
+        }
+    } else {
+        let why = deployment.failure.as_ref().map_or("no reason is known", Failure::message);
+        ui.verdict(format_args!("{} {}: {why}", project.name, deployment.status));
+        if let Some(live) = releases.iter().find(|release| release.state == ReleaseState::Live) {
+            ui.say(format_args!("release {} stays live", live.number));
         }
     }
     Ok(exit_of(deployment))
@@ -82,10 +83,4 @@ pub(crate) fn exit_of(deployment: &Deployment) -> Exit {
         (_, Some(Failure::Fault { .. })) => Exit::Fault,
         _ => Exit::Verdict,
     }
-}
-
-async fn release(host: &Host, project: &Project, deployment: &Deployment) -> Result<Option<Release>> {
-    let Some(id) = deployment.release else { return Ok(None) };
-    let releases = host.engine.releases(&host.actor, project.id, deployr_core::model::Page::first(1_000)).await?;
-    Ok(releases.into_iter().find(|release| release.id == id))
 }

@@ -1,5 +1,6 @@
 //! Puts the engine together: the one place that names the parts.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use deployr_core::engine::Engine;
@@ -34,12 +35,22 @@ impl Host {
         data: &DataDir,
         ingress: Option<Arc<BuiltinIngress>>,
     ) -> Result<Self> {
+        Self::over(&data.database(), settings, data, ingress).await
+    }
+
+    /// The same over another database.
+    pub(crate) async fn over(
+        database: &Path,
+        settings: &Settings,
+        data: &DataDir,
+        ingress: Option<Arc<BuiltinIngress>>,
+    ) -> Result<Self> {
         let source = GitSource::new(data.mirrors())
             .allow_local(settings.allow_local)
             .allow_private_hosts(settings.allow_private_hosts);
         let executor = LocalExecutor::new(data.sites());
         let mut builder = Engine::builder()
-            .store(Arc::new(SqliteStore::open(data.database()).await?))
+            .store(Arc::new(SqliteStore::open(database).await?))
             .source(Arc::new(source))
             .builder(Arc::new(local_builder(settings, data)))
             .executor("local", Arc::new(executor.clone()))

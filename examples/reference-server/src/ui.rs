@@ -59,6 +59,13 @@ impl Ui {
         complain(format_args!("warning: {line}"));
     }
 
+    /// How a deployment ended, where not well; machines have its last event.
+    pub(crate) fn verdict(&self, line: impl std::fmt::Display) {
+        if !self.json {
+            complain(format_args!("{} {line}", self.bad("error:")));
+        }
+    }
+
     /// Why the command ends.
     pub(crate) fn error(&self, error: &Error) {
         if self.json {

@@ -22,12 +22,12 @@ pub(crate) fn moment(at: Timestamp) -> String {
     at.format("%Y-%m-%d %H:%M:%S UTC").to_string()
 }
 
-/// A time span in seconds, with as many digits as make sense.
-pub(crate) fn seconds(span: Duration) -> String {
+/// A span of time, with as many digits as make sense.
+pub(crate) fn time(span: Duration) -> String {
     match span.as_secs() {
-        0..10 => format!("{:.2} s", span.as_secs_f64()),
-        10..100 => format!("{:.1} s", span.as_secs_f64()),
-        whole => format!("{whole} s"),
+        0 => format!("{} ms", span.as_millis()),
+        1..100 => format!("{:.1} s", span.as_secs_f64()),
+        whole => format!("{} min {} s", whole / 60, whole % 60),
     }
 }
 
@@ -38,18 +38,18 @@ pub(crate) fn span(from: Timestamp, to: Option<Timestamp>) -> Duration {
 
 /// How long each stage took, over all attempts, in order.
 pub(crate) fn stage_times(stages: &[StageTimes]) -> Vec<(Stage, Duration)> {
-    let time = |stage: Stage| {
+    let total = |stage: Stage| {
         let entries = stages.iter().filter(|times| times.stage == stage);
         entries.map(|times| span(times.started_at, times.ended_at)).reduce(|sum, next| sum + next)
     };
     let shown = Stage::ALL.into_iter().filter(|&stage| stage != Stage::Finished);
-    shown.filter_map(|stage| Some((stage, time(stage)?))).collect()
+    shown.filter_map(|stage| Some((stage, total(stage)?))).collect()
 }
 
-/// `queued 0.01 s · build 0.40 s`
+/// `queued 4 ms · build 1.2 s`
 pub(crate) fn stage_line(stages: &[StageTimes]) -> String {
     let times = stage_times(stages).into_iter();
-    times.map(|(stage, time)| format!("{stage} {}", seconds(time))).collect::<Vec<_>>().join(" · ")
+    times.map(|(stage, span)| format!("{stage} {}", time(span))).collect::<Vec<_>>().join(" · ")
 }
 
 /// How long a deployment took, without its time in the queue.

@@ -11,8 +11,8 @@ use deployr_exec::ingress::BuiltinIngress;
 use serde_json::{Value, json};
 
 use crate::config::Settings;
-use crate::data::{DataDir, EngineLock, Holder};
-use crate::exit::{Exit, Result};
+use crate::data::{DataDir, EngineLock, Holder, Lock};
+use crate::exit::{Error, Exit, Result};
 use crate::host::{Host, local_builder};
 use crate::signals::Signals;
 use crate::ui::Ui;
@@ -21,6 +21,9 @@ use crate::ui::Ui;
 const PATIENCE: Duration = Duration::from_secs(60);
 /// How long requests under way, and apps, are given to end.
 const GRACE: Duration = Duration::from_secs(10);
+
+/// How often to look for what other processes have done.
+const POLL: Duration = Duration::from_millis(250);
 
 /// What the work is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,7 +67,7 @@ impl Work {
         if let Some(ingress) = &ingress {
             lock.note(&Holder {
                 pid: std::process::id(),
-                command: "serve".into(),
+                command: "serve".into(), // `deploy --serve` is as good as one
                 address: Some(ingress.local_addr()),
                 domain: Some(settings.domain.clone()),
             })?;
@@ -75,7 +78,7 @@ impl Work {
                 ui.warn(format_args!("{slug} is not served: {error}; deploy it again"));
             }
         }
-        let worker = host.engine.worker().concurrency(settings.concurrency).lease(settings.lease).spawn();
+        let worker = host.engine.worker().concurrency(settings.concurrency).lease(settings.lease).poll(POLL).spawn();
         Ok(Self { host, ingress, worker, _lock: lock })
     }
 
@@ -101,6 +104,56 @@ impl Work {
             ingress.shutdown(GRACE).await;
         }
         Ok(self.host.executor.shutdown(GRACE).await?)
+    }
+}
+
+/// Does what is wished where the engine is at work: in the process that serves this
+/// data directory, else here.
+pub(crate) async fn attend(
+    settings: &Settings,
+    command: &str,
+    mode: Mode,
+    ui: &Ui,
+    wish: impl AsyncFnOnce(&Host, &mut Signals) -> Result<Exit>,
+) -> Result<Exit> {
+    let data = DataDir::open(&settings.data)?;
+    let mut signals = Signals::listen()?;
+    match turn(&data, command, &mut signals, ui).await? {
+        Lock::Taken(lock) => {
+            let work = Work::start(lock, settings, &data, mode, ui).await?;
+            let done = wish(&work.host, &mut signals).await;
+            if let (Ok(Exit::Ok), Mode::Serve(_)) = (&done, mode) {
+                ui.say("serving until Ctrl-C");
+                return work.until_stopped(signals, ui).await;
+            }
+            work.stop().await?;
+            done
+        }
+        Lock::Held(holder) => {
+            ui.say(format_args!("{holder} does the work"));
+            let mut host = Host::open(settings, &data, None).await?;
+            host.holder = Some(holder);
+            wish(&host, &mut signals).await
+        }
+    }
+}
+
+/// Waits for commands that will soon be done.
+async fn turn(data: &DataDir, command: &str, signals: &mut Signals, ui: &Ui) -> Result<Lock> {
+    let mut told = false;
+    loop {
+        let holder = match data.lock(command)? {
+            Lock::Held(holder) if !holder.stays() => holder,
+            lock => return Ok(lock),
+        };
+        if !told {
+            ui.say(format_args!("waiting for {holder} to end"));
+            told = true;
+        }
+        tokio::select! {
+            () = tokio::time::sleep(POLL) => {}
+            () = signals.next() => return Err(Error::fault("stopped while waiting; nothing was done")),
+        }
     }
 }
 

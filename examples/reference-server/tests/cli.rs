@@ -204,3 +204,16 @@ fn a_killed_server_leaves_one_final_state() {
         health.contains(r#""running":0"#) && health.contains(r#""queued":0"#)
     });
 }
+
+#[test]
+fn a_second_deployment_waits_for_the_first_command_and_is_carried_out() {
+    let machine = Machine::new();
+    let slow = Repository::new(&machine, "slow", "echo begun; sleep 1; mkdir dist; echo hi > dist/index.html");
+    let other = Repository::new(&machine, "other", "mkdir dist; echo hi > dist/index.html");
+    let mut first = machine.start(&["deploy", slow.path()]);
+    first.wait_for_line("begun");
+    let second = machine.run(&["deploy", other.path()]);
+    assert_eq!(code(&second), 0, "{}", stderr(&second));
+    assert!(stdout(&second).contains("waiting for process"), "{}", stdout(&second));
+    assert_eq!(first.wait(), Some(0));
+}

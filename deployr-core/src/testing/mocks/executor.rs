@@ -21,7 +21,9 @@ pub struct PlacedRelease {
     pub commit: CommitId,
     /// What it holds.
     pub artifact: Artifact,
-    /// Whether it has been brought up.
+    /// Where it was brought up, if ever.
+    pub endpoint: Option<Endpoint>,
+    /// Whether it is up.
     pub up: bool,
 }
 
@@ -68,12 +70,10 @@ impl ScriptedExecutor {
     #[must_use]
     pub fn release_at(&self, endpoint: &Endpoint) -> Option<PlacedRelease> {
         let targets = lock(&self.targets);
-        let found = targets.iter().find_map(|(slug, target)| {
-            let mut releases = target.releases.iter();
-            let leads = |number| endpoint_of(slug, number, endpoint) == *endpoint;
-            releases.find(|(number, _)| leads(**number)).map(|(_, release)| release.clone())
-        });
-        found.filter(|release| release.up)
+        let mut releases = targets.values().flat_map(|target| target.releases.values());
+        let leads =
+            |release: &&PlacedRelease| release.up && release.endpoint.as_ref() == Some(endpoint);
+        releases.find(leads).cloned()
     }
 
     fn on<T>(&self, slug: &Slug, change: impl FnOnce(&mut MemoryTarget) -> T) -> T {
@@ -91,6 +91,22 @@ fn gone(spec: &ReleaseSpec) -> StepError {
         spec.number, spec.slug
     );
     StepError::verdict(VerdictCode::ReleaseGone, message)
+}
+
+/// Always the same for the same release. Nobody listens there.
+fn endpoint_of(spec: &ReleaseSpec) -> Endpoint {
+    match spec.recipe.runtime {
+        Runtime::Static { single_page } => {
+            let path = format!("/memory/{}/{}", spec.slug, spec.number).into();
+            Endpoint::Folder { path, single_page }
+        }
+        Runtime::Process { .. } => {
+            let mix = |sum: u32, byte: u8| sum.wrapping_mul(31).wrapping_add(byte.into());
+            let sum = spec.slug.as_str().bytes().fold(spec.number as u32, mix);
+            let port = 20_000 + (sum % 40_000) as u16;
+            Endpoint::Http { address: SocketAddr::from((Ipv4Addr::LOCALHOST, port)) }
+        }
+    }
 }
 
 #[async_trait]
@@ -128,6 +144,7 @@ impl Executor for ScriptedExecutor {
             let new = PlacedRelease {
                 commit,
                 artifact,
+                endpoint: None,
                 up: false,
             };
             target.releases.entry(spec.number).or_insert(new);
@@ -143,8 +160,10 @@ impl Executor for ScriptedExecutor {
                 .releases
                 .get_mut(&spec.number)
                 .ok_or_else(|| gone(spec))?;
+            let endpoint = endpoint_of(spec);
+            release.endpoint = Some(endpoint.clone());
             release.up = true;
-            Ok(endpoint_of(&spec.slug, spec.number, &spec.recipe.runtime))
+            Ok(endpoint)
         })
     }
 

@@ -100,7 +100,7 @@ impl Bench {
         &self.actor.tenant
     }
 
-    pub(super) fn new_project(&self, slug: &str) -> NewProject {
+    pub(in crate::testing) fn new_project(&self, slug: &str) -> NewProject {
         NewProject {
             id: self.project_id(),
             name: ProjectName::parse(slug).unwrap(),

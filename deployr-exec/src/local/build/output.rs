@@ -35,7 +35,8 @@ pub(super) fn find(
         StepError::verdict(
             VerdictCode::OutputMissing,
             format!(
-                "the build's output `{output}` {why}; its folder has {there}. Set `output` to the folder that the build writes"
+                "the build's output `{output}` {why}; its folder has {there}. Set `output` to \
+                    the folder that the build writes"
             ),
         )
     };
@@ -53,7 +54,7 @@ pub(super) fn find(
         Err(error) => return Err(Fault::io("reading the output", output, error).into()),
     };
     if !real.starts_with(checkout) {
-        return Err(escapes(format!(
+        return Err(escapes(&format!(
             "the build's output `{output}` leads out of the checkout"
         )));
     }
@@ -119,7 +120,7 @@ fn list(folder: &Path) -> String {
     }
 }
 
-fn escapes(what: String) -> StepError {
+fn escapes(what: &str) -> StepError {
     let advice = "make it a folder, or a link that stays inside the output";
     StepError::verdict(VerdictCode::OutputEscapes, format!("{what}; {advice}"))
 }
@@ -236,7 +237,7 @@ impl Pass<'_> {
             return Ok(());
         }
         let name = path.strip_prefix(self.top).unwrap_or(path);
-        Err(escapes(format!(
+        Err(escapes(&format!(
             "`{}` in the build's output is a link to `{}`, which is outside of it",
             name.display(),
             target.display(),
@@ -260,7 +261,9 @@ impl Pass<'_> {
         StepError::verdict(
             VerdictCode::TooLarge,
             format!(
-                "the build's output is larger than {most} MiB; leave out what the release does not need, set `output` to a smaller folder, or raise the builder's `output_bytes`"
+                "the build's output is larger than {most} MiB; leave out what the release does \
+                    not need, set `output` to a smaller folder, or raise the builder's \
+                    `output_bytes`"
             ),
         )
     }

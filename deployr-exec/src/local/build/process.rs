@@ -215,12 +215,7 @@ fn confine_child(
 /// not: one with `CAP_PERFMON` reads the engine's environment past Landlock. Whoever
 /// is confined cannot get them back with a program of root's.
 fn drop_privileges() -> Result<(), caps::errors::CapsError> {
-    for set in [
-        CapSet::Ambient,
-        CapSet::Effective,
-        CapSet::Inheritable,
-        CapSet::Permitted,
-    ] {
+    for set in [CapSet::Ambient, CapSet::Inheritable, CapSet::Permitted] {
         caps::clear(None, set)?;
     }
     Ok(())

@@ -37,7 +37,8 @@ pub(super) fn failed(
         return StepError::verdict(
             VerdictCode::DiskFull,
             format!(
-                "`{line}` wrote a file of more than {most} MiB, which is more than a build may; make it smaller, or raise the builder's `file_bytes`"
+                "`{line}` wrote a file of more than {most} MiB, which is more than a build may; \
+                    make it smaller, or raise the builder's `file_bytes`"
             ),
         );
     }
@@ -45,7 +46,8 @@ pub(super) fn failed(
         return StepError::verdict(
             VerdictCode::DiskFull,
             format!(
-                "`{line}` failed because the disk of the builder is full; free some space and deploy again"
+                "`{line}` failed because the disk of the builder is full; free some space and \
+                    deploy again"
             ),
         );
     }
@@ -57,7 +59,8 @@ pub(super) fn failed(
         return StepError::verdict(
             VerdictCode::OutOfMemory,
             format!(
-                "`{line}` was ended for want of memory ({most}); make it use less, or raise the builder's `memory_bytes`"
+                "`{line}` was ended for want of memory ({most}); make it use less, or raise the \
+                    builder's `memory_bytes`"
             ),
         );
     }
@@ -71,7 +74,8 @@ pub(super) fn failed(
     };
     let hint = match status.code() {
         Some(126 | 127) => {
-            "; a program that it needs is not there for builds: install it for all users, or add its folder to the builder's `tool_dirs`"
+            "; a program that it needs is not there for builds: install it for all users, or \
+                add its folder to the builder's `tool_dirs`"
         }
         _ => "; its last lines in the log say why",
     };

@@ -8,14 +8,13 @@ use serde_json::json;
 
 use super::options::{Build, Reference, Variables};
 use crate::config::Settings;
-use crate::data::{DataDir, Lock};
 use crate::exit::{Error, Exit, Result};
 use crate::follow;
 use crate::host::Host;
 use crate::repository::Repository;
 use crate::signals::Signals;
 use crate::ui::Ui;
-use crate::work::{Mode, Work};
+use crate::work::{Mode, attend};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -67,31 +66,8 @@ impl<'a> Wanted<'a> {
 
 pub(crate) async fn run(args: &Args, settings: &Settings, ui: &Ui) -> Result<Exit> {
     let wanted = Wanted::parse(args, settings)?;
-    let data = DataDir::open(&settings.data)?;
-    let mut signals = Signals::listen()?;
-    match data.lock("deploy")? {
-        Lock::Taken(lock) => {
-            let mode = if args.serve { Mode::Serve(settings.listen) } else { Mode::Once };
-            let work = Work::start(lock, settings, &data, mode, ui).await?;
-            let done = deploy(wanted, &work.host, &mut signals, ui).await;
-            match done {
-                Ok(Exit::Ok) if args.serve => {
-                    ui.say("serving until Ctrl-C");
-                    work.until_stopped(signals, ui).await
-                }
-                done => {
-                    work.stop().await?;
-                    done
-                }
-            }
-        }
-        Lock::Held(holder) => {
-            ui.say(format_args!("{holder} does the work"));
-            let mut host = Host::open(settings, &data, None).await?;
-            host.holder = Some(holder);
-            deploy(wanted, &host, &mut signals, ui).await
-        }
-    }
+    let mode = if args.serve { Mode::Serve(settings.listen) } else { Mode::Once };
+    attend(settings, "deploy", mode, ui, async |host, signals| deploy(wanted, host, signals, ui).await).await
 }
 
 async fn deploy(wanted: Wanted<'_>, host: &Host, signals: &mut Signals, ui: &Ui) -> Result<Exit> {

@@ -63,7 +63,7 @@ async fn deployments(host: &Host, project: &Project, limit: u32, ui: &Ui) -> Res
             deployment.status.to_string(),
             view::cause(&deployment.cause),
             view::commit(deployment),
-            view::work_time(deployment).map_or("-".into(), view::seconds),
+            view::work_time(deployment).map_or("-".into(), view::time),
             view::age(deployment.created_at),
             deployment.actor.clone(),
             deployment.id.to_string(),

@@ -1,7 +1,9 @@
 //! `deployr plan`
 
-use deployr_core::engine::{Plan, ProjectRequest};
+use deployr_core::engine::{EngineError, Plan, ProjectRequest};
 use deployr_core::model::Runtime;
+use deployr_core::store::StoreError;
+use deployr_core::value::GitRef;
 use serde_json::json;
 
 use super::options::{Build, Reference};
@@ -31,22 +33,28 @@ pub(crate) struct Args {
 pub(crate) async fn run(args: &Args, settings: &Settings, ui: &Ui) -> Result<Exit> {
     let reference = args.reference.parse()?;
     let host = Host::client(settings).await?;
-    let plan = match host.project(&args.what).await {
+    let plan = match host.engine.project_by_name(&host.actor, &args.what).await {
         Ok(project) => host.engine.plan(&host.actor, project.id, reference).await?,
-        Err(_) => {
-            // As in a data directory that has nothing in it yet.
-            let scratch = tempfile::tempdir().map_err(|error| Error::io("make a folder", error))?;
-            let host = Host::open(settings, &DataDir::open(scratch.path())?, None).await?;
-            let repository = Repository::parse(&args.what, &settings.url_policy())?;
-            let mut request = ProjectRequest::new(&repository.name()?, repository.url)?.branch(&repository.branch)?;
-            args.build.apply(&mut request.settings)?;
-            let project = host.engine.create_project(&host.actor, request).await?;
-            host.engine.plan(&host.actor, project.id, reference).await?
+        Err(EngineError::Invalid(_) | EngineError::Store(StoreError::NotFound { .. })) => {
+            plan_of_new(args, settings, reference).await?
         }
+        Err(error) => return Err(error.into()),
     };
     ui.emit(&json!({"plan": plan}));
     show(&plan, ui);
     Ok(Exit::Ok)
+}
+
+/// What is no project yet becomes one, in a database that is thrown away.
+async fn plan_of_new(args: &Args, settings: &Settings, reference: Option<GitRef>) -> Result<Plan> {
+    let repository = Repository::parse(&args.what, &settings.url_policy())?;
+    let mut request = ProjectRequest::new(&repository.name()?, repository.url)?.branch(&repository.branch)?;
+    args.build.apply(&mut request.settings)?;
+    let scratch = tempfile::tempdir().map_err(|error| Error::io("make a folder", error))?;
+    let database = scratch.path().join("plan.db");
+    let host = Host::over(&database, settings, &DataDir::open(&settings.data)?, None).await?;
+    let project = host.engine.create_project(&host.actor, request).await?;
+    Ok(host.engine.plan(&host.actor, project.id, reference).await?)
 }
 
 fn show(plan: &Plan, ui: &Ui) {

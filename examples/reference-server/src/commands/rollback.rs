@@ -3,13 +3,12 @@
 use deployr_core::model::{Page, Project, ReleaseId};
 
 use crate::config::Settings;
-use crate::data::{DataDir, Lock};
 use crate::exit::{Error, Exit, Result};
 use crate::follow;
 use crate::host::Host;
 use crate::signals::Signals;
 use crate::ui::Ui;
-use crate::work::{Mode, Work};
+use crate::work::{Mode, attend};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -27,21 +26,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) async fn run(args: &Args, settings: &Settings, ui: &Ui) -> Result<Exit> {
-    let data = DataDir::open(&settings.data)?;
-    let mut signals = Signals::listen()?;
-    match data.lock("rollback")? {
-        Lock::Taken(lock) => {
-            let work = Work::start(lock, settings, &data, Mode::Once, ui).await?;
-            let done = roll_back(args, &work.host, &mut signals, ui).await;
-            work.stop().await?;
-            done
-        }
-        Lock::Held(holder) => {
-            let mut host = Host::open(settings, &data, None).await?;
-            host.holder = Some(holder);
-            roll_back(args, &host, &mut signals, ui).await
-        }
-    }
+    attend(settings, "rollback", Mode::Once, ui, async |host, signals| roll_back(args, host, signals, ui).await).await
 }
 
 async fn roll_back(args: &Args, host: &Host, signals: &mut Signals, ui: &Ui) -> Result<Exit> {

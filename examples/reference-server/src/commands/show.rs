@@ -82,7 +82,7 @@ async fn deployment(host: &Host, deployment: &Deployment, ui: &Ui) -> Result<()>
         shown.push(("reason", failure.message().to_owned()));
     }
     if let Some(took) = view::work_time(deployment) {
-        shown.push(("took", view::seconds(took)));
+        shown.push(("took", view::time(took)));
         shown.push(("stages", view::stage_line(&stages)));
     }
     fields(ui, &shown);

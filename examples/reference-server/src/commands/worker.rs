@@ -12,7 +12,10 @@ use crate::work::{Mode, Work};
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 For machines where another web server, such as nginx, serves the files: the live release of a
-project is always at <data>/sites/<project>/current, a link that is switched in one step.")]
+project is always at <data>/sites/<project>/current,
+a link that is switched in one step. The data directory is
+for its owner only; `chmod 711 <data>` lets the web server in (keys, database and mirrors have
+modes of their own). Apps with a process of their own get their port from deployr: use `serve`.")]
 pub(crate) struct Args {}
 
 pub(crate) async fn run(settings: &Settings, ui: &Ui) -> Result<Exit> {

@@ -27,7 +27,7 @@ Examples:
   deployr demo --once
 
 Makes a small git repository in a folder of its own, deploys it, changes it, and deploys it
-again while a visitor asks for the page without a pause. Needs no git, no node and no network.
+again while visitors ask for the page without a pause. Needs no git, no node and no network.
 --data is not used.")]
 pub(crate) struct Args {
     /// End when it was shown; exit 0 only if all went as it should
@@ -99,8 +99,8 @@ impl Demo<'_> {
         self.expect(address, &name, 1).await?;
 
         sample::commit(self.repository, 2)?;
-        self.ui.say("\ncommitted version 2; deploying it while a visitor asks for the page without a pause");
-        let visitor = visit::Visitor::start(address, &name);
+        self.ui.say("\ncommitted version 2; deploying it while visitors ask for the page without a pause");
+        let visitors = visit::Visitors::start(address, &name);
         let second = self.deploy(&project, &mut signals).await?;
         self.expect(address, &name, 2).await?;
 
@@ -108,7 +108,7 @@ impl Demo<'_> {
         self.expect(address, &name, 1).await?;
         self.roll_to(&project, 2, &mut signals).await?;
         self.expect(address, &name, 2).await?;
-        let visits = visitor.stop().await;
+        let visits = visitors.stop().await;
 
         self.tell(&project, &[&first, &second], &visits, back).await?;
         match visits.failed.first() {
@@ -169,7 +169,7 @@ impl Demo<'_> {
             "rollback_ms": back.as_millis() as u64,
         }));
         let time = |times: &[(Stage, Duration)], stage| {
-            times.iter().find(|(other, _)| *other == stage).map_or("-".into(), |(_, time)| view::seconds(*time))
+            times.iter().find(|(other, _)| *other == stage).map_or("-".into(), |(_, time)| view::time(*time))
         };
         let rows: Vec<Vec<String>> = times
             .first()
@@ -184,7 +184,7 @@ impl Demo<'_> {
         table::show(self.ui, &["STAGE", "VERSION 1", "VERSION 2"], &rows);
         self.ui.say("");
         let (made, failed) = (visits.made, visits.failed.len());
-        self.ui.say(format_args!("went back to version 1 in {}, and forward again", view::seconds(back)));
+        self.ui.say(format_args!("went back to version 1 in {}, and forward again", view::time(back)));
         self.ui.say(format_args!("{made} requests meanwhile, {failed} failed"));
         self.ui.say(self.ui.strong(&format!("{}/", url.unwrap_or_default())));
         Ok(())

@@ -32,39 +32,55 @@ async fn get(address: SocketAddr, host: &str) -> std::io::Result<String> {
     Ok(answer)
 }
 
-/// Requests one after the other, until stopped.
-pub(super) struct Visitor {
+/// How many ask at the same time.
+const VISITORS: usize = 4;
+
+/// Visitors who ask for the page without a pause, until stopped.
+pub(super) struct Visitors {
     stop: Arc<AtomicBool>,
-    task: JoinHandle<Visits>,
+    tasks: Vec<JoinHandle<Visits>>,
 }
 
-/// What came of them.
+/// What came of it.
 #[derive(Debug, Default)]
 pub(super) struct Visits {
     pub(super) made: usize,
     pub(super) failed: Vec<String>,
 }
 
-impl Visitor {
+impl Visitors {
     pub(super) fn start(address: SocketAddr, host: &str) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
-        let (stopped, host) = (stop.clone(), host.to_owned());
-        let task = tokio::spawn(async move {
-            let mut visits = Visits::default();
-            while !stopped.load(Ordering::Relaxed) {
-                visits.made += 1;
-                if let Err(error) = page(address, &host).await {
-                    visits.failed.push(error);
-                }
-                tokio::time::sleep(Duration::from_millis(2)).await;
-            }
-            visits
-        });
-        Self { stop, task }
+        let visitor = |_| tokio::spawn(visit(address, host.to_owned(), stop.clone()));
+        let tasks = (0..VISITORS).map(visitor).collect();
+        Self { stop, tasks }
     }
 
     pub(super) async fn stop(self) -> Visits {
         self.stop.store(true, Ordering::Relaxed);
-        self.task.await.unwrap_or_else(|error| Visits { made: 0, failed: vec![error.to_string()] })
+        let mut all = Visits::default();
+        for task in self.tasks {
+            match task.await {
+                Ok(visits) => {
+                    all.made += visits.made;
+                    all.failed.extend(visits.failed);
+                }
+                Err(error) => all.failed.push(error.to_string()),
+            }
+        }
+        all
     }
+}
+
+async fn visit(address: SocketAddr, host: String, stopped: Arc<AtomicBool>) -> Visits {
+    let mut visits = Visits::default();
+    while !stopped.load(Ordering::Relaxed) {
+        visits.made += 1;
+        if let Err(error) = page(address, &host).await {
+            visits.failed.push(error);
+        }
+        // Each is a new connection, and a port stays taken for a while.
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    visits
 }

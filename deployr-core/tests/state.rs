@@ -1,5 +1,7 @@
 //! The two state machines, walked through as a whole, and their charts.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::fmt::Write;
 use std::path::Path;
 

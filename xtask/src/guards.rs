@@ -68,7 +68,9 @@ fn core_is_pure() -> Result<(), String> {
 
 fn core_is_silent() -> Result<(), String> {
     for file in rust_files(Path::new("deployr-core/src"))? {
-        if file.ends_with("system.rs") {
+        // What only tests see may look around.
+        let of_tests = file.ends_with("tests.rs") || file.starts_with("deployr-core/src/testing");
+        if file.ends_with("system.rs") || of_tests {
             continue;
         }
         let text =

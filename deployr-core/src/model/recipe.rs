@@ -22,7 +22,8 @@ pub struct Recipe {
     pub runtime: Runtime,
     /// When it counts as healthy.
     pub health: HealthCheck,
-    /// Folders (ending in `/`) and files that all releases share.
+    /// Folders and files that all releases share. Which of the two a path is, the
+    /// release decides; where it has nothing there, a dot in the last part means a file.
     #[serde(default)]
     pub shared: Vec<RelPath>,
     /// Folders of the release that the running process may write to.

@@ -6,15 +6,25 @@ use futures::FutureExt;
 
 /// Runs a check; what is wrong, where it panicked.
 pub(super) async fn outcome(check: impl Future<Output = ()>) -> Result<(), String> {
-    AssertUnwindSafe(check).catch_unwind().await.map_err(|panic| {
-        let text = panic.downcast_ref::<String>().map(String::as_str);
-        text.or(panic.downcast_ref::<&str>().copied()).unwrap_or("panicked").to_owned()
-    })
+    AssertUnwindSafe(check)
+        .catch_unwind()
+        .await
+        .map_err(|panic| {
+            let text = panic.downcast_ref::<String>().map(String::as_str);
+            text.or(panic.downcast_ref::<&str>().copied())
+                .unwrap_or("panicked")
+                .to_owned()
+        })
 }
 
 /// Panics with all that failed.
 pub(super) fn tell(failed: &[String]) {
-    assert!(failed.is_empty(), "{} checks failed:\n\n{}", failed.len(), failed.join("\n\n"));
+    assert!(
+        failed.is_empty(),
+        "{} checks failed:\n\n{}",
+        failed.len(),
+        failed.join("\n\n")
+    );
 }
 
 /// Lists functions of a bench as pairs of name and function.

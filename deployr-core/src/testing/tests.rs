@@ -12,7 +12,7 @@ use crate::builder::{Artifact, ArtifactContent};
 use crate::executor::{Endpoint, Executor};
 use crate::model::Page;
 use crate::store::{Projects, Store, StoreError};
-use crate::value::{Slug, TenantId};
+use crate::value::TenantId;
 
 /// The folders of its sites do not exist: their names are what they say.
 #[derive(Default)]
@@ -28,7 +28,13 @@ impl ExecutorHarness for MemoryHarness {
         let folder = std::env::temp_dir().join("deployr-testing-site");
         let site = Site::in_folder(&folder, serves, text);
         let content = ArtifactContent::Folder(text.into());
-        Site { artifact: Artifact { content, ..site.artifact }, ..site }
+        Site {
+            artifact: Artifact {
+                content,
+                ..site.artifact
+            },
+            ..site
+        }
     }
 
     async fn fetch(&self, endpoint: &Endpoint) -> Result<String, String> {
@@ -53,9 +59,9 @@ async fn scripted_ingress_conforms() {
     super::ingress::conformance(async || {
         let ingress = ScriptedIngress::default();
         let routes = ingress.clone();
-        let visit = move |slug: &Slug| -> futures::future::BoxFuture<'static, _> {
-            let route = routes.routed(slug);
-            Box::pin(async move {
+        let visit = move |slug| {
+            let route = routes.routed(&slug);
+            async move {
                 match route.map(|route| route.endpoint) {
                     Some(Endpoint::Http { address }) => {
                         let get = move || http_get(address, "app.localhost");
@@ -63,9 +69,9 @@ async fn scripted_ingress_conforms() {
                     }
                     _ => Err("no route".to_owned()),
                 }
-            })
+            }
         };
-        IngressHarness { ingress: Arc::new(ingress), visit: Box::new(visit), drains: false }
+        IngressHarness::new(Arc::new(ingress), visit).without_drain()
     })
     .await;
 }
@@ -133,7 +139,10 @@ async fn a_check_that_fails_is_told_by_name() {
     plan.strike(1, Strike::Before);
     let store = Arc::new(plan.wrap(Arc::new(MemoryStore::new(clock.clone()))));
     let checks = store::checks();
-    let check = checks.iter().find(|check| check.name == "an_id_is_enqueued_once").unwrap();
+    let check = checks
+        .iter()
+        .find(|check| check.name == "an_id_is_enqueued_once")
+        .unwrap();
     let reason = check.run(store, clock).await.unwrap_err();
     assert!(reason.contains("struck by a test"), "{reason}");
 }

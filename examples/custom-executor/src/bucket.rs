@@ -43,7 +43,9 @@ impl Bucket {
     }
 
     pub(crate) async fn has(&self, key: &str) -> bool {
-        fs::metadata(self.path(key)).await.is_ok_and(|found| found.is_file())
+        fs::metadata(self.path(key))
+            .await
+            .is_ok_and(|found| found.is_file())
     }
 
     /// Removes an object; one that is gone is no error.

@@ -40,9 +40,15 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let me = Actor::new(TenantId::parse("acme")?, "ada");
     let project = match engine.project_by_name(&me, &url.repo_name()).await {
         Ok(project) => project,
-        Err(_) => engine.create_project(&me, ProjectRequest::new(&url.repo_name(), url)?).await?,
+        Err(_) => {
+            engine
+                .create_project(&me, ProjectRequest::new(&url.repo_name(), url)?)
+                .await?
+        }
     };
-    let deployment = engine.deploy(&me, project.id, DeployRequest::latest()).await?;
+    let deployment = engine
+        .deploy(&me, project.id, DeployRequest::latest())
+        .await?;
 
     let mut events = engine.follow(&me, deployment.id, 0).await?;
     while let Some(event) = events.try_next().await? {

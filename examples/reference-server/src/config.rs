@@ -40,14 +40,32 @@ pub(crate) struct Layer {
         value_parser = clap::value_parser!(u32).range(1..=3600))]
     lease_seconds: Option<u32>,
     /// Whether folders of this machine may be deployed [default: true]
-    #[arg(long, global = true, env = "DEPLOYR_ALLOW_LOCAL", value_name = "BOOL", hide_short_help = true)]
+    #[arg(
+        long,
+        global = true,
+        env = "DEPLOYR_ALLOW_LOCAL",
+        value_name = "BOOL",
+        hide_short_help = true
+    )]
     allow_local: Option<bool>,
     /// Whether repositories may lie in private networks [default: false]
-    #[arg(long, global = true, env = "DEPLOYR_ALLOW_PRIVATE_HOSTS", value_name = "BOOL", hide_short_help = true)]
+    #[arg(
+        long,
+        global = true,
+        env = "DEPLOYR_ALLOW_PRIVATE_HOSTS",
+        value_name = "BOOL",
+        hide_short_help = true
+    )]
     allow_private_hosts: Option<bool>,
     /// More folders that builds may read and run programs from, with colons between [default: none]
-    #[arg(long, global = true, env = "DEPLOYR_TOOL_DIRS", value_name = "DIRS", hide_short_help = true,
-        value_delimiter = ':')]
+    #[arg(
+        long,
+        global = true,
+        env = "DEPLOYR_TOOL_DIRS",
+        value_name = "DIRS",
+        hide_short_help = true,
+        value_delimiter = ':'
+    )]
     tool_dirs: Option<Vec<PathBuf>>,
 }
 
@@ -93,11 +111,26 @@ impl Layer {
             data: absolute(&self.data.or(file.data).unwrap_or_else(|| DATA.into()))?,
             listen: listen.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8080))),
             listen_chosen: listen.is_some(),
-            domain: self.domain.or(file.domain).unwrap_or_else(|| "localhost".into()),
-            concurrency: self.concurrency.or(file.concurrency).unwrap_or(2).clamp(1, 64),
-            lease: Duration::from_secs(self.lease_seconds.or(file.lease_seconds).unwrap_or(20).into()),
+            domain: self
+                .domain
+                .or(file.domain)
+                .unwrap_or_else(|| "localhost".into()),
+            concurrency: self
+                .concurrency
+                .or(file.concurrency)
+                .unwrap_or(2)
+                .clamp(1, 64),
+            lease: Duration::from_secs(
+                self.lease_seconds
+                    .or(file.lease_seconds)
+                    .unwrap_or(20)
+                    .into(),
+            ),
             allow_local: self.allow_local.or(file.allow_local).unwrap_or(true),
-            allow_private_hosts: self.allow_private_hosts.or(file.allow_private_hosts).unwrap_or(false),
+            allow_private_hosts: self
+                .allow_private_hosts
+                .or(file.allow_private_hosts)
+                .unwrap_or(false),
             tool_dirs: self.tool_dirs.or(file.tool_dirs).unwrap_or_default(),
         })
     }
@@ -112,14 +145,18 @@ fn beside_the_data(data: &Path) -> Result<Layer> {
     }
     let file = read(&path)?;
     match file.data {
-        Some(_) => Err(Error::usage(format!("{}: `data` means nothing in a file that lies there", path.display()))
-            .hint("leave it out, or name the file with --config")),
+        Some(_) => Err(Error::usage(format!(
+            "{}: `data` means nothing in a file that lies there",
+            path.display()
+        ))
+        .hint("leave it out, or name the file with --config")),
         None => Ok(file),
     }
 }
 
 fn read(path: &Path) -> Result<Layer> {
-    let text = std::fs::read_to_string(path).map_err(|error| Error::io(format!("read {}", path.display()), error))?;
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| Error::io(format!("read {}", path.display()), error))?;
     toml::from_str(&text).map_err(|error| Error::usage(format!("{}: {error}", path.display())))
 }
 
@@ -147,15 +184,31 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("my.toml");
         std::fs::write(&path, EVERY_KEY).unwrap();
-        let flags = Layer { config: Some(path), concurrency: Some(9), ..Layer::default() };
+        let flags = Layer {
+            config: Some(path),
+            concurrency: Some(9),
+            ..Layer::default()
+        };
         let settings = flags.resolve().unwrap();
         assert_eq!(settings.concurrency, 9);
         assert_eq!(settings.listen.port(), 9000);
         assert_eq!(settings.data, folder.path().join("here"));
         assert!(!settings.allow_local && settings.allow_private_hosts);
 
-        let defaults = Layer { data: Some(folder.path().into()), ..Layer::default() }.resolve().unwrap();
-        assert_eq!((defaults.concurrency, defaults.listen.port(), defaults.listen_chosen), (2, 8080, false));
+        let defaults = Layer {
+            data: Some(folder.path().into()),
+            ..Layer::default()
+        }
+        .resolve()
+        .unwrap();
+        assert_eq!(
+            (
+                defaults.concurrency,
+                defaults.listen.port(),
+                defaults.listen_chosen
+            ),
+            (2, 8080, false)
+        );
     }
 
     #[test]
@@ -170,7 +223,10 @@ mod tests {
         for line in EVERY_KEY.lines().filter(|line| line.contains('=')) {
             let key = line.split('=').next().unwrap_or_default().trim();
             assert!(page.contains(&format!("`{key}`")), "{key}");
-            assert!(page.contains(&format!("DEPLOYR_{}", key.to_uppercase())), "{key}");
+            assert!(
+                page.contains(&format!("DEPLOYR_{}", key.to_uppercase())),
+                "{key}"
+            );
         }
     }
 }

@@ -20,10 +20,13 @@ impl DataDir {
     pub(crate) fn open(path: &Path) -> Result<Self> {
         let data = Self(path.to_owned());
         let private = |path: &Path| DirBuilder::new().recursive(true).mode(0o700).create(path);
-        private(path).and_then(|()| private(&data.mirrors())).and_then(|()| private(&data.builds())).map_err(|error| {
-            Error::io(format!("use {} as data directory", path.display()), error)
-                .hint("choose another with --data DIR")
-        })?;
+        private(path)
+            .and_then(|()| private(&data.mirrors()))
+            .and_then(|()| private(&data.builds()))
+            .map_err(|error| {
+                Error::io(format!("use {} as data directory", path.display()), error)
+                    .hint("choose another with --data DIR")
+            })?;
         Ok(data)
     }
 
@@ -66,14 +69,24 @@ impl DataDir {
         match file.try_lock() {
             Ok(()) => {
                 let mut lock = EngineLock(file);
-                lock.note(&Holder { pid: std::process::id(), command: command.into(), address: None, domain: None })?;
+                lock.note(&Holder {
+                    pid: std::process::id(),
+                    command: command.into(),
+                    address: None,
+                    domain: None,
+                })?;
                 Ok(Lock::Taken(lock))
             }
             Err(TryLockError::WouldBlock) => {
                 let mut text = String::new();
                 file.read_to_string(&mut text).map_err(failed)?;
                 // Unreadable for the moment in which it is written.
-                let unknown = Holder { pid: 0, command: "another command".into(), address: None, domain: None };
+                let unknown = Holder {
+                    pid: 0,
+                    command: "another command".into(),
+                    address: None,
+                    domain: None,
+                };
                 Ok(Lock::Held(serde_json::from_str(&text).unwrap_or(unknown)))
             }
             Err(TryLockError::Error(error)) => Err(failed(error)),
@@ -93,8 +106,12 @@ impl Lock {
     pub(crate) fn or_refuse(self) -> Result<EngineLock> {
         match self {
             Self::Taken(lock) => Ok(lock),
-            Self::Held(holder) => Err(Error::fault(format!("this data directory is in use by {holder}"))
-                .hint("stop that process first, or give this one a directory of its own with --data DIR")),
+            Self::Held(holder) => Err(Error::fault(format!(
+                "this data directory is in use by {holder}"
+            ))
+            .hint(
+                "stop that process first, or give this one a directory of its own with --data DIR",
+            )),
         }
     }
 }
@@ -160,8 +177,16 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let data = DataDir::open(&folder.path().join("data")).unwrap();
         let lock = data.lock("serve").unwrap().or_refuse().unwrap();
-        let refused = data.lock("worker").unwrap().or_refuse().unwrap_err().to_string();
-        assert!(refused.contains(&format!("process {} (`deployr serve`)", std::process::id())), "{refused}");
+        let refused = data
+            .lock("worker")
+            .unwrap()
+            .or_refuse()
+            .unwrap_err()
+            .to_string();
+        assert!(
+            refused.contains(&format!("process {} (`deployr serve`)", std::process::id())),
+            "{refused}"
+        );
         drop(lock);
         assert!(matches!(data.lock("worker").unwrap(), Lock::Taken(_)));
     }
@@ -172,7 +197,12 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let data = DataDir::open(&folder.path().join("a/data")).unwrap();
         for path in [data.path(), &data.mirrors(), &data.builds()] {
-            assert_eq!(std::fs::metadata(path).unwrap().permissions().mode() & 0o777, 0o700, "{}", path.display());
+            assert_eq!(
+                std::fs::metadata(path).unwrap().permissions().mode() & 0o777,
+                0o700,
+                "{}",
+                path.display()
+            );
         }
     }
 }

@@ -55,7 +55,11 @@ pub(crate) struct Error {
 
 impl Error {
     fn new(exit: Exit, cause: impl Into<Cause>) -> Self {
-        Self { exit, cause: cause.into(), hint: None }
+        Self {
+            exit,
+            cause: cause.into(),
+            hint: None,
+        }
     }
 
     /// What was asked is not valid.

@@ -1,5 +1,7 @@
 //! Follows a deployment to its end, and tells how it ended.
 
+use std::time::Duration;
+
 use deployr_core::engine::Event;
 use deployr_core::model::{Deployment, DeploymentStatus, Failure, Page, Project, ReleaseState};
 use serde_json::json;
@@ -11,6 +13,9 @@ use crate::signals::Signals;
 use crate::ui::Ui;
 use crate::view;
 
+/// One that has not begun by then has to wait.
+const SOON: Duration = Duration::from_secs(2);
+
 /// Shows all that happens until the end. The first Ctrl-C asks the deployment to stop,
 /// the second leaves at once.
 pub(crate) async fn to_the_end(
@@ -21,7 +26,7 @@ pub(crate) async fn to_the_end(
 ) -> Result<Deployment> {
     let mut events = host.engine.follow(&host.actor, deployment.id, 0).await?;
     let mut progress = Progress::start(ui);
-    let mut asked = false;
+    let (mut asked, mut explained) = (false, false);
     loop {
         tokio::select! {
             event = events.try_next() => match event? {
@@ -29,6 +34,10 @@ pub(crate) async fn to_the_end(
                 Some(Event::Finished(deployment)) => return Ok(*deployment),
                 None => return Err(Error::fault("the deployment ended without a word")),
             },
+            () = tokio::time::sleep(SOON), if !explained && progress.is_queued() => {
+                explained = true;
+                progress.note(&why_it_waits(host, deployment).await?);
+            }
             () = signals.next() => {
                 if asked {
                     progress.end();
@@ -42,11 +51,39 @@ pub(crate) async fn to_the_end(
     }
 }
 
+/// What a deployment that has not begun waits for.
+async fn why_it_waits(host: &Host, deployment: &Deployment) -> Result<String> {
+    let newest = host
+        .engine
+        .deployments(&host.actor, Some(deployment.project), Page::first(100))
+        .await?;
+    let before = newest
+        .iter()
+        .find(|other| other.number < deployment.number && !other.status.is_final());
+    Ok(match before {
+        Some(other) => format!(
+            "waits for deployment {} ({}) to end",
+            other.number, other.status
+        ),
+        None => "waits for a worker".into(),
+    })
+}
+
 /// Tells how a deployment ended, and gives the code to exit with.
-pub(crate) async fn tell(host: &Host, project: &Project, deployment: &Deployment, ui: &Ui) -> Result<Exit> {
+pub(crate) async fn tell(
+    host: &Host,
+    project: &Project,
+    deployment: &Deployment,
+    ui: &Ui,
+) -> Result<Exit> {
     let stages = host.engine.stages(&host.actor, deployment.id).await?;
-    let releases = host.engine.releases(&host.actor, project.id, Page::first(1_000)).await?;
-    let release = releases.iter().find(|release| Some(release.id) == deployment.release);
+    let releases = host
+        .engine
+        .releases(&host.actor, project.id, Page::first(1_000))
+        .await?;
+    let release = releases
+        .iter()
+        .find(|release| Some(release.id) == deployment.release);
     let url = host.url(project);
     ui.emit(&json!({
         "event": "finished",
@@ -58,8 +95,14 @@ pub(crate) async fn tell(host: &Host, project: &Project, deployment: &Deployment
     }));
     if deployment.status == DeploymentStatus::Success {
         let number = release.map_or(0, |release| release.number);
-        let took = view::work_time(deployment).map(view::time).unwrap_or_default();
-        let told = format!("{}: release {number} ({}) is live after {took}", project.name, view::commit(deployment));
+        let took = view::work_time(deployment)
+            .map(view::time)
+            .unwrap_or_default();
+        let told = format!(
+            "{}: release {number} ({}) is live after {took}",
+            project.name,
+            view::commit(deployment)
+        );
         ui.say(ui.good(&told));
         ui.say(format_args!("  {}", ui.dim(&view::stage_line(&stages))));
         match url {
@@ -67,9 +110,18 @@ pub(crate) async fn tell(host: &Host, project: &Project, deployment: &Deployment
             None => ui.say("  nothing serves it at present: `deployr serve` does"),
         }
     } else {
-        let why = deployment.failure.as_ref().map_or("no reason is known", Failure::message);
-        ui.verdict(format_args!("{} {}: {why}", project.name, deployment.status));
-        if let Some(live) = releases.iter().find(|release| release.state == ReleaseState::Live) {
+        let why = deployment
+            .failure
+            .as_ref()
+            .map_or("no reason is known", Failure::message);
+        ui.verdict(format_args!(
+            "{} {}: {why}",
+            project.name, deployment.status
+        ));
+        if let Some(live) = releases
+            .iter()
+            .find(|release| release.state == ReleaseState::Live)
+        {
             ui.say(format_args!("release {} stays live", live.number));
         }
     }

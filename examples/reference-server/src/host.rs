@@ -62,7 +62,10 @@ impl Host {
         let user = std::env::var("USER").ok().filter(|user| !user.is_empty());
         Ok(Self {
             engine: builder.build()?,
-            actor: Actor::new(TenantId::parse("default")?, user.unwrap_or_else(|| "operator".into())),
+            actor: Actor::new(
+                TenantId::parse("default")?,
+                user.unwrap_or_else(|| "operator".into()),
+            ),
             executor,
             holder: None,
         })
@@ -76,7 +79,9 @@ impl Host {
     /// Where a project is served, by this process or by the one that holds the lock.
     pub(crate) fn url(&self, project: &Project) -> Option<String> {
         let holder = self.holder.as_ref();
-        self.engine.url(project).or_else(|| holder?.url(project.slug.as_str()))
+        self.engine
+            .url(project)
+            .or_else(|| holder?.url(project.slug.as_str()))
     }
 
     /// All projects, newest first.
@@ -84,7 +89,9 @@ impl Host {
         let (mut all, mut page) = (Vec::new(), Page::first(1_000));
         loop {
             let more = self.engine.projects(&self.actor, page).await?;
-            let Some(last) = more.last() else { return Ok(all) };
+            let Some(last) = more.last() else {
+                return Ok(all);
+            };
             page = page.after(last.id);
             all.extend(more);
         }
@@ -92,9 +99,12 @@ impl Host {
 
     /// The project of that name.
     pub(crate) async fn project(&self, name: &str) -> Result<Project> {
-        self.engine.project_by_name(&self.actor, name).await.map_err(|error| {
-            Error::from(error).hint("`deployr list` shows the projects that there are")
-        })
+        self.engine
+            .project_by_name(&self.actor, name)
+            .await
+            .map_err(|error| {
+                Error::from(error).hint("`deployr list` shows the projects that there are")
+            })
     }
 
     /// The deployment of that id, or the newest of the project of that name.
@@ -103,8 +113,14 @@ impl Host {
             return Ok(self.engine.deployment(&self.actor, text.parse()?).await?);
         }
         let project = self.project(text).await?;
-        let newest = self.engine.deployments(&self.actor, Some(project.id), Page::first(1)).await?;
-        newest.into_iter().next().ok_or_else(|| Error::fault(format!("{} has no deployments yet", project.name)))
+        let newest = self
+            .engine
+            .deployments(&self.actor, Some(project.id), Page::first(1))
+            .await?;
+        newest
+            .into_iter()
+            .next()
+            .ok_or_else(|| Error::fault(format!("{} has no deployments yet", project.name)))
     }
 }
 

@@ -43,7 +43,9 @@ fn create(path: &Path) -> std::io::Result<String> {
     file.as_file().sync_all()?;
     match file.persist_noclobber(path) {
         Ok(_) => Ok(text),
-        Err(refused) if refused.error.kind() == ErrorKind::AlreadyExists => std::fs::read_to_string(path),
+        Err(refused) if refused.error.kind() == ErrorKind::AlreadyExists => {
+            std::fs::read_to_string(path)
+        }
         Err(refused) => Err(refused.error),
     }
 }
@@ -60,6 +62,9 @@ mod tests {
         let made = create(&path).unwrap();
         assert_eq!(create(&path).unwrap(), made);
         assert!(KeyRing::parse(&made).is_ok());
-        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(
+            std::fs::metadata(&path).unwrap().permissions().mode() & 0o777,
+            0o600
+        );
     }
 }

@@ -45,9 +45,15 @@ fn run(cli: Cli, ui: &Ui) -> Result<Exit> {
     let filter: Targets = std::env::var("RUST_LOG")
         .unwrap_or_else(|_| "warn".into())
         .parse()
-        .map_err(|error| Error::usage(error).hint("RUST_LOG is a list such as `info,deployr_core=debug`"))?;
+        .map_err(|error| {
+            Error::usage(error).hint("RUST_LOG is a list such as `info,deployr_core=debug`")
+        })?;
     tracing_subscriber::registry()
-        .with(tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(ui.on_terminal()))
+        .with(
+            tracing_subscriber::fmt::layer()
+                .with_writer(std::io::stderr)
+                .with_ansi(ui.on_terminal()),
+        )
         .with(filter)
         .init();
     tokio::runtime::Builder::new_multi_thread()

@@ -9,6 +9,8 @@ use serde_json::json;
 
 use crate::ui::Ui;
 
+const QUEUED: &str = "queued";
+
 /// Shows lines above one that moves, where somebody watches; as plain lines with their
 /// stage, or as JSON, where not.
 #[derive(Debug)]
@@ -28,21 +30,29 @@ impl Progress {
             spinner.enable_steady_tick(Duration::from_millis(100));
             spinner
         });
-        let progress = Self { ui: *ui, stage: "queued".into(), spinner };
+        let progress = Self {
+            ui: *ui,
+            stage: QUEUED.into(),
+            spinner,
+        };
         progress.show_stage();
         progress
     }
 
     pub(crate) fn line(&mut self, line: &LogLine) {
-        if self.ui.is_json() {
-            self.ui.emit(&json!({"event": "line", "line": line}));
-        } else if line.stream == LogStream::Stage {
+        self.ui.emit(&json!({"event": "line", "line": line}));
+        if line.stream == LogStream::Stage {
             self.stage.clone_from(&line.text);
             self.show_stage();
             self.print(&self.ui.strong("started"));
         } else {
             self.print(&text(&self.ui, line));
         }
+    }
+
+    /// Whether nothing has happened yet.
+    pub(crate) fn is_queued(&self) -> bool {
+        self.stage == QUEUED
     }
 
     /// A word of our own.
@@ -66,7 +76,10 @@ impl Progress {
 
     fn print(&self, text: &str) {
         match &self.spinner {
-            Some(spinner) => spinner.suspend(|| self.ui.say(format_args!("{} {text}", self.ui.dim(&self.stage)))),
+            Some(spinner) => spinner.suspend(|| {
+                self.ui
+                    .say(format_args!("{} {text}", self.ui.dim(&self.stage)))
+            }),
             None => self.ui.say(format_args!("[{}] {text}", self.stage)),
         }
     }

@@ -14,7 +14,10 @@ pub(crate) struct Signals {
 impl Signals {
     pub(crate) fn listen() -> Result<Self> {
         let listen = |kind| signal(kind).map_err(|error| Error::io("listen for signals", error));
-        Ok(Self { interrupt: listen(SignalKind::interrupt())?, terminate: listen(SignalKind::terminate())? })
+        Ok(Self {
+            interrupt: listen(SignalKind::interrupt())?,
+            terminate: listen(SignalKind::terminate())?,
+        })
     }
 
     /// The next one.

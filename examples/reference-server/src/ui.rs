@@ -19,16 +19,22 @@ impl Ui {
     pub(crate) fn new(json: bool) -> Self {
         let terminal = std::io::stdout().is_terminal() && std::io::stderr().is_terminal();
         let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-        Self { json, terminal: terminal && !json, colors: terminal && !json && !plain, silent: false }
+        Self {
+            json,
+            terminal: terminal && !json,
+            colors: terminal && !json && !plain,
+            silent: false,
+        }
     }
 
     /// Prints nothing but warnings.
     pub(crate) fn silent() -> Self {
-        Self { json: false, terminal: false, colors: false, silent: true }
-    }
-
-    pub(crate) fn is_json(&self) -> bool {
-        self.json
+        Self {
+            json: false,
+            terminal: false,
+            colors: false,
+            silent: true,
+        }
     }
 
     /// Whether somebody watches: then a line may move.
@@ -92,7 +98,11 @@ impl Ui {
     }
 
     fn paint(&self, code: &str, text: &str) -> String {
-        if self.colors { format!("\x1b[{code}m{text}\x1b[m") } else { text.to_owned() }
+        if self.colors {
+            format!("\x1b[{code}m{text}\x1b[m")
+        } else {
+            text.to_owned()
+        }
     }
 }
 
@@ -101,19 +111,31 @@ impl Ui {
 pub(crate) fn show_usage(refused: &clap::Error) -> Exit {
     if refused.use_stderr() && std::env::args_os().any(|arg| arg == "--json") {
         let text = refused.render().to_string();
-        let message = text.trim_start_matches("error: ").lines().next().unwrap_or_default();
+        let message = text
+            .trim_start_matches("error: ")
+            .lines()
+            .next()
+            .unwrap_or_default();
         print(format_args!("{}", Error::usage(message).to_json()));
     } else {
         // A closed pipe leaves nobody to tell.
         let _ = refused.print();
     }
-    if refused.use_stderr() { Exit::Usage } else { Exit::Ok }
+    if refused.use_stderr() {
+        Exit::Usage
+    } else {
+        Exit::Ok
+    }
 }
 
 fn print(line: std::fmt::Arguments<'_>) {
     if let Err(error) = writeln!(std::io::stdout().lock(), "{line}") {
         // `deployr logs -f | head`: whoever was reading has read enough.
-        let exit = if error.kind() == ErrorKind::BrokenPipe { Exit::Ok } else { Exit::Fault };
+        let exit = if error.kind() == ErrorKind::BrokenPipe {
+            Exit::Ok
+        } else {
+            Exit::Fault
+        };
         std::process::exit(exit as i32);
     }
 }

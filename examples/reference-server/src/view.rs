@@ -33,28 +33,41 @@ pub(crate) fn time(span: Duration) -> String {
 
 /// From one moment to another; up to now where the other has not come.
 pub(crate) fn span(from: Timestamp, to: Option<Timestamp>) -> Duration {
-    (to.unwrap_or_else(|| SystemClock.now()) - from).to_std().unwrap_or_default()
+    (to.unwrap_or_else(|| SystemClock.now()) - from)
+        .to_std()
+        .unwrap_or_default()
 }
 
 /// How long each stage took, over all attempts, in order.
 pub(crate) fn stage_times(stages: &[StageTimes]) -> Vec<(Stage, Duration)> {
     let total = |stage: Stage| {
         let entries = stages.iter().filter(|times| times.stage == stage);
-        entries.map(|times| span(times.started_at, times.ended_at)).reduce(|sum, next| sum + next)
+        entries
+            .map(|times| span(times.started_at, times.ended_at))
+            .reduce(|sum, next| sum + next)
     };
-    let shown = Stage::ALL.into_iter().filter(|&stage| stage != Stage::Finished);
-    shown.filter_map(|stage| Some((stage, total(stage)?))).collect()
+    let shown = Stage::ALL
+        .into_iter()
+        .filter(|&stage| stage != Stage::Finished);
+    shown
+        .filter_map(|stage| Some((stage, total(stage)?)))
+        .collect()
 }
 
 /// `queued 4 ms · build 1.2 s`
 pub(crate) fn stage_line(stages: &[StageTimes]) -> String {
     let times = stage_times(stages).into_iter();
-    times.map(|(stage, span)| format!("{stage} {}", time(span))).collect::<Vec<_>>().join(" · ")
+    times
+        .map(|(stage, span)| format!("{stage} {}", time(span)))
+        .collect::<Vec<_>>()
+        .join(" · ")
 }
 
 /// How long a deployment took, without its time in the queue.
 pub(crate) fn work_time(deployment: &Deployment) -> Option<Duration> {
-    deployment.started_at.map(|started| span(started, deployment.finished_at))
+    deployment
+        .started_at
+        .map(|started| span(started, deployment.finished_at))
 }
 
 pub(crate) fn cause(cause: &Cause) -> String {
@@ -65,7 +78,10 @@ pub(crate) fn cause(cause: &Cause) -> String {
 }
 
 pub(crate) fn commit(deployment: &Deployment) -> String {
-    deployment.commit.as_ref().map_or("-".into(), |commit| commit.short().to_owned())
+    deployment
+        .commit
+        .as_ref()
+        .map_or("-".into(), |commit| commit.short().to_owned())
 }
 
 pub(crate) fn release_state(state: ReleaseState) -> &'static str {

@@ -57,7 +57,9 @@ impl Work {
         let ingress = match mode {
             Mode::Serve(address) => {
                 let health = health.clone();
-                let ingress = BuiltinIngress::bind(address).await?.domain(&settings.domain);
+                let ingress = BuiltinIngress::bind(address)
+                    .await?
+                    .domain(&settings.domain);
                 Some(Arc::new(ingress.with_health(move || health.answer())))
             }
             Mode::Once | Mode::Worker => None,
@@ -75,11 +77,24 @@ impl Work {
         }
         if mode != Mode::Once {
             for (slug, error) in host.engine.restore().await?.failed {
-                ui.warn(format_args!("{slug} is not served: {error}; deploy it again"));
+                ui.warn(format_args!(
+                    "{slug} is not served: {error}; deploy it again"
+                ));
             }
         }
-        let worker = host.engine.worker().concurrency(settings.concurrency).lease(settings.lease).poll(POLL).spawn();
-        Ok(Self { host, ingress, worker, _lock: lock })
+        let worker = host
+            .engine
+            .worker()
+            .concurrency(settings.concurrency)
+            .lease(settings.lease)
+            .poll(POLL)
+            .spawn();
+        Ok(Self {
+            host,
+            ingress,
+            worker,
+            _lock: lock,
+        })
     }
 
     /// Where it serves.
@@ -166,7 +181,10 @@ struct Health {
 
 impl Health {
     fn new() -> Self {
-        Self { started: Instant::now(), queue: Arc::default() }
+        Self {
+            started: Instant::now(),
+            queue: Arc::default(),
+        }
     }
 
     /// Looks at the queue every second.

@@ -1,5 +1,8 @@
 //! The program as people and scripts use it.
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test fails by panicking, in its helpers too"
+)]
 
 mod machine;
 
@@ -17,7 +20,10 @@ fn demo_once_shows_two_versions_and_no_failed_request() {
     assert_eq!(demo["failed_requests"], 0);
     assert!(demo["requests"].as_u64().unwrap() > 0);
     assert!(demo["stages_ms"][1]["build"].is_u64());
-    assert!(!machine.path().join(".deployr").exists(), "the demo leaves no trace");
+    assert!(
+        !machine.path().join(".deployr").exists(),
+        "the demo leaves no trace"
+    );
 }
 
 #[test]
@@ -25,14 +31,21 @@ fn demo_for_people_ends_with_its_address() {
     let shown = Machine::new().run(&["demo", "--once"]);
     assert_eq!(code(&shown), 0, "{}", stderr(&shown));
     let text = stdout(&shown);
-    assert!(text.contains("0 failed") && text.contains("http://hello.localhost:"), "{text}");
+    assert!(
+        text.contains("0 failed") && text.contains("http://hello.localhost:"),
+        "{text}"
+    );
     assert!(!text.contains('\x1b'), "no colours where nobody watches");
 }
 
 #[test]
 fn a_failing_build_is_a_verdict() {
     let machine = Machine::new();
-    let site = Repository::new(&machine, "site", "echo compiling; echo 'no such module' >&2; exit 3");
+    let site = Repository::new(
+        &machine,
+        "site",
+        "echo compiling; echo 'no such module' >&2; exit 3",
+    );
     let failed = machine.run(&["deploy", site.path()]);
     assert_eq!(code(&failed), 1, "{}", stderr(&failed));
     let text = stdout(&failed);
@@ -51,15 +64,27 @@ fn a_bad_value_is_told_by_field_and_rule() {
     let machine = Machine::new();
     for (arguments, field) in [
         (vec!["deploy", "ftp://example.com/x.git"], "repo_url"),
-        (vec!["deploy", "https://me:hunter2@example.com/x.git"], "repo_url"),
-        (vec!["deploy", "https://example.com/x.git", "--branch", "a..b"], "branch"),
-        (vec!["deploy", "https://example.com/x.git", "--env", "1=2"], "env_key"),
+        (
+            vec!["deploy", "https://me:hunter2@example.com/x.git"],
+            "repo_url",
+        ),
+        (
+            vec!["deploy", "https://example.com/x.git", "--branch", "a..b"],
+            "branch",
+        ),
+        (
+            vec!["deploy", "https://example.com/x.git", "--env", "1=2"],
+            "env_key",
+        ),
         (vec!["show", "dep_1"], "deployment id"),
     ] {
         let refused = machine.run(&arguments);
         let text = stderr(&refused);
         assert_eq!(code(&refused), 64, "{arguments:?}: {text}");
-        assert!(text.starts_with("error: ") && text.contains(field), "{text}");
+        assert!(
+            text.starts_with("error: ") && text.contains(field),
+            "{text}"
+        );
         assert!(!text.contains("hunter2"), "{text}");
     }
     assert_eq!(code(&machine.run(&["deploy"])), 64);
@@ -69,7 +94,11 @@ fn a_bad_value_is_told_by_field_and_rule() {
 #[test]
 fn a_setting_comes_from_the_flag_then_the_variable_then_the_file() {
     let machine = Machine::new();
-    std::fs::write(machine.path().join("my.toml"), "listen = \"127.0.0.1:1\"\ndata = \"elsewhere\"\n").unwrap();
+    std::fs::write(
+        machine.path().join("my.toml"),
+        "listen = \"127.0.0.1:1\"\ndata = \"elsewhere\"\n",
+    )
+    .unwrap();
     assert_eq!(code(&machine.run(&["list", "--config", "my.toml"])), 0);
     assert!(machine.path().join("elsewhere/deployr.db").exists());
     std::fs::write(machine.path().join("my.toml"), "lissten = 1\n").unwrap();
@@ -83,7 +112,11 @@ fn what_is_not_there_is_a_fault() {
     let machine = Machine::new();
     let missing = machine.run(&["show", "nothing"]);
     assert_eq!(code(&missing), 2);
-    assert!(stderr(&missing).contains("no project nothing"), "{}", stderr(&missing));
+    assert!(
+        stderr(&missing).contains("no project nothing"),
+        "{}",
+        stderr(&missing)
+    );
     let json = machine.run(&["show", "nothing", "--json"]);
     assert_eq!(json_lines(&json)[0]["error"]["kind"], "fault");
     assert_eq!(stderr(&json), "");
@@ -96,7 +129,10 @@ fn a_port_in_use_is_told_with_what_to_do() {
     let refused = Machine::new().run(&["serve", "--listen", &address]);
     assert_eq!(code(&refused), 2);
     let text = stderr(&refused);
-    assert!(text.contains("in use") && text.contains("--listen"), "{text}");
+    assert!(
+        text.contains("in use") && text.contains("--listen"),
+        "{text}"
+    );
 }
 
 #[test]
@@ -105,21 +141,36 @@ fn one_process_at_a_time_works_on_a_data_directory() {
     let server = machine.serve(&[]);
     let refused = machine.run(&["serve", "--listen", "127.0.0.1:0"]);
     assert_eq!(code(&refused), 2);
-    assert!(stderr(&refused).contains(&server.pid().to_string()), "{}", stderr(&refused));
+    assert!(
+        stderr(&refused).contains(&server.pid().to_string()),
+        "{}",
+        stderr(&refused)
+    );
     assert!(server.get("", "/healthz").contains(r#""status":"ok""#));
-    assert_eq!(server.stop(Signal::SIGTERM), Some(0), "asked to stop, it ends well");
+    assert_eq!(
+        server.stop(Signal::SIGTERM),
+        Some(0),
+        "asked to stop, it ends well"
+    );
 }
 
 #[test]
 fn two_deployments_and_back() {
     let machine = Machine::new();
-    let site = Repository::new(&machine, "site", "mkdir dist && cp page.html dist/index.html");
+    let site = Repository::new(
+        &machine,
+        "site",
+        "mkdir dist && cp page.html dist/index.html",
+    );
     let server = machine.serve(&[]);
     site.commit("page.html", "one");
     let first = machine.run(&["deploy", site.path(), "--json"]);
     assert_eq!(code(&first), 0, "{}", stderr(&first));
     assert_eq!(event(&first, "finished")["release"], 1);
-    assert_eq!(event(&first, "finished")["url"], format!("http://site.localhost:{}", server.port()));
+    assert_eq!(
+        event(&first, "finished")["url"],
+        format!("http://site.localhost:{}", server.port())
+    );
     assert!(server.get("site.localhost", "/").ends_with("one"));
 
     site.commit("page.html", "two");
@@ -135,8 +186,14 @@ fn two_deployments_and_back() {
 
     let shown = machine.run(&["show", "site", "--json"]);
     let releases = json_lines(&shown)[0]["releases"].clone();
-    assert_eq!((&releases[0]["state"], &releases[1]["state"]), (&"live".into(), &"kept".into()));
-    assert_eq!(json_lines(&machine.run(&["list", "site", "--json"])).len(), 4);
+    assert_eq!(
+        (&releases[0]["state"], &releases[1]["state"]),
+        (&"live".into(), &"kept".into())
+    );
+    assert_eq!(
+        json_lines(&machine.run(&["list", "site", "--json"])).len(),
+        4
+    );
     assert!(stdout(&machine.run(&["logs", "site"])).contains("going back to release 2"));
 
     // What was live is served again after a restart.
@@ -158,15 +215,35 @@ fn a_plan_changes_nothing() {
 #[test]
 fn secrets_stay_secret() {
     let machine = Machine::new();
-    let site = Repository::new(&machine, "site", "echo \"the token is $TOKEN\"; mkdir dist; echo hi > dist/index.html");
+    let site = Repository::new(
+        &machine,
+        "site",
+        "echo \"the token is $TOKEN\"; mkdir dist; echo hi > dist/index.html",
+    );
     let secret = "correct-horse-battery";
-    let done = machine.run(&["deploy", site.path(), "--env", &format!("TOKEN={secret}"), "--json"]);
+    let done = machine.run(&[
+        "deploy",
+        site.path(),
+        "--env",
+        &format!("TOKEN={secret}"),
+        "--json",
+    ]);
     assert_eq!(code(&done), 0, "{}", stderr(&done));
-    assert!(stdout(&done).contains("the token is "), "the build has said it");
+    assert!(
+        stdout(&done).contains("the token is "),
+        "the build has said it"
+    );
     assert!(!stdout(&done).contains(secret) && !stderr(&done).contains(secret));
-    assert_eq!(stdout(&machine.run(&["env", "list", "site"])).trim(), "TOKEN");
+    assert_eq!(
+        stdout(&machine.run(&["env", "list", "site"])).trim(),
+        "TOKEN"
+    );
     let database = std::fs::read(machine.path().join(".deployr/deployr.db")).unwrap();
-    assert!(!database.windows(secret.len()).any(|bytes| bytes == secret.as_bytes()));
+    assert!(
+        !database
+            .windows(secret.len())
+            .any(|bytes| bytes == secret.as_bytes())
+    );
     assert_eq!(code(&machine.run(&["env", "unset", "site", "TOKEN"])), 0);
     assert_eq!(stdout(&machine.run(&["env", "list", "site"])), "");
 }
@@ -186,7 +263,11 @@ fn ctrl_c_cancels_the_deployment() {
 #[test]
 fn a_killed_server_leaves_one_final_state() {
     let machine = Machine::new();
-    let site = Repository::new(&machine, "site", "echo begun; sleep 2; mkdir dist; echo hi > dist/index.html");
+    let site = Repository::new(
+        &machine,
+        "site",
+        "echo begun; sleep 2; mkdir dist; echo hi > dist/index.html",
+    );
     let short = ["--lease-seconds", "1"];
     let server = machine.serve(&short);
     let mut deploy = machine.start(&["deploy", site.path()]);
@@ -208,12 +289,29 @@ fn a_killed_server_leaves_one_final_state() {
 #[test]
 fn a_second_deployment_waits_for_the_first_command_and_is_carried_out() {
     let machine = Machine::new();
-    let slow = Repository::new(&machine, "slow", "echo begun; sleep 1; mkdir dist; echo hi > dist/index.html");
+    let slow = Repository::new(
+        &machine,
+        "slow",
+        "echo begun; sleep 1; mkdir dist; echo hi > dist/index.html",
+    );
     let other = Repository::new(&machine, "other", "mkdir dist; echo hi > dist/index.html");
     let mut first = machine.start(&["deploy", slow.path()]);
     first.wait_for_line("begun");
     let second = machine.run(&["deploy", other.path()]);
     assert_eq!(code(&second), 0, "{}", stderr(&second));
-    assert!(stdout(&second).contains("waiting for process"), "{}", stdout(&second));
+    assert!(
+        stdout(&second).contains("waiting for process"),
+        "{}",
+        stdout(&second)
+    );
     assert_eq!(first.wait(), Some(0));
+}
+
+#[test]
+fn completions_are_printed_and_need_no_data_directory() {
+    let machine = Machine::new();
+    let script = machine.run(&["completions", "bash"]);
+    assert_eq!(code(&script), 0);
+    assert!(stdout(&script).contains("_deployr()"));
+    assert!(!machine.path().join(".deployr").exists());
 }

@@ -126,7 +126,10 @@ impl Bench {
 
     pub(super) async fn assert_says(&self, endpoint: &Endpoint, slug: &Slug, number: i64) {
         let answer = self.harness.fetch(endpoint).await;
-        assert_eq!(answer.as_deref().map(str::trim_end), Ok(says(slug, number).as_str()));
+        assert_eq!(
+            answer.as_deref().map(str::trim_end),
+            Ok(says(slug, number).as_str())
+        );
     }
 
     /// Ends whatever a check has left running.

@@ -24,7 +24,11 @@ async fn a_switch_of_a_lower_turn_is_refused(b: Arc<Bench>) {
     let late = b.release(&app, 1).await;
     b.steps(&*executor, &late, 1, STEPS - 1).await.unwrap();
     let newer = b.release(&app, 2).await;
-    let endpoint = b.steps(&*executor, &newer, 5, STEPS).await.unwrap().unwrap();
+    let endpoint = b
+        .steps(&*executor, &newer, 5, STEPS)
+        .await
+        .unwrap()
+        .unwrap();
     for executor in [executor, b.executor().await] {
         for turn in [1, 4] {
             match executor.switch(&late.spec, turn, &b.context()).await {
@@ -66,7 +70,10 @@ async fn discard_leaves_the_present_release(b: Arc<Bench>) {
 
 async fn prune_never_removes_what_is_kept_or_present(b: Arc<Bench>) {
     let (executor, app) = (b.executor().await, slug("app"));
-    assert!(executor.prune(&app, &[]).await.unwrap().is_empty(), "nothing is there");
+    assert!(
+        executor.prune(&app, &[]).await.unwrap().is_empty(),
+        "nothing is there"
+    );
     b.place(&*executor, &app, 1).await;
     let (_, live) = b.go_live(&*executor, &app, 2).await;
     b.place(&*executor, &app, 3).await;
@@ -80,7 +87,10 @@ async fn prune_never_removes_what_is_kept_or_present(b: Arc<Bench>) {
     assert_gone(&b, &*executor, 1).await;
     assert_gone(&b, &*executor, 3).await;
     let endpoint = executor.start(&kept.spec, &b.context()).await.unwrap();
-    executor.verify(&kept.spec, &endpoint, &b.context()).await.unwrap();
+    executor
+        .verify(&kept.spec, &endpoint, &b.context())
+        .await
+        .unwrap();
     b.assert_says(&endpoint, &app, 4).await;
 }
 
@@ -96,7 +106,10 @@ async fn retire_is_idempotent_and_keeps_the_files(b: Arc<Bench>) {
     assert_eq!(executor.current(&app).await.unwrap(), Some(2));
     b.assert_says(&live, &app, 2).await;
     let again = executor.start(&old.spec, &b.context()).await.unwrap();
-    executor.verify(&old.spec, &again, &b.context()).await.unwrap();
+    executor
+        .verify(&old.spec, &again, &b.context())
+        .await
+        .unwrap();
     b.assert_says(&again, &app, 1).await;
 }
 
@@ -126,9 +139,15 @@ async fn a_new_instance_knows_what_is_present(b: Arc<Bench>) {
     let app = slug("app");
     for number in 1..=2 {
         b.go_live(&*b.executor().await, &app, number).await;
-        assert_eq!(b.executor().await.current(&app).await.unwrap(), Some(number));
+        assert_eq!(
+            b.executor().await.current(&app).await.unwrap(),
+            Some(number)
+        );
     }
-    assert_eq!(b.executor().await.current(&slug("unknown")).await.unwrap(), None);
+    assert_eq!(
+        b.executor().await.current(&slug("unknown")).await.unwrap(),
+        None
+    );
 }
 
 async fn live_releases_come_up_again(b: Arc<Bench>) {
@@ -139,12 +158,18 @@ async fn live_releases_come_up_again(b: Arc<Bench>) {
     drop(executor);
     let executor = b.executor().await;
     let first = executor.start(&rel.spec, &b.context()).await.unwrap();
-    executor.verify(&rel.spec, &first, &b.context()).await.unwrap();
+    executor
+        .verify(&rel.spec, &first, &b.context())
+        .await
+        .unwrap();
     b.assert_says(&first, &app, 1).await;
     drop(executor);
     let executor = b.executor().await;
     let second = executor.start(&rel.spec, &b.context()).await.unwrap();
-    executor.verify(&rel.spec, &second, &b.context()).await.unwrap();
+    executor
+        .verify(&rel.spec, &second, &b.context())
+        .await
+        .unwrap();
     b.assert_says(&second, &app, 1).await;
     assert_eq!(executor.current(&app).await.unwrap(), Some(1));
 }

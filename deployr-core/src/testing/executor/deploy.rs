@@ -36,7 +36,11 @@ async fn the_old_release_serves_until_the_switch(b: Arc<Bench>) {
     let side_by_side = executor.capabilities().side_by_side;
     for steps in 1..STEPS {
         b.steps(&*executor, &new, 2, steps).await.unwrap();
-        assert_eq!(executor.current(&app).await.unwrap(), Some(1), "after {steps} steps");
+        assert_eq!(
+            executor.current(&app).await.unwrap(),
+            Some(1),
+            "after {steps} steps"
+        );
         if side_by_side {
             b.assert_says(&old, &app, 1).await;
         }
@@ -55,7 +59,10 @@ async fn each_step_may_be_made_twice(b: Arc<Bench>) {
     b.go_live(&*executor, &app, 1).await;
     let Rel { spec, site } = b.release(&app, 2).await;
     for _ in 0..2 {
-        executor.prepare(&spec, &site.artifact, &b.context()).await.unwrap();
+        executor
+            .prepare(&spec, &site.artifact, &b.context())
+            .await
+            .unwrap();
     }
     let first = executor.start(&spec, &b.context()).await.unwrap();
     let second = executor.start(&spec, &b.context()).await.unwrap();
@@ -72,7 +79,10 @@ async fn each_step_may_be_made_twice(b: Arc<Bench>) {
         executor.retire(&app, 1, GRACE).await.unwrap();
     }
     executor.prune(&app, &[]).await.unwrap();
-    assert!(executor.prune(&app, &[]).await.unwrap().is_empty(), "nothing is left to prune");
+    assert!(
+        executor.prune(&app, &[]).await.unwrap().is_empty(),
+        "nothing is left to prune"
+    );
     b.assert_says(&first, &app, 2).await;
 }
 
@@ -87,15 +97,27 @@ async fn a_crash_between_any_two_steps_is_survived(b: Arc<Bench>) {
 
         let executor = b.executor().await;
         let present = if cut == STEPS { 2 } else { 1 };
-        assert_eq!(executor.current(&name).await.unwrap(), Some(present), "cut after {cut}");
+        assert_eq!(
+            executor.current(&name).await.unwrap(),
+            Some(present),
+            "cut after {cut}"
+        );
         if executor.capabilities().side_by_side {
             b.assert_says(&old, &name, 1).await;
         }
         let endpoint = b.steps(&*executor, &new, 2, STEPS).await.unwrap().unwrap();
-        assert_eq!(executor.current(&name).await.unwrap(), Some(2), "cut after {cut}");
+        assert_eq!(
+            executor.current(&name).await.unwrap(),
+            Some(2),
+            "cut after {cut}"
+        );
         b.assert_says(&endpoint, &name, 2).await;
         executor.retire(&name, 1, GRACE).await.unwrap();
-        assert_eq!(executor.prune(&name, &[]).await.unwrap(), [1], "cut after {cut}");
+        assert_eq!(
+            executor.prune(&name, &[]).await.unwrap(),
+            [1],
+            "cut after {cut}"
+        );
     }
 }
 
@@ -162,8 +184,10 @@ async fn a_release_that_is_not_placed_does_not_start(b: Arc<Bench>) {
 async fn projects_do_not_touch_each_other(b: Arc<Bench>) {
     let executor = b.executor().await;
     let (one, two) = (slug("one"), slug("one-more"));
-    let ((_, first), (_, second)) =
-        tokio::join!(b.go_live(&*executor, &one, 1), b.go_live(&*executor, &two, 1));
+    let ((_, first), (_, second)) = tokio::join!(
+        b.go_live(&*executor, &one, 1),
+        b.go_live(&*executor, &two, 1)
+    );
     b.assert_says(&first, &one, 1).await;
     b.assert_says(&second, &two, 1).await;
     let (_, newer) = b.go_live(&*executor, &one, 2).await;

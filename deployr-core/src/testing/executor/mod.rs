@@ -50,14 +50,24 @@ impl Site {
             Serves::Files => Runtime::Static { single_page: false },
             Serves::Process => {
                 let line = "exec python3 -m http.server --bind 127.0.0.1 \"$PORT\"";
-                Runtime::Process { start: BuildCommand::parse(line).expect("a legal command") }
+                Runtime::Process {
+                    start: BuildCommand::parse(line).expect("a legal command"),
+                }
             }
         };
         let content = ArtifactContent::Folder(folder.to_owned());
         let bytes = text.len() as u64;
-        let health = HealthCheck { interval_ms: 50, drain_ms: 500, ..HealthCheck::default() };
+        let health = HealthCheck {
+            interval_ms: 50,
+            drain_ms: 500,
+            ..HealthCheck::default()
+        };
         Self {
-            artifact: Artifact { content, digest: format!("sha256:{bytes:064x}"), bytes },
+            artifact: Artifact {
+                content,
+                digest: format!("sha256:{bytes:064x}"),
+                bytes,
+            },
             recipe: Recipe {
                 framework: Framework("static".to_owned()),
                 root: None,

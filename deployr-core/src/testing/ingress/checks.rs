@@ -38,28 +38,42 @@ fn quick(text: &str) -> HttpServer {
 }
 
 fn route(name: &str, endpoint: Endpoint, turn: i64) -> Route {
-    Route { slug: slug(name), release: turn, endpoint, turn }
+    Route {
+        slug: slug(name),
+        release: turn,
+        endpoint,
+        turn,
+    }
 }
 
 impl IngressHarness {
     async fn route(&self, name: &str, to: &HttpServer, turn: i64) {
-        self.ingress.route(route(name, to.endpoint(), turn)).await.unwrap();
+        self.ingress
+            .route(route(name, to.endpoint(), turn))
+            .await
+            .unwrap();
     }
 
     async fn assert_says(&self, name: &str, text: &str) {
-        let answer = (self.visit)(&slug(name)).await;
+        let answer = (self.visit)(slug(name)).await;
         assert_eq!(answer.as_deref(), Ok(text), "the answer of {name}");
     }
 }
 
 async fn a_route_takes_requests_to_its_endpoint(h: Harness) {
     let server = quick("one");
-    assert!((h.visit)(&slug("app")).await.is_err(), "there is no route yet");
+    assert!(
+        (h.visit)(slug("app")).await.is_err(),
+        "there is no route yet"
+    );
     h.route("app", &server, 1).await;
     for _ in 0..3 {
         h.assert_says("app", "one").await;
     }
-    assert_eq!(h.ingress.routes().await.unwrap(), [route("app", server.endpoint(), 1)]);
+    assert_eq!(
+        h.ingress.routes().await.unwrap(),
+        [route("app", server.endpoint(), 1)]
+    );
 }
 
 async fn a_new_route_takes_the_place_of_the_old(h: Harness) {
@@ -70,7 +84,10 @@ async fn a_new_route_takes_the_place_of_the_old(h: Harness) {
     for _ in 0..3 {
         h.assert_says("app", "two").await;
     }
-    assert_eq!(h.ingress.routes().await.unwrap(), [route("app", two.endpoint(), 2)]);
+    assert_eq!(
+        h.ingress.routes().await.unwrap(),
+        [route("app", two.endpoint(), 2)]
+    );
 }
 
 async fn a_route_of_a_lower_turn_is_refused(h: Harness) {
@@ -83,7 +100,10 @@ async fn a_route_of_a_lower_turn_is_refused(h: Harness) {
         }
         h.assert_says("app", "two").await;
     }
-    assert_eq!(h.ingress.routes().await.unwrap(), [route("app", two.endpoint(), 5)]);
+    assert_eq!(
+        h.ingress.routes().await.unwrap(),
+        [route("app", two.endpoint(), 5)]
+    );
 }
 
 async fn the_same_route_may_be_made_again(h: Harness) {
@@ -102,7 +122,7 @@ async fn each_project_has_its_own_route(h: Harness) {
     tokio::join!(h.route("app", &one, 9), h.route("app-more", &two, 1));
     h.assert_says("app", "one").await;
     h.assert_says("app-more", "two").await;
-    assert!((h.visit)(&slug("ap")).await.is_err(), "nobody has that name");
+    assert!((h.visit)(slug("ap")).await.is_err(), "nobody has that name");
 }
 
 async fn a_removed_project_is_not_served(h: Harness) {
@@ -113,9 +133,12 @@ async fn a_removed_project_is_not_served(h: Harness) {
         h.ingress.remove(&slug("app")).await.unwrap();
     }
     h.ingress.remove(&slug("unknown")).await.unwrap();
-    assert!((h.visit)(&slug("app")).await.is_err());
+    assert!((h.visit)(slug("app")).await.is_err());
     h.assert_says("other", "two").await;
-    assert_eq!(h.ingress.routes().await.unwrap(), [route("other", two.endpoint(), 1)]);
+    assert_eq!(
+        h.ingress.routes().await.unwrap(),
+        [route("other", two.endpoint(), 1)]
+    );
     h.route("app", &one, 2).await;
     h.assert_says("app", "one").await;
 }
@@ -162,11 +185,15 @@ async fn requests_that_had_begun_end_where_they_began(h: Harness) {
     let slow = HttpServer::start("slow", Duration::from_millis(400));
     let new = quick("new");
     h.route("app", &slow, 1).await;
-    let visit = tokio::spawn((h.visit)(&slug("app")));
+    let visit = tokio::spawn((h.visit)(slug("app")));
     reached(&slow).await;
     h.route("app", &new, 2).await;
     h.assert_says("app", "new").await;
-    assert_eq!(h.ingress.drain(&slug("app"), LONG).await.unwrap(), 0, "nothing was cut");
+    assert_eq!(
+        h.ingress.drain(&slug("app"), LONG).await.unwrap(),
+        0,
+        "nothing was cut"
+    );
     // It has ended; the visitor may still be reading.
     assert_eq!(visit.await.unwrap().as_deref(), Ok("slow"));
 }
@@ -178,13 +205,20 @@ async fn drain_cuts_what_does_not_end_in_time(h: Harness) {
     let stuck = HttpServer::start("stuck", LONG);
     let new = quick("new");
     h.route("app", &stuck, 1).await;
-    let visit = tokio::spawn((h.visit)(&slug("app")));
+    let visit = tokio::spawn((h.visit)(slug("app")));
     reached(&stuck).await;
     h.route("app", &new, 2).await;
     let began = Instant::now();
-    let cut = h.ingress.drain(&slug("app"), Duration::from_millis(200)).await.unwrap();
+    let cut = h
+        .ingress
+        .drain(&slug("app"), Duration::from_millis(200))
+        .await
+        .unwrap();
     assert_eq!(cut, 1);
-    assert!(began.elapsed() >= Duration::from_millis(200), "it was given its time");
+    assert!(
+        began.elapsed() >= Duration::from_millis(200),
+        "it was given its time"
+    );
     assert!(visit.await.unwrap().is_err(), "the request was cut");
     assert!(began.elapsed() < LONG / 2, "and at once");
     h.assert_says("app", "new").await;

@@ -4,6 +4,7 @@ mod checks;
 mod server;
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
@@ -14,23 +15,57 @@ use crate::value::Slug;
 
 pub use server::{HttpServer, http_get};
 
-/// Asks an ingress for `/` of a project, as a visitor does: the body of an answer
-/// with status 200, or else what came instead.
-pub type Visit = Box<dyn Fn(&Slug) -> BoxFuture<'static, Result<String, String>> + Send + Sync>;
+type Visit = Box<dyn Fn(Slug) -> BoxFuture<'static, Result<String, String>> + Send + Sync>;
 
 /// An ingress to check, without any route.
 pub struct IngressHarness {
-    /// The ingress.
-    pub ingress: Arc<dyn Ingress>,
-    /// How a visitor reaches it.
-    pub visit: Visit,
-    /// Whether requests run through it, so that it can wait for them and cut them.
-    pub drains: bool,
+    ingress: Arc<dyn Ingress>,
+    visit: Visit,
+    drains: bool,
+}
+
+impl IngressHarness {
+    /// An ingress, and how a visitor asks it for `/` of a project: the body of an answer
+    /// with status 200, or else what came instead.
+    pub fn new<F, Fut>(ingress: Arc<dyn Ingress>, visit: F) -> Self
+    where
+        F: Fn(Slug) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<String, String>> + Send + 'static,
+    {
+        Self {
+            ingress,
+            visit: Box::new(move |slug| Box::pin(visit(slug))),
+            drains: true,
+        }
+    }
+
+    /// An ingress that answers HTTP at `address` for hosts called `<slug>.<domain>`.
+    #[must_use]
+    pub fn listening(ingress: Arc<dyn Ingress>, address: SocketAddr, domain: &str) -> Self {
+        let domain = domain.to_owned();
+        Self::new(ingress, move |slug| {
+            let host = format!("{slug}.{domain}");
+            let visit = tokio::task::spawn_blocking(move || http_get(address, &host));
+            async { visit.await.unwrap_or_else(|error| Err(error.to_string())) }
+        })
+    }
+
+    /// For one that only tells others where requests go: it can neither wait for
+    /// requests nor cut them, and is not asked to.
+    #[must_use]
+    pub fn without_drain(self) -> Self {
+        Self {
+            drains: false,
+            ..self
+        }
+    }
 }
 
 impl fmt::Debug for IngressHarness {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("IngressHarness").field("drains", &self.drains).finish_non_exhaustive()
+        f.debug_struct("IngressHarness")
+            .field("drains", &self.drains)
+            .finish_non_exhaustive()
     }
 }
 

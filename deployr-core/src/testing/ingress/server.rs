@@ -27,8 +27,15 @@ impl HttpServer {
     pub fn start(text: &str, pause: Duration) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
         let address = listener.local_addr().expect("the port");
-        let (asked, over) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
-        let server = Self { address, asked: Arc::clone(&asked), over: Arc::clone(&over) };
+        let (asked, over) = (
+            Arc::new(AtomicUsize::new(0)),
+            Arc::new(AtomicBool::new(false)),
+        );
+        let server = Self {
+            address,
+            asked: Arc::clone(&asked),
+            over: Arc::clone(&over),
+        };
         let text = text.to_owned();
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
@@ -46,7 +53,9 @@ impl HttpServer {
     /// Where it can be reached.
     #[must_use]
     pub fn endpoint(&self) -> Endpoint {
-        Endpoint::Http { address: self.address }
+        Endpoint::Http {
+            address: self.address,
+        }
     }
 
     /// How many requests have arrived.
@@ -104,13 +113,22 @@ pub fn http_get(address: SocketAddr, host: &str) -> Result<String, String> {
     let ask = || -> std::io::Result<String> {
         let mut stream = TcpStream::connect(address)?;
         stream.set_read_timeout(Some(PATIENCE))?;
-        write!(stream, "GET / HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n")?;
+        write!(
+            stream,
+            "GET / HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"
+        )?;
         let mut answer = Vec::new();
         stream.read_to_end(&mut answer)?;
         Ok(String::from_utf8_lossy(&answer).into_owned())
     };
     let answer = ask().map_err(|error| error.to_string())?;
-    let (header, body) = answer.split_once("\r\n\r\n").ok_or("the answer was cut off")?;
+    let (header, body) = answer
+        .split_once("\r\n\r\n")
+        .ok_or("the answer was cut off")?;
     let status = header.lines().next().unwrap_or_default();
-    if status.contains(" 200 ") { Ok(body.to_owned()) } else { Err(status.to_owned()) }
+    if status.contains(" 200 ") {
+        Ok(body.to_owned())
+    } else {
+        Err(status.to_owned())
+    }
 }

@@ -2,6 +2,8 @@
 //! each write works on a copy of everything, which replaces the old when it went well.
 
 mod deployments;
+mod jobs;
+mod moves;
 mod projects;
 mod queue;
 mod records;

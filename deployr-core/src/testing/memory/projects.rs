@@ -12,7 +12,7 @@ impl Projects for MemoryStore {
     async fn create_project(&self, actor: &Actor, new: NewProject) -> StoreResult<Project> {
         self.write(|state| {
             if state.projects.contains_key(&new.id) {
-                return Err(conflict("project", new.id, "is taken"));
+                return Err(conflict("project", &new.id, "is taken"));
             }
             if state
                 .projects
@@ -45,7 +45,7 @@ impl Projects for MemoryStore {
         self.read(|state| {
             let mut projects = state.projects.values();
             let found = projects.find(|project| project.tenant == *tenant && project.slug == *slug);
-            found.cloned().ok_or_else(|| not_found("project", slug))
+            found.cloned().ok_or_else(|| not_found("project", &slug))
         })
     }
 

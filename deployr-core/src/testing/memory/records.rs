@@ -92,7 +92,7 @@ impl Releases for MemoryStore {
                 if row.release.deployment == deployment {
                     return Ok(row.release.clone());
                 }
-                return Err(conflict("release", new.id, "is taken"));
+                return Err(conflict("release", &new.id, "is taken"));
             }
             state.forget_placed(deployment);
             let of_project = state

@@ -69,14 +69,18 @@ pub(super) struct ReleaseRow {
     pub(super) turn: i64,
 }
 
-pub(super) fn not_found(what: &'static str, key: impl ToString) -> StoreError {
+pub(super) fn not_found(what: &'static str, key: &dyn std::fmt::Display) -> StoreError {
     StoreError::NotFound {
         what,
         key: key.to_string(),
     }
 }
 
-pub(super) fn conflict(what: &'static str, key: impl ToString, rule: &'static str) -> StoreError {
+pub(super) fn conflict(
+    what: &'static str,
+    key: &dyn std::fmt::Display,
+    rule: &'static str,
+) -> StoreError {
     StoreError::Conflict {
         what,
         key: key.to_string(),
@@ -120,7 +124,7 @@ impl State {
             .projects
             .get(&id)
             .filter(|project| project.tenant == *tenant);
-        project.ok_or_else(|| not_found("project", id))
+        project.ok_or_else(|| not_found("project", &id))
     }
 
     pub(super) fn deployment(
@@ -132,7 +136,7 @@ impl State {
             .deployments
             .get(&id)
             .filter(|row| row.deployment.tenant == *tenant);
-        row.ok_or_else(|| not_found("deployment", id))
+        row.ok_or_else(|| not_found("deployment", &id))
     }
 
     pub(super) fn release(&self, tenant: &TenantId, id: ReleaseId) -> StoreResult<&ReleaseRow> {
@@ -140,7 +144,7 @@ impl State {
             .releases
             .get(&id)
             .filter(|row| row.release.tenant == *tenant);
-        row.ok_or_else(|| not_found("release", id))
+        row.ok_or_else(|| not_found("release", &id))
     }
 
     /// The job that the claim holds.

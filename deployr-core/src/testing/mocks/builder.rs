@@ -8,7 +8,7 @@ use crate::builder::{Artifact, ArtifactContent, BuildSpec, Builder, Workspace};
 use crate::command::{Command, PlannedStep};
 use crate::context::StepContext;
 use crate::error::{Fault, StepResult};
-use crate::model::{Framework, HealthCheck, ProjectSettings, Recipe, Runtime};
+use crate::model::{Framework, ProjectSettings, Recipe, Runtime};
 use crate::value::OutputDir;
 
 /// A builder that builds at once: the checkout is the artifact. Its workspaces are
@@ -104,7 +104,7 @@ impl Builder for ScriptedBuilder {
             commands: settings.build.clone().into_iter().collect(),
             output: settings.output.clone().unwrap_or(output),
             runtime,
-            health: settings.health.clone().unwrap_or_else(HealthCheck::default),
+            health: settings.health.clone().unwrap_or_default(),
             shared: settings.shared.clone().unwrap_or_default(),
             writable: Vec::new(),
         })

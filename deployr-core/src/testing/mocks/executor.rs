@@ -104,7 +104,9 @@ fn endpoint_of(spec: &ReleaseSpec) -> Endpoint {
             let mix = |sum: u32, byte: u8| sum.wrapping_mul(31).wrapping_add(byte.into());
             let sum = spec.slug.as_str().bytes().fold(spec.number as u32, mix);
             let port = 20_000 + (sum % 40_000) as u16;
-            Endpoint::Http { address: SocketAddr::from((Ipv4Addr::LOCALHOST, port)) }
+            Endpoint::Http {
+                address: SocketAddr::from((Ipv4Addr::LOCALHOST, port)),
+            }
         }
     }
 }
@@ -181,7 +183,10 @@ impl Executor for ScriptedExecutor {
                 () = ctx.cancel.cancelled() => return Err(StepError::Stopped),
                 () = deadline => {}
             }
-            return Err(StepError::verdict(VerdictCode::Unhealthy, "answered 404 Not Found"));
+            return Err(StepError::verdict(
+                VerdictCode::Unhealthy,
+                "answered 404 Not Found",
+            ));
         }
         match self.on(&spec.slug, |target| {
             target.releases.get(&spec.number).cloned()

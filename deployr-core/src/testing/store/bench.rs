@@ -2,12 +2,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::model::{
-    Actor, Cause, Claim, Deployment, DeploymentId, Framework, HealthCheck, Job, JobId, Lease, Page,
-    Project, ProjectId, ProjectSettings, Recipe, Release, ReleaseId, Runtime, Stage, WorkerId,
+    Actor, Cause, Claim, Deployment, DeploymentId, Failure, Framework, HealthCheck, Job, JobId,
+    Lease, Page, Project, ProjectId, ProjectSettings, Recipe, Release, ReleaseId, Runtime, Stage,
+    WorkerId,
 };
 use crate::secret::Sealed;
 use crate::store::{
-    ClaimRequest, NewDeployment, NewJob, NewProject, NewRelease, Outcome, Store, StoreResult,
+    ClaimRequest, JobFault, NewDeployment, NewJob, NewProject, NewRelease, Outcome, Store,
+    StoreResult,
 };
 use crate::system::Clock;
 use crate::testing::{ManualClock, SeededEntropy};
@@ -72,6 +74,20 @@ pub(super) fn recipe() -> Recipe {
         health: HealthCheck::default(),
         shared: Vec::new(),
         writable: Vec::new(),
+    }
+}
+
+pub(super) fn verdict() -> Failure {
+    Failure::Verdict {
+        code: "build_failed".to_owned(),
+        message: "exited 1".to_owned(),
+    }
+}
+
+pub(super) fn fault(retry_after: Option<Duration>) -> JobFault {
+    JobFault {
+        error: "the network is down".to_owned(),
+        retry_after,
     }
 }
 

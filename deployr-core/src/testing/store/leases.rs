@@ -1,10 +1,8 @@
 use std::time::Duration;
 
-use super::bench::{Bench, TERM, assert_refused};
-use crate::model::{
-    Actor, Claim, DeploymentStatus, Failure, Fence, JobState, Page, ReleaseState, Stage,
-};
-use crate::store::{Beat, JobFault, Outcome, Sweep};
+use super::bench::{Bench, TERM, assert_refused, fault};
+use crate::model::{Claim, DeploymentStatus, Failure, Fence, JobState, Page, Stage};
+use crate::store::{Beat, Outcome, Sweep};
 use crate::system::Clock;
 
 super::check_list! {
@@ -15,22 +13,8 @@ super::check_list! {
     heartbeat_extends_the_lease,
     heartbeat_revives_an_expired_lease_that_nobody_took,
     heartbeat_cannot_take_back_a_job_claimed_by_another,
-    sweep_leaves_leases_alone_within_the_grace,
-    sweep_requeues_then_fails_when_no_attempt_is_left,
-    sweep_cancels_what_was_asked_to_stop,
-    a_fault_is_tried_again_until_no_attempt_is_left,
-    a_fault_that_nothing_can_mend_fails_at_once,
-    a_fault_after_a_wish_to_cancel_cancels,
     complete_twice_is_one_completion,
-    fail_twice_is_one_failure,
     a_job_handed_back_has_not_used_its_attempt,
-}
-
-fn fault(retry_after: Option<Duration>) -> JobFault {
-    JobFault {
-        error: "the network is down".to_owned(),
-        retry_after,
-    }
 }
 
 async fn fence_rises_on_every_claim_also_of_the_same_worker(b: Bench) {
@@ -200,150 +184,6 @@ async fn heartbeat_cannot_take_back_a_job_claimed_by_another(b: Bench) {
     assert_eq!(b.job(first.job).await, before);
 }
 
-async fn sweep_leaves_leases_alone_within_the_grace(b: Bench) {
-    let job = b.enqueue(None).await;
-    b.claim().await;
-    b.clock.advance(TERM + Duration::from_secs(9));
-    let grace = Duration::from_secs(10);
-    assert_eq!(
-        b.store.sweep(grace, TERM, 100).await.unwrap(),
-        Sweep::default()
-    );
-    b.clock.advance(Duration::from_secs(2));
-    let rescued = b.store.sweep(grace, TERM, 100).await.unwrap().rescued;
-    assert_eq!(rescued, [(job.id, JobState::Queued)]);
-}
-
-async fn sweep_requeues_then_fails_when_no_attempt_is_left(b: Bench) {
-    let (_, deployment, mut claim) = b.held().await;
-    let pause = Duration::from_secs(5);
-    let mut placed = Vec::new();
-    for attempt in 1..=3 {
-        placed.push(b.place(&claim, deployment.id).await.id);
-        b.clock.advance(TERM * 2);
-        let rescued = b
-            .store
-            .sweep(Duration::ZERO, pause, 100)
-            .await
-            .unwrap()
-            .rescued;
-        let (row, job) = (b.row(deployment.id).await, b.job(claim.job).await);
-        assert_eq!((job.worker, job.lease_until), (None, None));
-        if attempt < 3 {
-            assert_eq!(rescued, [(claim.job, JobState::Queued)]);
-            assert_eq!(
-                (row.status, row.stage),
-                (DeploymentStatus::Queued, Stage::Queued)
-            );
-            assert_eq!((job.attempt, job.run_at), (attempt, b.clock.now() + pause));
-            assert!(b.claim_up_to(1).await.is_empty());
-            b.clock.advance(pause);
-            claim = b.claim().await;
-        } else {
-            assert_eq!(rescued, [(claim.job, JobState::Failed)]);
-            assert_eq!(row.status, DeploymentStatus::Failed);
-            assert!(
-                matches!(row.failure, Some(Failure::Fault { .. })),
-                "not {:?}",
-                row.failure
-            );
-        }
-    }
-    for id in placed {
-        assert_eq!(b.release(id).await.state, ReleaseState::Gone);
-    }
-    assert!(
-        b.store
-            .sweep(Duration::ZERO, pause, 100)
-            .await
-            .unwrap()
-            .rescued
-            .is_empty()
-    );
-    let moved = ["building", "deploying", "queued"].repeat(2);
-    let moved = [moved, vec!["building", "deploying", "failed"]].concat();
-    assert_eq!(b.moves(deployment.id).await, moved);
-}
-
-async fn sweep_cancels_what_was_asked_to_stop(b: Bench) {
-    let (_, deployment, claim) = b.held().await;
-    b.store
-        .request_cancel(&b.actor, deployment.id, "changed my mind")
-        .await
-        .unwrap();
-    b.clock.advance(TERM * 2);
-    let rescued = b
-        .store
-        .sweep(Duration::ZERO, TERM, 100)
-        .await
-        .unwrap()
-        .rescued;
-    assert_eq!(rescued, [(claim.job, JobState::Cancelled)]);
-    let row = b.row(deployment.id).await;
-    assert_eq!(row.status, DeploymentStatus::Cancelled);
-    assert!(
-        matches!(row.failure, Some(Failure::Cancelled { .. })),
-        "not {:?}",
-        row.failure
-    );
-}
-
-async fn a_fault_is_tried_again_until_no_attempt_is_left(b: Bench) {
-    let (_, deployment, mut claim) = b.held().await;
-    for attempt in 1..=2 {
-        b.enter(&claim, deployment.id, Stage::Checkout)
-            .await
-            .unwrap();
-        let pause = Duration::from_secs(7);
-        let state = b.store.fail(&claim, fault(Some(pause))).await.unwrap();
-        let (row, job) = (b.row(deployment.id).await, b.job(claim.job).await);
-        assert_eq!((state, job.state), (JobState::Queued, JobState::Queued));
-        assert_eq!((job.attempt, job.run_at), (attempt, b.clock.now() + pause));
-        assert_eq!(job.error.as_deref(), Some("the network is down"));
-        assert_eq!(row.status, DeploymentStatus::Queued);
-        b.clock.advance(pause);
-        claim = b.claim().await;
-    }
-    let state = b
-        .store
-        .fail(&claim, fault(Some(Duration::ZERO)))
-        .await
-        .unwrap();
-    assert_eq!(state, JobState::Failed);
-    let row = b.row(deployment.id).await;
-    let failure = Failure::Fault {
-        message: "the network is down".to_owned(),
-    };
-    assert_eq!(
-        (row.status, row.failure),
-        (DeploymentStatus::Failed, Some(failure))
-    );
-}
-
-async fn a_fault_that_nothing_can_mend_fails_at_once(b: Bench) {
-    let (_, deployment, claim) = b.held().await;
-    assert_eq!(
-        b.store.fail(&claim, fault(None)).await.unwrap(),
-        JobState::Failed
-    );
-    assert_eq!(b.row(deployment.id).await.status, DeploymentStatus::Failed);
-    assert_eq!(b.job(claim.job).await.state, JobState::Failed);
-}
-
-async fn a_fault_after_a_wish_to_cancel_cancels(b: Bench) {
-    let (_, deployment, claim) = b.held().await;
-    b.store
-        .request_cancel(&Actor::engine(b.tenant().clone()), deployment.id, "x")
-        .await
-        .unwrap();
-    let state = b.store.fail(&claim, fault(Some(TERM))).await.unwrap();
-    assert_eq!(state, JobState::Cancelled);
-    assert_eq!(
-        b.row(deployment.id).await.status,
-        DeploymentStatus::Cancelled
-    );
-}
-
 async fn complete_twice_is_one_completion(b: Bench) {
     b.enqueue(None).await;
     let claim = b.claim().await;
@@ -357,22 +197,6 @@ async fn complete_twice_is_one_completion(b: Bench) {
     assert_refused!(b.store.fail(&claim, fault(None)).await, LeaseLost);
     assert_refused!(b.store.release(&claim).await, LeaseLost);
     assert_eq!(b.job(claim.job).await, before);
-}
-
-async fn fail_twice_is_one_failure(b: Bench) {
-    b.enqueue(None).await;
-    for (retry_after, want) in [
-        (Some(Duration::ZERO), JobState::Queued),
-        (None, JobState::Failed),
-    ] {
-        let claim = b.claim().await;
-        for _ in 0..2 {
-            let state = b.store.fail(&claim, fault(retry_after)).await.unwrap();
-            assert_eq!(state, want);
-        }
-        assert_refused!(b.store.complete(&claim).await, LeaseLost);
-        assert_eq!(b.job(claim.job).await.state, want);
-    }
 }
 
 async fn a_job_handed_back_has_not_used_its_attempt(b: Bench) {

@@ -2,6 +2,7 @@
 
 mod bench;
 mod deployments;
+mod endings;
 mod invariants;
 mod leases;
 mod logs;
@@ -10,7 +11,9 @@ mod ops;
 mod projects;
 mod queue;
 mod releases;
+mod retries;
 mod tenancy;
+mod walk;
 
 use std::sync::Arc;
 
@@ -60,8 +63,10 @@ pub fn checks() -> Vec<Check> {
     [
         projects::checks(),
         deployments::checks(),
+        endings::checks(),
         queue::checks(),
         leases::checks(),
+        retries::checks(),
         logs::checks(),
         releases::checks(),
         tenancy::checks(),

@@ -5,6 +5,7 @@ use clap_complete::Shell;
 
 use crate::cli::Cli;
 use crate::exit::Exit;
+use crate::ui::Ui;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -15,7 +16,9 @@ pub(crate) struct Args {
     shell: Shell,
 }
 
-pub(crate) fn run(args: &Args) -> Exit {
-    clap_complete::generate(args.shell, &mut Cli::command(), "deployr", &mut std::io::stdout());
+pub(crate) fn run(args: &Args, ui: &Ui) -> Exit {
+    let mut script = Vec::new();
+    clap_complete::generate(args.shell, &mut Cli::command(), "deployr", &mut script);
+    ui.say(String::from_utf8_lossy(&script));
     Exit::Ok
 }

@@ -60,14 +60,27 @@ impl<'a> Wanted<'a> {
             None => repository.name()?,
         };
         let (request, variables) = (args.reference.request()?, args.variables.parse()?);
-        Ok(Self { name, repository, request, variables, args })
+        Ok(Self {
+            name,
+            repository,
+            request,
+            variables,
+            args,
+        })
     }
 }
 
 pub(crate) async fn run(args: &Args, settings: &Settings, ui: &Ui) -> Result<Exit> {
     let wanted = Wanted::parse(args, settings)?;
-    let mode = if args.serve { Mode::Serve(settings.listen) } else { Mode::Once };
-    attend(settings, "deploy", mode, ui, async |host, signals| deploy(wanted, host, signals, ui).await).await
+    let mode = if args.serve {
+        Mode::Serve(settings.listen)
+    } else {
+        Mode::Once
+    };
+    attend(settings, "deploy", mode, ui, async |host, signals| {
+        deploy(wanted, host, signals, ui).await
+    })
+    .await
 }
 
 async fn deploy(wanted: Wanted<'_>, host: &Host, signals: &mut Signals, ui: &Ui) -> Result<Exit> {
@@ -75,7 +88,10 @@ async fn deploy(wanted: Wanted<'_>, host: &Host, signals: &mut Signals, ui: &Ui)
     let project = project(wanted, host).await?;
     let deployment = host.engine.deploy(&host.actor, project.id, request).await?;
     ui.emit(&json!({"event": "created", "deployment": deployment}));
-    ui.say(format_args!("deploying {} ({})", project.name, deployment.id));
+    ui.say(format_args!(
+        "deploying {} ({})",
+        project.name, deployment.id
+    ));
     let ended = follow::to_the_end(host, &deployment, signals, ui).await?;
     follow::tell(host, &project, &ended, ui).await
 }
@@ -83,20 +99,33 @@ async fn deploy(wanted: Wanted<'_>, host: &Host, signals: &mut Signals, ui: &Ui)
 /// The project as asked for: made where there is none of that name, else brought up to date.
 async fn project(wanted: Wanted<'_>, host: &Host) -> Result<Project> {
     let (engine, actor, args) = (&host.engine, &host.actor, wanted.args);
-    let Wanted { name, repository, variables, .. } = wanted;
+    let Wanted {
+        name,
+        repository,
+        variables,
+        ..
+    } = wanted;
     let known = match engine.project_by_name(actor, &name).await {
         Ok(project) => project,
         Err(EngineError::Store(StoreError::NotFound { .. })) => {
             let branch = args.reference.branch.as_ref().unwrap_or(&repository.branch);
-            let mut request = ProjectRequest::new(&name, repository.url)?.branch(branch)?.env(variables);
+            let mut request = ProjectRequest::new(&name, repository.url)?
+                .branch(branch)?
+                .env(variables);
             args.build.apply(&mut request.settings)?;
             return Ok(engine.create_project(actor, request).await?);
         }
         Err(error) => return Err(error.into()),
     };
     if known.settings.source != repository.url && args.name.is_none() {
-        return Err(Error::usage(format!("project {} has another repository: {}", known.name, known.settings.source))
-            .hint(format!("give this one another --name, or move the project here with --name {}", known.name)));
+        return Err(Error::usage(format!(
+            "project {} has another repository: {}",
+            known.name, known.settings.source
+        ))
+        .hint(format!(
+            "give this one another --name, or move the project here with --name {}",
+            known.name
+        )));
     }
     let mut settings = known.settings.clone();
     settings.source = repository.url;

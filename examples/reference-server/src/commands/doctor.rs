@@ -68,13 +68,20 @@ const PROGRAMS: &[(&str, Option<&str>)] = &[
     ("sh", None),
     ("node", Some("install Node.js to build sites that need it")),
     ("npm", Some("install npm to build sites that need it")),
-    ("ssh", Some("install an SSH client to fetch repositories over ssh://")),
+    (
+        "ssh",
+        Some("install an SSH client to fetch repositories over ssh://"),
+    ),
 ];
 
 fn data_dir(path: &Path, opened: &Result<DataDir>) -> Found {
-    let written = opened.as_ref().map_err(ToString::to_string).and_then(|data| {
-        tempfile::tempfile_in(data.path()).map_err(|error| format!("{}: {error}", data.path().display()))
-    });
+    let written = opened
+        .as_ref()
+        .map_err(ToString::to_string)
+        .and_then(|data| {
+            tempfile::tempfile_in(data.path())
+                .map_err(|error| format!("{}: {error}", data.path().display()))
+        });
     match written {
         Ok(_) => Found::Good(path.display().to_string()),
         Err(error) => Found::Missing(error, "make it writable, or choose another with --data DIR"),
@@ -88,23 +95,36 @@ fn free_space(path: &Path) -> Found {
             #[allow(clippy::useless_conversion, clippy::unnecessary_cast)]
             let free = disk.blocks_available() as u64 * disk.fragment_size() as u64;
             let text = format!("{:.1} GiB", free as f64 / ROOM as f64);
-            if free < ROOM { Found::Lacking(text, "builds and releases need room; free some") } else { Found::Good(text) }
+            if free < ROOM {
+                Found::Lacking(text, "builds and releases need room; free some")
+            } else {
+                Found::Good(text)
+            }
         }
-        Err(error) => Found::Lacking(error.to_string(), "the disk cannot be asked; look with `df`"),
+        Err(error) => Found::Lacking(
+            error.to_string(),
+            "the disk cannot be asked; look with `df`",
+        ),
     }
 }
 
 async fn database(data: &DataDir) -> Found {
     match SqliteStore::open(data.database()).await {
         Ok(_) => Found::Good(data.database().display().to_string()),
-        Err(error) => Found::Missing(error.to_string(), "put the file back from a backup, or move it away to begin anew"),
+        Err(error) => Found::Missing(
+            error.to_string(),
+            "put the file back from a backup, or move it away to begin anew",
+        ),
     }
 }
 
 fn key_file(data: &DataDir) -> Found {
     match keys::load(data) {
         Ok(_) => Found::Good(data.keys().display().to_string()),
-        Err(error) => Found::Missing(error.to_string(), "stored variables cannot be read without it"),
+        Err(error) => Found::Missing(
+            error.to_string(),
+            "stored variables cannot be read without it",
+        ),
     }
 }
 
@@ -115,16 +135,20 @@ fn port(settings: &Settings, data: &DataDir) -> Found {
         (Err(_), Ok(Lock::Held(holder))) if holder.address == Some(address) => {
             Found::Good(format!("{address} is served by {holder}"))
         }
-        (Err(error), _) => Found::Lacking(format!("{address}: {error}"), "choose another with --listen ADDRESS"),
+        (Err(error), _) => Found::Lacking(
+            format!("{address}: {error}"),
+            "choose another with --listen ADDRESS",
+        ),
     }
 }
 
 fn confinement(settings: &Settings, data: &DataDir) -> Found {
     match host::local_builder(settings, data).confinement() {
         Confinement::Landlock { abi } => Found::Good(format!("Landlock, version {abi}")),
-        Confinement::None { reason } => {
-            Found::Lacking(reason, "until then deploy only what may do all that you may do")
-        }
+        Confinement::None { reason } => Found::Lacking(
+            reason,
+            "until then deploy only what may do all that you may do",
+        ),
         other => Found::Good(format!("{other:?}")),
     }
 }
@@ -136,13 +160,18 @@ fn clock() -> Found {
     if now.timestamp() > 1_767_225_600 {
         Found::Good(text)
     } else {
-        Found::Missing(text, "set the clock; certificates and the order of deployments depend on it")
+        Found::Missing(
+            text,
+            "set the clock; certificates and the order of deployments depend on it",
+        )
     }
 }
 
 fn find(program: &str, optional: Option<&'static str>) -> Found {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let found = std::env::split_paths(&path).map(|folder| folder.join(program)).find(|file: &PathBuf| file.is_file());
+    let found = std::env::split_paths(&path)
+        .map(|folder| folder.join(program))
+        .find(|file: &PathBuf| file.is_file());
     match (found, optional) {
         (Some(file), _) => Found::Good(file.display().to_string()),
         (None, Some(help)) => Found::Lacking("not found".into(), help),

@@ -63,10 +63,13 @@ pub(crate) async fn run(args: &Args, settings: &Settings, ui: &Ui) -> Result<Exi
         }
     };
     match &args.action {
-        Action::Set { variables, file, .. } => {
+        Action::Set {
+            variables, file, ..
+        } => {
             let set = parse_variables(variables, file.as_deref())?;
             if set.is_empty() {
-                return Err(Error::usage("there is nothing to set").hint("write NAME=VALUE, or --file FILE"));
+                return Err(Error::usage("there is nothing to set")
+                    .hint("write NAME=VALUE, or --file FILE"));
             }
             for (name, value) in &set {
                 engine.set_env(actor, project, name, Some(value)).await?;
@@ -74,7 +77,9 @@ pub(crate) async fn run(args: &Args, settings: &Settings, ui: &Ui) -> Result<Exi
         }
         Action::Unset { names, .. } => {
             for name in names {
-                engine.set_env(actor, project, &EnvName::parse(name)?, None).await?;
+                engine
+                    .set_env(actor, project, &EnvName::parse(name)?, None)
+                    .await?;
             }
         }
         Action::List { .. } => {}

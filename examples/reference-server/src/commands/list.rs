@@ -32,10 +32,16 @@ pub(crate) async fn run(args: &Args, settings: &Settings, ui: &Ui) -> Result<Exi
 }
 
 async fn projects(host: &Host, limit: u32, ui: &Ui) -> Result<()> {
-    let projects = host.engine.projects(&host.actor, Page::first(limit)).await?;
+    let projects = host
+        .engine
+        .projects(&host.actor, Page::first(limit))
+        .await?;
     let mut rows = Vec::new();
     for project in &projects {
-        let newest = host.engine.deployments(&host.actor, Some(project.id), Page::first(1)).await?;
+        let newest = host
+            .engine
+            .deployments(&host.actor, Some(project.id), Page::first(1))
+            .await?;
         let newest = newest.first();
         ui.emit(&json!({"project": project, "newest_deployment": newest}));
         rows.push(vec![
@@ -49,13 +55,20 @@ async fn projects(host: &Host, limit: u32, ui: &Ui) -> Result<()> {
     if rows.is_empty() {
         ui.say("no projects yet: `deployr deploy <repository>` makes one");
     } else {
-        table::show(ui, &["PROJECT", "NEWEST", "ASKED", "BRANCH", "REPOSITORY"], &rows);
+        table::show(
+            ui,
+            &["PROJECT", "NEWEST", "ASKED", "BRANCH", "REPOSITORY"],
+            &rows,
+        );
     }
     Ok(())
 }
 
 async fn deployments(host: &Host, project: &Project, limit: u32, ui: &Ui) -> Result<()> {
-    let deployments = host.engine.deployments(&host.actor, Some(project.id), Page::first(limit)).await?;
+    let deployments = host
+        .engine
+        .deployments(&host.actor, Some(project.id), Page::first(limit))
+        .await?;
     let row = |deployment: &Deployment| {
         ui.emit(&json!({"deployment": deployment}));
         vec![
@@ -73,7 +86,13 @@ async fn deployments(host: &Host, project: &Project, limit: u32, ui: &Ui) -> Res
     if rows.is_empty() {
         ui.say(format_args!("{} has no deployments yet", project.name));
     } else {
-        table::show(ui, &["#", "STATUS", "CAUSE", "COMMIT", "TOOK", "ASKED", "BY", "ID"], &rows);
+        table::show(
+            ui,
+            &[
+                "#", "STATUS", "CAUSE", "COMMIT", "TOOK", "ASKED", "BY", "ID",
+            ],
+            &rows,
+        );
     }
     Ok(())
 }

@@ -35,7 +35,10 @@ pub(crate) async fn run(args: &Args, settings: &Settings, ui: &Ui) -> Result<Exi
     let host = Host::client(settings).await?;
     let deployment = host.deployment(&args.deployment).await?;
     if args.follow {
-        let mut events = host.engine.follow(&host.actor, deployment.id, args.after).await?;
+        let mut events = host
+            .engine
+            .follow(&host.actor, deployment.id, args.after)
+            .await?;
         while let Some(event) = events.try_next().await? {
             match event {
                 Event::Line(line) => print(ui, &line),
@@ -50,8 +53,13 @@ pub(crate) async fn run(args: &Args, settings: &Settings, ui: &Ui) -> Result<Exi
     }
     let mut after = args.after;
     loop {
-        let lines = host.engine.read_log(&host.actor, deployment.id, after, LINES).await?;
-        let Some(last) = lines.last() else { return Ok(Exit::Ok) };
+        let lines = host
+            .engine
+            .read_log(&host.actor, deployment.id, after, LINES)
+            .await?;
+        let Some(last) = lines.last() else {
+            return Ok(Exit::Ok);
+        };
         after = last.seq;
         lines.iter().for_each(|line| print(ui, line));
     }

@@ -23,7 +23,7 @@ use crate::ui::Ui;
 /// Carries out what the command line asks for.
 pub(crate) async fn run(cli: Cli, ui: &Ui) -> Result<Exit> {
     if let Command::Completions(args) = cli.command {
-        return Ok(completions::run(&args));
+        return Ok(completions::run(&args, &Ui::new(false)));
     }
     let settings = cli.settings.resolve()?;
     match cli.command {

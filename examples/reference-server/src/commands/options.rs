@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use deployr_core::engine::DeployRequest;
 use deployr_core::model::{HealthCheck, ProjectSettings};
 use deployr_core::value::{
-    BranchName, BuildCommand, CommitId, EnvName, EnvSet, EnvValue, GitRef, HealthPath, OutputDir, RelPath, TagName,
-    TargetName,
+    BranchName, BuildCommand, CommitId, EnvName, EnvSet, EnvValue, GitRef, HealthPath, OutputDir,
+    RelPath, TagName, TargetName,
 };
 
 use crate::exit::{Error, Result};
@@ -38,7 +38,10 @@ impl Reference {
     }
 
     pub(crate) fn request(&self) -> Result<DeployRequest> {
-        Ok(DeployRequest { reference: self.parse()?, ..DeployRequest::default() })
+        Ok(DeployRequest {
+            reference: self.parse()?,
+            ..DeployRequest::default()
+        })
     }
 }
 
@@ -99,7 +102,10 @@ impl Build {
         }
         if let Some(path) = &self.health_path {
             let path = HealthPath::parse(path)?;
-            settings.health = Some(HealthCheck { path, ..settings.health.clone().unwrap_or_default() });
+            settings.health = Some(HealthCheck {
+                path,
+                ..settings.health.clone().unwrap_or_default()
+            });
         }
         Ok(())
     }
@@ -141,8 +147,9 @@ pub(crate) fn parse_variables(pairs: &[String], file: Option<&Path>) -> Result<E
             Some((name, value)) => (EnvName::parse(name)?, value.to_owned()),
             None => {
                 let name = EnvName::parse(pair)?;
-                let value = std::env::var(pair)
-                    .map_err(|_| Error::usage(format!("{name} has no value here; write {name}=VALUE")))?;
+                let value = std::env::var(pair).map_err(|_| {
+                    Error::usage(format!("{name} has no value here; write {name}=VALUE"))
+                })?;
                 (name, value)
             }
         };
@@ -160,7 +167,9 @@ fn file_line(line: &str) -> std::result::Result<Option<(&str, &str)>, &'static s
     let line = line.strip_prefix("export ").unwrap_or(line);
     let (name, value) = line.split_once('=').ok_or("must be NAME=VALUE")?;
     let value = value.trim();
-    let quoted = ['"', '\''].into_iter().find_map(|quote| value.strip_prefix(quote)?.strip_suffix(quote));
+    let quoted = ['"', '\'']
+        .into_iter()
+        .find_map(|quote| value.strip_prefix(quote)?.strip_suffix(quote));
     Ok(Some((name.trim(), quoted.unwrap_or(value))))
 }
 
@@ -171,9 +180,16 @@ mod tests {
     #[test]
     fn variables_come_from_the_file_and_over_it_from_the_command_line() {
         let mut file = tempfile::NamedTempFile::new().unwrap();
-        std::io::Write::write_all(&mut file, b"# all of it\nexport MODE=\"from the file\"\nTOKEN=a=b \n\n").unwrap();
+        std::io::Write::write_all(
+            &mut file,
+            b"# all of it\nexport MODE=\"from the file\"\nTOKEN=a=b \n\n",
+        )
+        .unwrap();
         let set = parse_variables(&["MODE=here".to_owned()], Some(file.path())).unwrap();
-        let values: Vec<_> = set.iter().map(|(name, value)| (name.as_str(), value.expose())).collect();
+        let values: Vec<_> = set
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.expose()))
+            .collect();
         assert_eq!(values, [("MODE", "here"), ("TOKEN", "a=b")]);
     }
 
@@ -181,7 +197,12 @@ mod tests {
     fn a_refused_line_does_not_show_its_secret() {
         let mut file = tempfile::NamedTempFile::new().unwrap();
         std::io::Write::write_all(&mut file, b"hunter2\n").unwrap();
-        let refused = parse_variables(&[], Some(file.path())).unwrap_err().to_string();
-        assert!(refused.contains("line 1") && !refused.contains("hunter2"), "{refused}");
+        let refused = parse_variables(&[], Some(file.path()))
+            .unwrap_err()
+            .to_string();
+        assert!(
+            refused.contains("line 1") && !refused.contains("hunter2"),
+            "{refused}"
+        );
     }
 }

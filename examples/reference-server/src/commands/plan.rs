@@ -48,7 +48,8 @@ pub(crate) async fn run(args: &Args, settings: &Settings, ui: &Ui) -> Result<Exi
 /// What is no project yet becomes one, in a database that is thrown away.
 async fn plan_of_new(args: &Args, settings: &Settings, reference: Option<GitRef>) -> Result<Plan> {
     let repository = Repository::parse(&args.what, &settings.url_policy())?;
-    let mut request = ProjectRequest::new(&repository.name()?, repository.url)?.branch(&repository.branch)?;
+    let mut request =
+        ProjectRequest::new(&repository.name()?, repository.url)?.branch(&repository.branch)?;
     args.build.apply(&mut request.settings)?;
     let scratch = tempfile::tempdir().map_err(|error| Error::io("make a folder", error))?;
     let database = scratch.path().join("plan.db");
@@ -59,7 +60,11 @@ async fn plan_of_new(args: &Args, settings: &Settings, reference: Option<GitRef>
 
 fn show(plan: &Plan, ui: &Ui) {
     let recipe = &plan.recipe;
-    ui.say(format_args!("commit {} as {}", plan.commit.short(), recipe.framework.0));
+    ui.say(format_args!(
+        "commit {} as {}",
+        plan.commit.short(),
+        recipe.framework.0
+    ));
     ui.say(match &recipe.runtime {
         Runtime::Static { .. } => format!("serves the files of {}", recipe.output),
         Runtime::Process { start } => format!("serves with `{start}`"),
@@ -67,5 +72,9 @@ fn show(plan: &Plan, ui: &Ui) {
     for (at, step) in plan.steps.iter().enumerate() {
         ui.say(format_args!("{:>3}. {step}", at + 1));
     }
-    ui.say(if plan.zero_downtime { "no request fails meanwhile" } else { "the site is away for a moment meanwhile" });
+    ui.say(if plan.zero_downtime {
+        "no request fails meanwhile"
+    } else {
+        "the site is away for a moment meanwhile"
+    });
 }

@@ -26,7 +26,14 @@ pub(crate) struct Args {
 }
 
 pub(crate) async fn run(args: &Args, settings: &Settings, ui: &Ui) -> Result<Exit> {
-    attend(settings, "rollback", Mode::Once, ui, async |host, signals| roll_back(args, host, signals, ui).await).await
+    attend(
+        settings,
+        "rollback",
+        Mode::Once,
+        ui,
+        async |host, signals| roll_back(args, host, signals, ui).await,
+    )
+    .await
 }
 
 async fn roll_back(args: &Args, host: &Host, signals: &mut Signals, ui: &Ui) -> Result<Exit> {
@@ -35,17 +42,25 @@ async fn roll_back(args: &Args, host: &Host, signals: &mut Signals, ui: &Ui) -> 
         Some(number) => Some(release(host, &project, number).await?),
         None => None,
     };
-    let deployment = host.engine.rollback(&host.actor, project.id, release).await?;
+    let deployment = host
+        .engine
+        .rollback(&host.actor, project.id, release)
+        .await?;
     let ended = follow::to_the_end(host, &deployment, signals, ui).await?;
     follow::tell(host, &project, &ended, ui).await
 }
 
 /// The release of that number.
 pub(crate) async fn release(host: &Host, project: &Project, number: i64) -> Result<ReleaseId> {
-    let releases = host.engine.releases(&host.actor, project.id, Page::first(1_000)).await?;
+    let releases = host
+        .engine
+        .releases(&host.actor, project.id, Page::first(1_000))
+        .await?;
     let found = releases.iter().find(|release| release.number == number);
     found.map(|release| release.id).ok_or_else(|| {
-        Error::fault(format!("{} has no release {number}", project.name))
-            .hint(format!("`deployr show {}` shows the releases", project.slug))
+        Error::fault(format!("{} has no release {number}", project.name)).hint(format!(
+            "`deployr show {}` shows the releases",
+            project.slug
+        ))
     })
 }

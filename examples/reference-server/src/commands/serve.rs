@@ -23,12 +23,23 @@ pub(crate) async fn run(settings: &Settings, ui: &Ui) -> Result<Exit> {
     let data = DataDir::open(&settings.data)?;
     let lock = data.lock("serve")?.or_refuse()?;
     let signals = Signals::listen()?;
-    let work = Work::start(lock, settings, &data, Mode::Serve(settings.listen), ui).await.map_err(|error| {
-        error.hint(format!("it was to serve at {}; choose another with --listen ADDRESS", settings.listen))
-    })?;
-    let address = work.address().ok_or_else(|| Error::fault("there is no ingress"))?;
+    let work = Work::start(lock, settings, &data, Mode::Serve(settings.listen), ui)
+        .await
+        .map_err(|error| {
+            error.hint(format!(
+                "it was to serve at {}; choose another with --listen ADDRESS",
+                settings.listen
+            ))
+        })?;
+    let address = work
+        .address()
+        .ok_or_else(|| Error::fault("there is no ingress"))?;
     ui.emit(&json!({"event": "serving", "address": address, "domain": settings.domain, "pid": std::process::id()}));
-    ui.say(format_args!("serving at http://<project>.{}:{}", settings.domain, address.port()));
+    ui.say(format_args!(
+        "serving at http://<project>.{}:{}",
+        settings.domain,
+        address.port()
+    ));
     ui.say(format_args!("  data    {}", data.path().display()));
     ui.say(format_args!("  health  http://{address}/healthz"));
     for project in work.host.all_projects().await? {

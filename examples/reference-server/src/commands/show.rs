@@ -30,7 +30,10 @@ pub(crate) async fn run(args: &Args, settings: &Settings, ui: &Ui) -> Result<Exi
 }
 
 async fn project(host: &Host, project: &Project, ui: &Ui) -> Result<()> {
-    let releases = host.engine.releases(&host.actor, project.id, Page::first(100)).await?;
+    let releases = host
+        .engine
+        .releases(&host.actor, project.id, Page::first(100))
+        .await?;
     let variables = host.engine.env_names(&host.actor, project.id).await?;
     ui.emit(&json!({
         "project": project,
@@ -39,14 +42,24 @@ async fn project(host: &Host, project: &Project, ui: &Ui) -> Result<()> {
     }));
     ui.say(ui.strong(project.name.as_str()));
     let names: Vec<&str> = variables.iter().map(|name| name.as_str()).collect();
-    fields(ui, &[
-        ("id", project.id.to_string()),
-        ("repository", project.settings.source.to_string()),
-        ("branch", project.settings.branch.to_string()),
-        ("target", project.settings.target.to_string()),
-        ("variables", if names.is_empty() { "none".into() } else { names.join(", ") }),
-        ("created", view::moment(project.created_at)),
-    ]);
+    fields(
+        ui,
+        &[
+            ("id", project.id.to_string()),
+            ("repository", project.settings.source.to_string()),
+            ("branch", project.settings.branch.to_string()),
+            ("target", project.settings.target.to_string()),
+            (
+                "variables",
+                if names.is_empty() {
+                    "none".into()
+                } else {
+                    names.join(", ")
+                },
+            ),
+            ("created", view::moment(project.created_at)),
+        ],
+    );
     let rows: Vec<_> = releases
         .iter()
         .map(|release| {
@@ -70,12 +83,31 @@ async fn deployment(host: &Host, deployment: &Deployment, ui: &Ui) -> Result<()>
     let stages = host.engine.stages(&host.actor, deployment.id).await?;
     let project = host.engine.project(&host.actor, deployment.project).await?;
     ui.emit(&json!({"deployment": deployment, "project": project.slug, "stages": stages}));
-    ui.say(ui.strong(&format!("deployment {} of {}", deployment.number, project.name)));
+    ui.say(ui.strong(&format!(
+        "deployment {} of {}",
+        deployment.number, project.name
+    )));
     let mut shown = vec![
         ("id", deployment.id.to_string()),
-        ("status", format!("{} (stage {})", deployment.status, deployment.stage)),
-        ("cause", format!("{}, by {}", view::cause(&deployment.cause), deployment.actor)),
-        ("commit", deployment.commit.as_ref().map_or("not known yet".into(), ToString::to_string)),
+        (
+            "status",
+            format!("{} (stage {})", deployment.status, deployment.stage),
+        ),
+        (
+            "cause",
+            format!(
+                "{}, by {}",
+                view::cause(&deployment.cause),
+                deployment.actor
+            ),
+        ),
+        (
+            "commit",
+            deployment
+                .commit
+                .as_ref()
+                .map_or("not known yet".into(), ToString::to_string),
+        ),
         ("asked", view::moment(deployment.created_at)),
     ];
     if let Some(failure) = &deployment.failure {

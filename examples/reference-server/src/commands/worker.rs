@@ -24,6 +24,9 @@ pub(crate) async fn run(settings: &Settings, ui: &Ui) -> Result<Exit> {
     let signals = Signals::listen()?;
     let work = Work::start(lock, settings, &data, Mode::Worker, ui).await?;
     ui.emit(&json!({"event": "working", "pid": std::process::id()}));
-    ui.say(format_args!("working; live releases are at {}", data.sites().join("<project>/current").display()));
+    ui.say(format_args!(
+        "working; live releases are at {}",
+        data.sites().join("<project>/current").display()
+    ));
     work.until_stopped(signals, ui).await
 }

@@ -27,7 +27,10 @@ impl Machine {
 
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_deployr"));
-        command.args(arguments).current_dir(self.path()).stdin(Stdio::null());
+        command
+            .args(arguments)
+            .current_dir(self.path())
+            .stdin(Stdio::null());
         for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("DEPLOYR_")) {
             command.env_remove(name);
         }
@@ -42,9 +45,17 @@ impl Machine {
 
     /// Starts it, with its output at hand.
     pub(crate) fn start(&self, arguments: &[&str]) -> Running {
-        let mut child = self.command(arguments).stdout(Stdio::piped()).spawn().unwrap();
+        let mut child = self
+            .command(arguments)
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
         let output = BufReader::new(child.stdout.take().unwrap());
-        Running { child, output, seen: String::new() }
+        Running {
+            child,
+            output,
+            seen: String::new(),
+        }
     }
 
     /// Starts the server on a free port.
@@ -52,7 +63,11 @@ impl Machine {
         let arguments = [&["serve", "--listen", "127.0.0.1:0", "--json"], arguments].concat();
         let mut running = self.start(&arguments);
         let line = running.wait_for_line("serving");
-        let address = serde_json::from_str::<Value>(&line).unwrap()["address"].as_str().unwrap().parse().unwrap();
+        let address = serde_json::from_str::<Value>(&line).unwrap()["address"]
+            .as_str()
+            .unwrap()
+            .parse()
+            .unwrap();
         Server { running, address }
     }
 }
@@ -115,7 +130,11 @@ impl Server {
     /// The whole answer.
     pub(crate) fn get(&self, host: &str, path: &str) -> String {
         let mut stream = TcpStream::connect(self.address).unwrap();
-        let host = if host.is_empty() { self.address.to_string() } else { host.to_owned() };
+        let host = if host.is_empty() {
+            self.address.to_string()
+        } else {
+            host.to_owned()
+        };
         write!(stream, "GET {path} HTTP/1.0\r\nHost: {host}\r\n\r\n").unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();
@@ -140,10 +159,20 @@ impl Repository {
     pub(crate) fn new(machine: &Machine, name: &str, build: &str) -> Self {
         let path = machine.path().join("repositories").join(name);
         std::fs::create_dir_all(&path).unwrap();
-        git2::Repository::init_opts(&path, git2::RepositoryInitOptions::new().initial_head("trunk")).unwrap();
+        git2::Repository::init_opts(
+            &path,
+            git2::RepositoryInitOptions::new().initial_head("trunk"),
+        )
+        .unwrap();
         std::fs::write(path.join("build.sh"), format!("set -e\n{build}\n")).unwrap();
-        let repository = Self { path, commits: Cell::new(0) };
-        repository.commit("deployr.toml", "framework = \"static\"\nbuild = \"sh build.sh\"\noutput = \"dist\"\n");
+        let repository = Self {
+            path,
+            commits: Cell::new(0),
+        };
+        repository.commit(
+            "deployr.toml",
+            "framework = \"static\"\nbuild = \"sh build.sh\"\noutput = \"dist\"\n",
+        );
         repository
     }
 
@@ -163,7 +192,15 @@ impl Repository {
         let parents: Vec<_> = parent.iter().collect();
         self.commits.set(self.commits.get() + 1);
         let author = Signature::now("Ada", "ada@example.com").unwrap();
-        git.commit(Some("HEAD"), &author, &author, &format!("Commit {}", self.commits.get()), &tree, &parents).unwrap();
+        git.commit(
+            Some("HEAD"),
+            &author,
+            &author,
+            &format!("Commit {}", self.commits.get()),
+            &tree,
+            &parents,
+        )
+        .unwrap();
     }
 }
 
@@ -182,13 +219,19 @@ pub(crate) fn stderr(output: &Output) -> String {
 
 /// Every line of the output, each of which must be JSON.
 pub(crate) fn json_lines(output: &Output) -> Vec<Value> {
-    stdout(output).lines().map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("not JSON: {line}"))).collect()
+    stdout(output)
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("not JSON: {line}")))
+        .collect()
 }
 
 /// The last line that tells of this.
 pub(crate) fn event(output: &Output, name: &str) -> Value {
     let lines = json_lines(output);
-    lines.into_iter().rfind(|line| line["event"] == name).unwrap_or_else(|| panic!("no {name} in {}", stdout(output)))
+    lines
+        .into_iter()
+        .rfind(|line| line["event"] == name)
+        .unwrap_or_else(|| panic!("no {name} in {}", stdout(output)))
 }
 
 /// Until it is so.

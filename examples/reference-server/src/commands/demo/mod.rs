@@ -45,7 +45,10 @@ pub(crate) async fn run(args: &Args, mut settings: Settings, ui: &Ui) -> Result<
         .map_err(|error| Error::io("make a folder for the demo", error))?;
     folder.disable_cleanup(args.keep);
     if args.keep {
-        ui.say(format_args!("everything is kept in {}", folder.path().display()));
+        ui.say(format_args!(
+            "everything is kept in {}",
+            folder.path().display()
+        ));
     }
     settings.data = folder.path().join("data");
     settings.allow_local = true;
@@ -56,7 +59,12 @@ pub(crate) async fn run(args: &Args, mut settings: Settings, ui: &Ui) -> Result<
     let lock = data.lock("demo")?.or_refuse()?;
     let signals = Signals::listen()?;
     let work = Work::start(lock, &settings, &data, Mode::Serve(settings.listen), ui).await?;
-    let demo = Demo { work: &work, ui, repository: &folder.path().join("hello"), domain: &settings.domain };
+    let demo = Demo {
+        work: &work,
+        ui,
+        repository: &folder.path().join("hello"),
+        domain: &settings.domain,
+    };
     match demo.show(signals).await {
         Ok(signals) if !args.once => {
             ui.say("serving until Ctrl-C");
@@ -88,7 +96,10 @@ impl Demo<'_> {
     /// All of it; gives the signals back for what comes after.
     async fn show(&self, mut signals: Signals) -> Result<Signals> {
         let host = &self.work.host;
-        let address = self.work.address().ok_or_else(|| Error::fault("there is no ingress"))?;
+        let address = self
+            .work
+            .address()
+            .ok_or_else(|| Error::fault("there is no ingress"))?;
         sample::create(self.repository)?;
         let request = ProjectRequest::new("hello", GitUrl::local(self.repository)?)?;
         let project = host.engine.create_project(&host.actor, request).await?;
@@ -99,7 +110,9 @@ impl Demo<'_> {
         self.expect(address, &name, 1).await?;
 
         sample::commit(self.repository, 2)?;
-        self.ui.say("\ncommitted version 2; deploying it while visitors ask for the page without a pause");
+        self.ui.say(
+            "\ncommitted version 2; deploying it while visitors ask for the page without a pause",
+        );
         let visitors = visit::Visitors::start(address, &name);
         let second = self.deploy(&project, &mut signals).await?;
         self.expect(address, &name, 2).await?;
@@ -110,26 +123,41 @@ impl Demo<'_> {
         self.expect(address, &name, 2).await?;
         let visits = visitors.stop().await;
 
-        self.tell(&project, &[&first, &second], &visits, back).await?;
+        self.tell(&project, &[&first, &second], &visits, back)
+            .await?;
         match visits.failed.first() {
             None => Ok(signals),
-            Some(why) => Err(Error::fault(format!("{} requests failed, the first with: {why}", visits.failed.len()))),
+            Some(why) => Err(Error::fault(format!(
+                "{} requests failed, the first with: {why}",
+                visits.failed.len()
+            ))),
         }
     }
 
     async fn deploy(&self, project: &Project, signals: &mut Signals) -> Result<Deployment> {
         let host = &self.work.host;
-        let asked = host.engine.deploy(&host.actor, project.id, DeployRequest::latest()).await?;
+        let asked = host
+            .engine
+            .deploy(&host.actor, project.id, DeployRequest::latest())
+            .await?;
         let ended = follow::to_the_end(host, &asked, signals, self.ui).await?;
         follow::tell(host, project, &ended, self.ui).await?;
         succeeded(ended)
     }
 
     /// Makes an earlier or later release live, and says how long that took.
-    async fn roll_to(&self, project: &Project, number: i64, signals: &mut Signals) -> Result<Duration> {
+    async fn roll_to(
+        &self,
+        project: &Project,
+        number: i64,
+        signals: &mut Signals,
+    ) -> Result<Duration> {
         let host = &self.work.host;
         let release = rollback::release(host, project, number).await?;
-        let asked = host.engine.rollback(&host.actor, project.id, Some(release)).await?;
+        let asked = host
+            .engine
+            .rollback(&host.actor, project.id, Some(release))
+            .await?;
         let quiet = Ui::silent();
         let ended = succeeded(follow::to_the_end(host, &asked, signals, &quiet).await?)?;
         Ok(view::work_time(&ended).unwrap_or_default())
@@ -137,10 +165,14 @@ impl Demo<'_> {
 
     /// The page must be there, and of this version.
     async fn expect(&self, address: SocketAddr, name: &str, version: u32) -> Result<()> {
-        let page = visit::page(address, name).await.map_err(|why| Error::fault(format!("http://{name}: {why}")))?;
+        let page = visit::page(address, name)
+            .await
+            .map_err(|why| Error::fault(format!("http://{name}: {why}")))?;
         match page.contains(&format!("Hello from version {version}")) {
             true => Ok(()),
-            false => Err(Error::fault(format!("http://{name} is not version {version}, but: {page}"))),
+            false => Err(Error::fault(format!(
+                "http://{name} is not version {version}, but: {page}"
+            ))),
         }
     }
 
@@ -154,11 +186,16 @@ impl Demo<'_> {
         let host = &self.work.host;
         let mut times = Vec::new();
         for deployment in deployments {
-            times.push(view::stage_times(&host.engine.stages(&host.actor, deployment.id).await?));
+            times.push(view::stage_times(
+                &host.engine.stages(&host.actor, deployment.id).await?,
+            ));
         }
         let url = host.url(project);
         let in_ms = |times: &Vec<(Stage, Duration)>| {
-            times.iter().map(|(stage, time)| (stage.to_string(), json!(time.as_millis() as u64))).collect()
+            times
+                .iter()
+                .map(|(stage, time)| (stage.to_string(), json!(time.as_millis() as u64)))
+                .collect()
         };
         self.ui.emit(&json!({
             "event": "demo",
@@ -169,7 +206,10 @@ impl Demo<'_> {
             "rollback_ms": back.as_millis() as u64,
         }));
         let time = |times: &[(Stage, Duration)], stage| {
-            times.iter().find(|(other, _)| *other == stage).map_or("-".into(), |(_, time)| view::time(*time))
+            times
+                .iter()
+                .find(|(other, _)| *other == stage)
+                .map_or("-".into(), |(_, time)| view::time(*time))
         };
         let rows: Vec<Vec<String>> = times
             .first()
@@ -184,9 +224,14 @@ impl Demo<'_> {
         table::show(self.ui, &["STAGE", "VERSION 1", "VERSION 2"], &rows);
         self.ui.say("");
         let (made, failed) = (visits.made, visits.failed.len());
-        self.ui.say(format_args!("went back to version 1 in {}, and forward again", view::time(back)));
-        self.ui.say(format_args!("{made} requests meanwhile, {failed} failed"));
-        self.ui.say(self.ui.strong(&format!("{}/", url.unwrap_or_default())));
+        self.ui.say(format_args!(
+            "went back to version 1 in {}, and forward again",
+            view::time(back)
+        ));
+        self.ui
+            .say(format_args!("{made} requests meanwhile, {failed} failed"));
+        self.ui
+            .say(self.ui.strong(&format!("{}/", url.unwrap_or_default())));
         Ok(())
     }
 }
@@ -194,6 +239,8 @@ impl Demo<'_> {
 fn succeeded(deployment: Deployment) -> Result<Deployment> {
     match deployment.status {
         DeploymentStatus::Success => Ok(deployment),
-        status => Err(Error::fault(format!("the deployment of the sample ended {status}"))),
+        status => Err(Error::fault(format!(
+            "the deployment of the sample ended {status}"
+        ))),
     }
 }

@@ -18,7 +18,9 @@ const FILES: &[(&str, &str)] = &[
 pub(super) fn create(path: &Path) -> Result<()> {
     let write = || {
         std::fs::create_dir_all(path.join("pages"))?;
-        FILES.iter().try_for_each(|(name, text)| std::fs::write(path.join(name), text))
+        FILES
+            .iter()
+            .try_for_each(|(name, text)| std::fs::write(path.join(name), text))
     };
     write().map_err(|error| Error::io(format!("write {}", path.display()), error))?;
     Repository::init_opts(path, RepositoryInitOptions::new().initial_head("main")).map_err(git)?;
@@ -38,7 +40,11 @@ fn commit_all(path: &Path, message: &str) -> std::result::Result<(), git2::Error
     index.add_all(["*"], IndexAddOption::DEFAULT, None)?;
     index.write()?;
     let tree = repository.find_tree(index.write_tree()?)?;
-    let parent = repository.head().ok().map(|head| head.peel_to_commit()).transpose()?;
+    let parent = repository
+        .head()
+        .ok()
+        .map(|head| head.peel_to_commit())
+        .transpose()?;
     let author = Signature::now("deployr demo", "demo@localhost")?;
     let parents: Vec<_> = parent.iter().collect();
     repository.commit(Some("HEAD"), &author, &author, message, &tree, &parents)?;

@@ -14,7 +14,9 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// The front page of `host`, as the server at `address` gives it; else what went wrong.
 pub(super) async fn page(address: SocketAddr, host: &str) -> Result<String, String> {
     let answer = tokio::time::timeout(PATIENCE, get(address, host)).await;
-    let answer = answer.map_err(|_| "no answer in time")?.map_err(|error| error.to_string())?;
+    let answer = answer
+        .map_err(|_| "no answer in time")?
+        .map_err(|error| error.to_string())?;
     let (head, body) = answer.split_once("\r\n\r\n").ok_or("half an answer")?;
     match head.split(' ').nth(1) {
         Some("200") if body.trim_end().ends_with("</html>") => Ok(body.to_owned()),
@@ -26,7 +28,9 @@ pub(super) async fn page(address: SocketAddr, host: &str) -> Result<String, Stri
 async fn get(address: SocketAddr, host: &str) -> std::io::Result<String> {
     let mut stream = TcpStream::connect(address).await?;
     // HTTP/1.0: the answer comes in one piece, and ends with the connection.
-    stream.write_all(format!("GET / HTTP/1.0\r\nHost: {host}\r\n\r\n").as_bytes()).await?;
+    stream
+        .write_all(format!("GET / HTTP/1.0\r\nHost: {host}\r\n\r\n").as_bytes())
+        .await?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await?;
     Ok(answer)

@@ -17,6 +17,8 @@ super::check_list! {
     pending_is_promoted_when_the_key_is_free,
     start_within_is_enforced,
     start_within_is_enforced_for_pending_jobs,
+    a_late_job_is_not_given_out,
+    a_job_that_has_begun_is_never_late,
     queue_stats_count_what_is_not_over,
 }
 
@@ -236,6 +238,41 @@ async fn start_within_is_enforced_for_pending_jobs(b: Bench) {
         [pending.id]
     );
     assert_eq!(b.job(pending.id).await.state, JobState::Failed);
+}
+
+/// A job that must start within ten seconds.
+async fn urgent(b: &Bench) -> crate::model::JobId {
+    let start_within = Duration::from_secs(10);
+    let new = NewJob {
+        start_within,
+        ..b.new_job("work", None)
+    };
+    b.store.enqueue(b.tenant(), new).await.unwrap().id
+}
+
+async fn a_late_job_is_not_given_out(b: Bench) {
+    let late = urgent(&b).await;
+    b.clock.advance(Duration::from_secs(11));
+    assert!(b.claim_up_to(1).await.is_empty(), "also before a sweep");
+    assert_eq!(
+        b.store.sweep(TERM, TERM, 100).await.unwrap().timed_out,
+        [late]
+    );
+}
+
+async fn a_job_that_has_begun_is_never_late(b: Bench) {
+    let id = urgent(&b).await;
+    b.store.release(&b.claim().await).await.unwrap();
+    b.clock.advance(Duration::from_secs(11));
+    assert!(
+        b.store
+            .sweep(TERM, TERM, 100)
+            .await
+            .unwrap()
+            .timed_out
+            .is_empty()
+    );
+    assert_eq!(b.claim().await.job, id);
 }
 
 async fn queue_stats_count_what_is_not_over(b: Bench) {

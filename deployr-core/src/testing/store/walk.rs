@@ -3,8 +3,8 @@ use std::time::Duration;
 use super::bench::{Bench, TERM, kind};
 use super::ops::{Op, line};
 use crate::model::{
-    Actor, Cause, Claim, DeploymentId, Failure, JobId, Page, ProjectId, ReleaseId, ReleaseState,
-    Stage,
+    Actor, Cause, Claim, Deployment, DeploymentId, Failure, JobId, Page, ProjectId, ReleaseId,
+    ReleaseState, Stage,
 };
 use crate::store::{ClaimRequest, NewDeployment, NewJob, Outcome, Store};
 use crate::system::Clock;
@@ -73,28 +73,28 @@ impl Walk {
             0..12 => Some(self.deploy().await),
             12..17 => Some(self.enqueue()),
             17..32 => Some(self.claim()),
-            32..42 => Some(Op::Wait(wait)),
-            42..48 => Some(Op::Sweep),
-            48..52 => self
+            32..37 => Some(Op::Wait(wait)),
+            37..41 => Some(Op::Sweep),
+            41..43 => self
                 .pick(&self.deployments)
                 .map(|&(owner, id, _)| Op::Cancel(self.actors[owner].clone(), id)),
-            52..54 => self
+            43..44 => self
                 .pick(&self.deployments)
                 .map(|&(owner, id, _)| Op::Cancel(self.actors[1 - owner].clone(), id)),
-            54..56 => self.pick(&self.projects).map(|&(owner, project)| {
+            44..46 => self.pick(&self.projects).map(|&(owner, project)| {
                 let numbers = vec![1 + self.dice.below(3) as i64, 1 + self.dice.below(9) as i64];
                 Op::Gone(self.actors[owner].tenant.clone(), project, numbers)
             }),
-            56..60 => self.last.clone(),
+            46..50 => self.last.clone(),
             which => {
-                let held = if which < 64 { &self.lost } else { &self.held };
+                let held = if which < 54 { &self.lost } else { &self.held };
                 match self.pick(held) {
                     Some(held) => Some(self.work(*held).await),
                     None => None,
                 }
             }
         };
-        op.unwrap_or(Op::Wait(wait))
+        op.unwrap_or_else(|| self.claim())
     }
 
     async fn deploy(&self) -> Op {
@@ -152,6 +152,11 @@ impl Walk {
     /// What a worker may do with a claim.
     async fn work(&self, held: Held) -> Op {
         let claim = held.claim;
+        if let Some(id) = held.deployment
+            && self.dice.below(10) < 7
+        {
+            return self.next_step(claim, id).await;
+        }
         let retry = [Some(Duration::ZERO), Some(TERM), None][self.dice.below(3)];
         match (held.deployment, self.dice.below(20)) {
             (_, 0..2) => Op::Beat(
@@ -171,8 +176,27 @@ impl Walk {
                 let text = |n| line(self.bench.clock.now(), format!("line {number} {n}"));
                 Op::Append(claim, id, first.max(1), (0..3).map(text).collect())
             }
-            (Some(id), 14..16) => Op::Record(claim, id, self.bench.new_release()),
+            (Some(id), 14..16) => match self.found(id).await.0.cause {
+                Cause::Deploy { .. } => Op::Record(claim, id, self.bench.new_release()),
+                // A rollback places nothing.
+                Cause::Rollback { .. } => Op::Enter(claim, id, Stage::Release),
+            },
             (Some(id), _) => Op::Finish(claim, id, self.outcome(id).await),
+        }
+    }
+
+    /// What a worker does that has no trouble.
+    async fn next_step(&self, claim: Claim, id: DeploymentId) -> Op {
+        let (deployment, release) = self.found(id).await;
+        match (deployment.stage, release) {
+            (_, Some(release)) if deployment.stage >= Stage::Release => {
+                Op::Finish(claim, id, Outcome::Success { release })
+            }
+            (_, Some(_)) => Op::Enter(claim, id, Stage::Release),
+            (Stage::Queued, None) => Op::Enter(claim, id, Stage::Checkout),
+            (Stage::Checkout, None) => Op::Enter(claim, id, Stage::Build),
+            (Stage::Build, None) => Op::Enter(claim, id, Stage::Release),
+            _ => Op::Record(claim, id, self.bench.new_release()),
         }
     }
 
@@ -187,7 +211,7 @@ impl Walk {
             }),
             2 => Outcome::Cancelled,
             _ => {
-                let release = self.release_for(id).await;
+                let (_, release) = self.found(id).await;
                 Outcome::Success {
                     release: release.unwrap_or_else(|| self.bench.release_id()),
                 }
@@ -195,17 +219,26 @@ impl Walk {
         }
     }
 
-    /// A release with which the deployment could succeed.
-    async fn release_for(&self, id: DeploymentId) -> Option<ReleaseId> {
-        let &(owner, ..) = self.deployments.iter().find(|(_, known, _)| *known == id)?;
+    /// A deployment, and a release with which it could succeed.
+    async fn found(&self, id: DeploymentId) -> (Deployment, Option<ReleaseId>) {
+        let mut known = self.deployments.iter();
+        let &(owner, ..) = known
+            .find(|(_, known, _)| *known == id)
+            .expect("it is known");
         let (store, tenant) = (&self.bench.store, &self.actors[owner].tenant);
         let deployment = store.deployment(tenant, id).await.unwrap();
         let release = match deployment.cause {
             Cause::Rollback { release } => Some(release),
             Cause::Deploy { .. } => deployment.release,
-        }?;
+        };
+        let Some(release) = release else {
+            return (deployment, None);
+        };
         let row = store.release_by_id(tenant, release).await.unwrap();
-        (row.state != ReleaseState::Gone).then_some(release)
+        (
+            deployment,
+            Some(release).filter(|_| row.state != ReleaseState::Gone),
+        )
     }
 
     /// Learns from a call that was made.

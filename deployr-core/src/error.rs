@@ -142,23 +142,35 @@ impl Fault {
         }
     }
 
-    /// An I/O error on a path or an address. Retryable unless the disk is full, the
-    /// path is not allowed, or the system cannot do such a thing.
+    /// An I/O error on a path or an address, with what to do about it. Retryable unless
+    /// the disk is full, the path is not allowed, or the system cannot do such a thing.
+    ///
+    /// ```
+    /// use deployr_core::error::Fault;
+    ///
+    /// let full = Fault::io("write", "/srv/site", std::io::ErrorKind::StorageFull.into());
+    /// assert!(!full.retryable);
+    /// assert!(full.to_string().ends_with("free some space and deploy again"));
+    /// ```
     pub fn io(operation: &'static str, subject: impl fmt::Display, error: std::io::Error) -> Self {
         use std::io::ErrorKind as Kind;
-        let retryable = !matches!(
-            error.kind(),
-            Kind::PermissionDenied
-                | Kind::StorageFull
-                | Kind::Unsupported
-                | Kind::ReadOnlyFilesystem
-        );
-        let reason = match error.kind() {
-            Kind::StorageFull => format!("{error}; free some space and deploy again"),
-            _ => error.to_string(),
+        let what_to_do = match error.kind() {
+            Kind::StorageFull => Some("free some space and deploy again"),
+            Kind::QuotaExceeded => Some("free some space, or raise the quota, and deploy again"),
+            Kind::PermissionDenied => {
+                Some("give the user that the engine runs as access to it and deploy again")
+            }
+            Kind::ReadOnlyFilesystem => {
+                Some("mount it so that it can be written to, or use another folder")
+            }
+            _ => None,
+        };
+        let reason = match what_to_do {
+            Some(what_to_do) => format!("{error}; {what_to_do}"),
+            None => error.to_string(),
         };
         Self {
-            retryable,
+            retryable: what_to_do.is_none() && error.kind() != Kind::Unsupported,
             source: Some(Box::new(error)),
             ..Self::retryable(operation, subject, reason)
         }

@@ -11,7 +11,7 @@ use crate::builder::Artifact;
 use crate::command::PlannedStep;
 use crate::context::StepContext;
 use crate::error::StepResult;
-use crate::model::{ProjectId, Recipe, ReleaseId};
+use crate::model::{ProjectId, Recipe, ReleaseId, Turn};
 use crate::value::{CommitId, EnvSet, Slug};
 
 /// Everything that an executor needs to know of a release. Made from the stored
@@ -140,14 +140,14 @@ pub trait Executor: Send + Sync {
         ctx: &StepContext,
     ) -> StepResult<()>;
 
-    /// Makes the release the present one on the target, in one step. `turn` is the
-    /// number of the deployment: a target refuses one below the highest that it has
-    /// seen, so that a worker which has lost its lease cannot undo a newer switch.
+    /// Makes the release the present one on the target, in one step. A target refuses a
+    /// turn below the highest that it has seen, so that a worker which has lost its lease
+    /// cannot undo a newer switch, and a release that is not placed.
     ///
     /// # Errors
     ///
-    /// A fault, not retryable when `turn` is too low.
-    async fn switch(&self, spec: &ReleaseSpec, turn: i64, ctx: &StepContext) -> StepResult<()>;
+    /// A fault, not retryable when `turn` is too low; verdict `release_gone`; `Stopped`.
+    async fn switch(&self, spec: &ReleaseSpec, turn: Turn, ctx: &StepContext) -> StepResult<()>;
 
     /// The number of the release that is present on the target.
     ///
@@ -161,7 +161,9 @@ pub trait Executor: Send + Sync {
     ///
     /// # Errors
     ///
-    /// A fault when it could not be stopped.
+    /// A fault when it could not be stopped; one that is not retryable when it is the
+    /// present release, as it may have become again since a worker that has lost its
+    /// lease last looked.
     async fn retire(&self, slug: &Slug, number: i64, grace: Duration) -> StepResult<()>;
 
     /// Stops a release that never became present, and removes it.
@@ -171,8 +173,10 @@ pub trait Executor: Send + Sync {
     /// A fault when it could not be removed.
     async fn discard(&self, slug: &Slug, number: i64) -> StepResult<()>;
 
-    /// Removes all releases of the project but those in `keep` and the present one.
-    /// Gives the numbers of those removed.
+    /// Removes the releases of the project that are neither in `keep` nor the present one.
+    /// One with a number above all of these is left alone: a later deployment may be
+    /// placing it. Of those that stay, stops all but the present one, as by
+    /// [`retire`](Self::retire). Gives the numbers of those removed.
     ///
     /// # Errors
     ///

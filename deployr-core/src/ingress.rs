@@ -6,6 +6,7 @@ use async_trait::async_trait;
 
 use crate::error::StepResult;
 use crate::executor::Endpoint;
+use crate::model::Turn;
 use crate::value::Slug;
 
 /// A public name and where its requests go.
@@ -17,9 +18,8 @@ pub struct Route {
     pub release: i64,
     /// Where requests go.
     pub endpoint: Endpoint,
-    /// The number of the deployment that switches. A lower one than that of the
-    /// present route is refused.
-    pub turn: i64,
+    /// Whose turn it is. A lower one than that of the present route is refused.
+    pub turn: Turn,
 }
 
 /// Sends each request for a project's name to one release, whole.

@@ -2,8 +2,10 @@
 //! an embedding app adds its kinds beside them.
 
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use async_trait::async_trait;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::error::Fault;
@@ -38,7 +40,38 @@ pub trait JobHandler: Send + Sync {
     ///
     /// A fault: the job is tried again where that can help and attempts are left.
     async fn run(&self, job: &Job, ctx: &JobContext) -> Result<Done, JobError>;
+
+    /// How long [`run`](Self::run) may take; an hour where not said. Then `ctx.stop` is
+    /// cancelled, and what has not ended 10 s later is dropped: the job has failed with a
+    /// fault that may be tried again.
+    fn deadline(&self) -> Duration {
+        Duration::from_secs(60 * 60)
+    }
 }
+
+/// Holds a handler to its deadline, so that one that hangs does not keep its place in the
+/// worker for ever.
+pub(crate) struct Limited(pub(crate) Arc<dyn JobHandler>);
+
+#[async_trait]
+impl JobHandler for Limited {
+    async fn run(&self, job: &Job, ctx: &JobContext) -> Result<Done, JobError> {
+        let limit = self.0.deadline();
+        let mut run = self.0.run(job, ctx);
+        if let Ok(ended) = timeout(limit, &mut run).await {
+            return ended;
+        }
+        ctx.stop.cancel();
+        if let Ok(Ok(done)) = timeout(STOP_GRACE, run).await {
+            return Ok(done);
+        }
+        let reason = format!("it had not ended after {} s, its deadline", limit.as_secs());
+        Err(Fault::retryable("carrying out", job.id, reason).into())
+    }
+}
+
+/// For a handler to stop what it has started.
+const STOP_GRACE: Duration = Duration::from_secs(10);
 
 /// How a handler's work ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

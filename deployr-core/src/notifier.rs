@@ -43,7 +43,8 @@ pub trait Notifier: Send + Sync {
     /// A short name for logs: `webhook`.
     fn name(&self) -> &str;
 
-    /// Tells.
+    /// Tells. A call that has not ended after 30 s is dropped, and counts as a fault that
+    /// may be tried again: it holds up the other notifiers and one job of the worker.
     ///
     /// # Errors
     ///

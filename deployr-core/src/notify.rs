@@ -1,8 +1,10 @@
 //! Telling of a deployment's end: the handler of jobs of kind `notify`.
 
 use std::sync::Weak;
+use std::time::Duration;
 
 use async_trait::async_trait;
+use tokio::time::timeout;
 
 use crate::engine::Inner;
 use crate::error::Fault;
@@ -11,6 +13,9 @@ use crate::model::Job;
 use crate::notifier::Notice;
 use crate::pipeline::DeploymentInput;
 use crate::store::StoreError;
+
+/// How long one notifier is waited for; told in [`Notifier`](crate::notifier::Notifier).
+const PATIENCE: Duration = Duration::from_secs(30);
 
 pub(crate) struct NotifyHandler(pub(crate) Weak<Inner>);
 
@@ -49,9 +54,14 @@ impl JobHandler for NotifyHandler {
         let mut failed = None;
         for notifier in &engine.notifiers {
             let told = tokio::select! {
-                told = notifier.notify(&notice) => told,
+                biased;
+                told = timeout(PATIENCE, notifier.notify(&notice)) => told,
                 () = ctx.stop.cancelled() => return Err(JobError::Stopped),
             };
+            let told = told.unwrap_or_else(|_| {
+                let reason = format!("it had not ended after {} s", PATIENCE.as_secs());
+                Err(Fault::retryable("telling", notifier.name(), reason))
+            });
             if let Err(fault) = told {
                 tracing::warn!(notifier = notifier.name(), deployment = %input.deployment, error = %fault, "a notice was not delivered");
                 failed = Some(fault);

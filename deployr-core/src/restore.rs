@@ -3,11 +3,13 @@
 use tokio_util::sync::CancellationToken;
 
 use crate::context::StepContext;
-use crate::engine::{Engine, EngineError};
+use crate::engine::{Engine, EngineError, redacted};
 use crate::error::StepError;
+use crate::executor::{Executor, ReleaseSpec};
 use crate::ingress::Route;
-use crate::log::LogWriter;
-use crate::model::Page;
+use crate::log::{LogWriter, Redactor};
+use crate::model::{Page, Turn};
+use crate::retry;
 use crate::store::LiveRelease;
 
 /// What [`Engine::restore`] did.
@@ -51,21 +53,34 @@ impl Engine {
             return Ok(());
         };
         let spec = engine.release_spec(&live.release, &live.slug)?;
+        self.start(live, &spec, &**executor).await.map_err(|error| {
+            let secrets = spec.env.iter().map(|(_, value)| value.expose());
+            redacted(error, &Redactor::new(secrets))
+        })
+    }
+
+    async fn start(
+        &self,
+        live: &LiveRelease,
+        spec: &ReleaseSpec,
+        executor: &dyn Executor,
+    ) -> Result<(), StepError> {
         let ctx = StepContext {
             deployment: live.release.deployment,
             attempt: 0,
             cancel: CancellationToken::new(),
             log: LogWriter::discard(),
         };
-        let endpoint = executor.start(&spec, &ctx).await?;
-        if let Some(ingress) = &engine.ingress {
+        // Nobody would see to it later: until the next deployment the site would be down.
+        let endpoint = retry::thrice(&ctx.cancel, || executor.start(spec, &ctx)).await?;
+        if let Some(ingress) = &self.inner().ingress {
             let route = Route {
                 slug: live.slug.clone(),
                 release: live.release.number,
                 endpoint,
-                turn: live.turn,
+                turn: Turn::after(live.release.live_turn.unwrap_or_default()),
             };
-            ingress.route(route).await?;
+            retry::thrice(&ctx.cancel, || ingress.route(route.clone())).await?;
         }
         Ok(())
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
+use crate::error::{StepError, StepResult};
 use crate::model::JobId;
 use crate::store::StoreError;
 use crate::system::Entropy;
@@ -21,8 +22,16 @@ pub fn backoff(attempt: u32, entropy: &dyn Entropy) -> Duration {
     Duration::from_secs_f64(base.min(600.0) * factor)
 }
 
+/// The pause after one of that length, before a write is tried again: from 50 ms, doubling
+/// to 5 s.
+pub(crate) fn longer(pause: Option<Duration>) -> Duration {
+    pause.map_or(Duration::from_millis(50), |pause| {
+        (pause * 2).min(Duration::from_secs(5))
+    })
+}
+
 /// Makes a write that must not be lost until the store has taken it or refused it, or
-/// the claim under which it is made is gone. Pauses from 50 ms, doubling to 5 s.
+/// the claim under which it is made is gone.
 pub(crate) async fn until_stored<T, F>(
     lost: &CancellationToken,
     job: JobId,
@@ -31,7 +40,7 @@ pub(crate) async fn until_stored<T, F>(
 where
     F: Future<Output = Result<T, StoreError>>,
 {
-    let mut pause = Duration::from_millis(50);
+    let mut pause = longer(None);
     loop {
         let error = tokio::select! {
             biased;
@@ -43,10 +52,30 @@ where
         };
         tracing::warn!(%job, %error, "the store did not take a write; trying again");
         tokio::select! {
+            biased;
             () = lost.cancelled() => return Err(StoreError::LeaseLost { job }),
-            () = tokio::time::sleep(pause) => pause = (pause * 2).min(Duration::from_secs(5)),
+            () = tokio::time::sleep(pause) => pause = longer(Some(pause)),
         }
     }
+}
+
+/// Makes a call that can be made again, up to three times within two seconds: for what
+/// nobody would see to later, so that it does not stay undone for one mishap.
+pub(crate) async fn thrice<T, F>(lost: &CancellationToken, call: impl Fn() -> F) -> StepResult<T>
+where
+    F: Future<Output = StepResult<T>>,
+{
+    for pause in [Duration::from_millis(200), Duration::from_secs(1)] {
+        match call().await {
+            Err(StepError::Fault(fault)) if fault.retryable && !lost.is_cancelled() => {
+                // Not in its words: they may quote a secret.
+                tracing::warn!(operation = fault.operation, "a call failed; trying again");
+            }
+            settled => return settled,
+        }
+        tokio::time::sleep(pause).await;
+    }
+    call().await
 }
 
 #[cfg(test)]

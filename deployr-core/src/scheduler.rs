@@ -12,7 +12,8 @@ use crate::retry;
 /// Rows of each sort that one sweep handles; the next goes on with the rest.
 const ROWS: u32 = 100;
 
-/// Sweeps every `every` until `stop`. Any number of nodes may do so at the same time.
+/// Sweeps at once, for an engine that starts may follow on one that was lost, and then
+/// every `every` until `stop`. Any number of nodes may do so at the same time.
 pub(crate) async fn run(
     engine: &Inner,
     every: Duration,
@@ -20,10 +21,6 @@ pub(crate) async fn run(
     stop: &CancellationToken,
 ) {
     loop {
-        tokio::select! {
-            () = stop.cancelled() => return,
-            () = tokio::time::sleep(every) => {}
-        }
         match engine
             .store
             .sweep(grace, retry::backoff(1, &*engine.entropy) / 10, ROWS)
@@ -44,6 +41,11 @@ pub(crate) async fn run(
                 }
             }
             Err(error) => tracing::warn!(%error, "the queue was not swept; trying again"),
+        }
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(every) => {}
         }
     }
 }

@@ -72,7 +72,7 @@ pub struct Commit {
 /// # A second call
 ///
 /// Both may be called again after any failure. `checkout` is given a new empty
-/// folder each time.
+/// folder each time, and refuses any other.
 #[async_trait]
 pub trait SourceProvider: Send + Sync {
     /// A short name for logs: `git`.
@@ -97,7 +97,8 @@ pub trait SourceProvider: Send + Sync {
     ///
     /// # Errors
     ///
-    /// As [`resolve`](Self::resolve), and verdict `too_large`.
+    /// As [`resolve`](Self::resolve), and verdict `too_large`; a fault, not retryable
+    /// and without a change to it, when the folder is not empty.
     async fn checkout(
         &self,
         source: &Source,

@@ -135,6 +135,8 @@ impl DeploymentStatus {
             // A rollback builds nothing and deploys at once.
             (Self::Queued | Self::Building | Self::Deploying, Event::Deploy) => Ok(Self::Deploying),
             (Self::Queued | Self::Building | Self::Deploying, Event::Requeue) => Ok(Self::Queued),
+            // The next attempt only puts the target in order.
+            (Self::Cancelling, Event::Requeue) => Ok(Self::Cancelling),
             // The switch may have come before the wish to cancel.
             (Self::Deploying | Self::Cancelling, Event::Succeed) => Ok(Self::Success),
             (Self::Queued | Self::Building | Self::Deploying | Self::Cancelling, Event::Fail) => {

@@ -109,22 +109,25 @@ pub type StoreResult<T> = Result<T, StoreError>;
 pub struct NewProject {
     /// Its key.
     pub id: ProjectId,
-    /// What people call it.
+    /// What people call it. Unique in the tenant, by its [`key`](ProjectName::key).
     pub name: ProjectName,
     /// Unique in the store, over all tenants.
     pub slug: Slug,
     /// Its settings.
     pub settings: ProjectSettings,
+    /// Its environment, each value sealed to its row.
+    pub env: Vec<(EnvName, Sealed)>,
 }
 
 /// Projects and their environments.
 #[async_trait]
 pub trait Projects: Send + Sync {
-    /// Creates a project of the actor's tenant.
+    /// Creates a project of the actor's tenant, with its environment.
     ///
     /// # Errors
     ///
-    /// `Conflict` when the slug or the id is taken.
+    /// `Conflict`: of `project` when the id is taken or the tenant has one of that name,
+    /// of `subdomain` when only the slug is taken.
     async fn create_project(&self, actor: &Actor, new: NewProject) -> StoreResult<Project>;
 
     /// The project of that key.
@@ -134,12 +137,12 @@ pub trait Projects: Send + Sync {
     /// `NotFound`.
     async fn project(&self, tenant: &TenantId, id: ProjectId) -> StoreResult<Project>;
 
-    /// The project of that slug.
+    /// The project of that name; where there is none, the one that has it as its slug.
     ///
     /// # Errors
     ///
     /// `NotFound`.
-    async fn project_by_slug(&self, tenant: &TenantId, slug: &Slug) -> StoreResult<Project>;
+    async fn find_project(&self, tenant: &TenantId, name: &ProjectName) -> StoreResult<Project>;
 
     /// The tenant's projects, newest first.
     ///
@@ -275,9 +278,11 @@ pub trait Deployments: Send + Sync {
         commit: Option<&CommitId>,
     ) -> StoreResult<Deployment>;
 
-    /// Asks for a deployment to stop. At once `Cancelled` where nobody works on it,
-    /// else `Cancelling`, and the job's `cancel_requested` is set. Asking again, and
-    /// asking after it has ended, changes nothing: see the status that is given back.
+    /// Asks for a deployment to stop. At once `Cancelled` where no worker has begun it,
+    /// else `Cancelling`, and the job's `cancel_requested` is set: only a worker can put
+    /// the target in order. A job that waits for its next attempt is due at once. Asking
+    /// again, and asking after it has ended, changes nothing: see the status that is
+    /// given back.
     ///
     /// # Errors
     ///
@@ -337,6 +342,15 @@ pub struct ClaimRequest {
     pub term: Duration,
 }
 
+/// The answer to [`JobQueue::exchange`].
+#[derive(Debug)]
+pub struct Exchange {
+    /// For each claim that was handed in, in order: what [`JobQueue::complete`] says of it.
+    pub completed: Vec<StoreResult<()>>,
+    /// The jobs that were taken.
+    pub leases: Vec<Lease>,
+}
+
 /// The answer to one job's heartbeat.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Beat {
@@ -386,16 +400,31 @@ pub struct QueueStats {
 ///
 /// For a job that carries out a deployment, each of these moves the deployment too,
 /// in the same transaction: a job that goes back to the queue takes its deployment
-/// back to `Queued`; one that fails takes it to `Failed`; one that is cancelled, to
-/// `Cancelled`.
+/// back to `Queued`, save one that is `Cancelling`, which stays so; one that fails takes
+/// it to `Failed`; one that is cancelled, to `Cancelled`.
 #[async_trait]
 pub trait JobQueue: Send + Sync {
+    /// Adds jobs, all or none, as if one after the other: where two have the same key,
+    /// the second is pending. Gives them in the same order; none for none.
+    ///
+    /// # Errors
+    ///
+    /// `Conflict` for the first id that is taken: the same call had been carried out
+    /// before, or the id is there twice.
+    async fn enqueue_all(&self, tenant: &TenantId, new: Vec<NewJob>) -> StoreResult<Vec<Job>>;
+
     /// Adds a job.
     ///
     /// # Errors
     ///
-    /// `Conflict` when the id is taken: the same call had been carried out before.
-    async fn enqueue(&self, tenant: &TenantId, new: NewJob) -> StoreResult<Job>;
+    /// As [`enqueue_all`](Self::enqueue_all).
+    async fn enqueue(&self, tenant: &TenantId, new: NewJob) -> StoreResult<Job> {
+        let jobs = self.enqueue_all(tenant, vec![new]).await?;
+        jobs.into_iter().next().ok_or(StoreError::Corrupt {
+            what: "the answer to `enqueue_all`",
+            reason: "no job for the one that was enqueued".into(),
+        })
+    }
 
     /// The job of that key.
     ///
@@ -404,13 +433,27 @@ pub trait JobQueue: Send + Sync {
     /// `NotFound`.
     async fn job(&self, tenant: &TenantId, id: JobId) -> StoreResult<Job>;
 
+    /// Completes the jobs of `done`, then takes others where `next` asks for some: what a
+    /// worker with many short jobs does over and over, for the price of one commit.
+    ///
+    /// A completion that is refused is so in its place of the answer, and stops neither
+    /// the other completions nor the claim. A key that a completion frees is free for the
+    /// claim. After an error nothing was changed, and the same call may be made again.
+    ///
+    /// # Errors
+    ///
+    /// Only the store's own.
+    async fn exchange(&self, done: &[Claim], next: Option<ClaimRequest>) -> StoreResult<Exchange>;
+
     /// Takes up to `limit` jobs that are queued and due, the oldest first: each is
     /// `running`, its fence and its attempts grown by one. No job is ever given to two.
     ///
     /// # Errors
     ///
     /// Only the store's own.
-    async fn claim(&self, request: ClaimRequest) -> StoreResult<Vec<Lease>>;
+    async fn claim(&self, request: ClaimRequest) -> StoreResult<Vec<Lease>> {
+        Ok(self.exchange(&[], Some(request)).await?.leases)
+    }
 
     /// Extends leases by `term` from now; one answer a claim, in order. A lease that
     /// has run out is extended too, as long as nobody has taken the job.
@@ -424,12 +467,22 @@ pub trait JobQueue: Send + Sync {
     ///
     /// # Errors
     ///
-    /// `LeaseLost`.
-    async fn complete(&self, claim: &Claim) -> StoreResult<()>;
+    /// `LeaseLost`; `Illegal` for a deployment's job, which ends by
+    /// [`Deployments::finish`].
+    async fn complete(&self, claim: &Claim) -> StoreResult<()> {
+        let answer = self.exchange(std::slice::from_ref(claim), None).await?;
+        answer.completed.into_iter().next().unwrap_or_else(|| {
+            Err(StoreError::Corrupt {
+                what: "the answer to `exchange`",
+                reason: "nothing about the job that was handed in".into(),
+            })
+        })
+    }
 
-    /// The job could not be carried out: it is queued again, or failed where no
-    /// attempt is left or none can help, or cancelled where that was asked for. Gives
-    /// the new state. The same call made again gives the same.
+    /// The job could not be carried out. With attempts left it is queued again (at once
+    /// where it is to be cancelled: the next attempt puts the target in order); else it
+    /// is cancelled where that was asked for, else failed. Gives the new state. The same
+    /// call made again gives the same.
     ///
     /// # Errors
     ///
@@ -446,9 +499,8 @@ pub trait JobQueue: Send + Sync {
 
     /// Puts right what time has changed, at most `limit` rows of each sort:
     ///
-    /// * a running job whose lease ran out more than `grace` ago is queued again (with
-    ///   `retry_after`), failed where no attempt is left, cancelled where that was
-    ///   asked for;
+    /// * a running job whose lease ran out more than `grace` ago ends its attempt, as by
+    ///   [`fail`](Self::fail) with `retry_after`;
     /// * a job that should have started by now fails with a queue time-out;
     /// * a pending job whose key is free is queued, the oldest of each key.
     ///
@@ -480,6 +532,9 @@ pub struct NewLine {
     pub text: String,
 }
 
+/// How much text one read of a log gives, in bytes: no line is added once it has so much.
+pub const LOG_READ_BYTES: usize = 1 << 20;
+
 /// The logs of deployments.
 #[async_trait]
 pub trait Logs: Send + Sync {
@@ -499,7 +554,8 @@ pub trait Logs: Send + Sync {
     ) -> StoreResult<i64>;
 
     /// Up to `limit` lines (at most 10,000) after the line `after`, in order; 0 for
-    /// the start.
+    /// the start. Fewer where their text is longer than [`LOG_READ_BYTES`]: only a read
+    /// that gives none has come to the end.
     ///
     /// # Errors
     ///
@@ -573,23 +629,36 @@ pub trait Releases: Send + Sync {
         page: Page<ReleaseId>,
     ) -> StoreResult<Vec<Release>>;
 
-    /// The live releases of all tenants, with the number of the deployment that made
-    /// each live: what an engine brings up again after a restart.
+    /// The live releases of all tenants: what an engine brings up again after a restart.
     ///
     /// # Errors
     ///
     /// Only the store's own.
     async fn live_releases(&self, page: Page<ReleaseId>) -> StoreResult<Vec<LiveRelease>>;
 
-    /// Notes that releases have left their target. Live ones are left as they are.
+    /// A project's releases that are not gone, newest first: all that its target should
+    /// have. As few as are kept, however many there were.
     ///
     /// # Errors
     ///
-    /// Only the store's own.
-    async fn mark_gone(
+    /// `NotFound` for the project.
+    async fn releases_on_target(
         &self,
         tenant: &TenantId,
         project: ProjectId,
+    ) -> StoreResult<Vec<Release>>;
+
+    /// Notes that releases of the deployment's project leave their target. Live ones are
+    /// left as they are. Called before they are removed, so that nobody counts on one
+    /// that is gone.
+    ///
+    /// # Errors
+    ///
+    /// `LeaseLost`.
+    async fn mark_gone(
+        &self,
+        claim: &Claim,
+        deployment: DeploymentId,
         numbers: &[i64],
     ) -> StoreResult<()>;
 }
@@ -601,8 +670,6 @@ pub struct LiveRelease {
     pub release: Release,
     /// The project's name in host names.
     pub slug: Slug,
-    /// The number of the deployment that made it live.
-    pub turn: i64,
 }
 
 /// The audit log. Written by the other calls only.

@@ -1,5 +1,7 @@
 //! Claims jobs, keeps their leases alive, and carries them out.
 
+mod handover;
+
 use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,6 +19,7 @@ use crate::job::{Done, JobContext, JobError, StopReason};
 use crate::model::{Claim, Lease, WorkerId};
 use crate::store::{Beat, ClaimRequest, JobFault, StoreError};
 use crate::{retry, scheduler};
+use handover::{Finished, Handover};
 
 /// How a worker works. See [`Engine::worker`].
 #[derive(Debug, Clone)]
@@ -168,40 +171,45 @@ impl Shared {
     }
 }
 
-/// Claims while there is room; else, or when there is nothing, waits for a hint, for a
-/// job to end, or for the poll.
+/// Hands in what is done and claims while there is room; else, or when there is nothing,
+/// waits for a hint, for a job to end, or for the poll.
 async fn work(shared: Arc<Shared>) {
-    let engine = &shared.engine;
-    let mut hints = engine.bus.subscribe();
+    let mut hints = shared.engine.bus.subscribe();
     let mut running = JoinSet::new();
-    while !shared.drain.is_cancelled() {
-        while running.try_join_next().is_some() {}
-        let room = shared.options.concurrency - running.len() as u32;
-        let mut claimed = 0;
-        if room > 0 {
-            let sent = Instant::now();
-            match engine.store.claim(request(&shared, room)).await {
-                Ok(leases) => {
-                    claimed = leases.len();
-                    for lease in leases {
-                        running.spawn(carry_out(shared.clone(), lease, sent));
-                    }
-                }
-                Err(error) => tracing::warn!(%error, "no jobs could be claimed; trying again"),
-            }
+    let mut handover = Handover::default();
+    loop {
+        while let Some(ended) = running.try_join_next() {
+            handover.add(ended.ok().flatten());
+        }
+        let draining = shared.drain.is_cancelled();
+        if draining && running.is_empty() && handover.is_empty() {
+            return;
+        }
+        let room = match draining {
+            true => 0,
+            false => shared.options.concurrency - running.len() as u32,
+        };
+        let sent = Instant::now();
+        let leases = handover.exchange(&shared, room).await;
+        let full = !leases.is_empty() && leases.len() == room as usize;
+        for lease in leases {
+            running.spawn(carry_out(shared.clone(), lease, sent));
         }
         // A claim that came back full may have left others behind.
-        if claimed > 0 && claimed == room as usize {
+        if full {
             continue;
         }
+        // In order, here and elsewhere, so that a test is the same each time.
         tokio::select! {
-            () = shared.drain.cancelled() => {}
-            () = wait_for_jobs(&mut hints), if running.len() < shared.options.concurrency as usize => {}
-            Some(_) = running.join_next(), if !running.is_empty() => {}
-            () = tokio::time::sleep(shared.options.poll) => {}
+            biased;
+            () = shared.drain.cancelled(), if !draining => {}
+            () = wait_for_jobs(&mut hints), if room > 0 => {}
+            Some(ended) = running.join_next(), if !running.is_empty() => {
+                handover.add(ended.ok().flatten());
+            }
+            () = tokio::time::sleep(handover.pause().unwrap_or(shared.options.poll)) => {}
         }
     }
-    while running.join_next().await.is_some() {}
 }
 
 async fn wait_for_jobs(hints: &mut crate::bus::Hints) {
@@ -217,7 +225,8 @@ fn request(shared: &Shared, limit: u32) -> ClaimRequest {
     }
 }
 
-async fn carry_out(shared: Arc<Shared>, lease: Lease, sent: Instant) {
+/// Carries a job out. One that its handler has completed is given back, to be handed in.
+async fn carry_out(shared: Arc<Shared>, lease: Lease, sent: Instant) -> Option<Finished> {
     let engine = &shared.engine;
     let ctx = JobContext::new(lease.claim);
     shared.held().insert(
@@ -232,7 +241,7 @@ async fn carry_out(shared: Arc<Shared>, lease: Lease, sent: Instant) {
             .catch_unwind()
             .await
             .unwrap_or_else(|_| {
-                Err(Fault::permanent(
+                Err(Fault::retryable(
                     "carrying out",
                     lease.job.id,
                     "the handler panicked; see the host's log",
@@ -243,25 +252,35 @@ async fn carry_out(shared: Arc<Shared>, lease: Lease, sent: Instant) {
             Err(Fault::permanent("carrying out", lease.job.id, "no handler for its kind").into())
         }
     };
-    if let Err(error) = record(&shared, &lease, &ctx, ended).await {
+    let recorded = match ended {
+        Ok(Done::Completed) => {
+            return Some(Finished {
+                claim: lease.claim,
+                keyed: lease.job.concurrency_key.is_some(),
+                lost: ctx.lost,
+            });
+        }
+        Ok(Done::Recorded) => Ok(()),
+        Err(error) => record(&shared, &lease, &ctx, error).await,
+    };
+    if let Err(error) = recorded {
         tracing::warn!(job = %lease.job.id, %error, "the end of a job was not recorded");
     }
     shared.held().remove(&lease.claim);
     engine.bus.publish(Hint::Jobs);
+    None
 }
 
-/// Writes down how a job ended, where the handler has not.
+/// Writes down that a job could not be carried out, or was stopped.
 async fn record(
     shared: &Shared,
     lease: &Lease,
     ctx: &JobContext,
-    ended: Result<Done, JobError>,
+    error: JobError,
 ) -> Result<(), StoreError> {
     let (store, claim, job) = (&shared.engine.store, &lease.claim, lease.job.id);
-    match ended {
-        Ok(Done::Recorded) => Ok(()),
-        Ok(Done::Completed) => retry::until_stored(&ctx.lost, job, || store.complete(claim)).await,
-        Err(JobError::Fault(fault)) => {
+    match error {
+        JobError::Fault(fault) => {
             tracing::warn!(%job, error = %fault, attempt = lease.job.attempt, "a job could not be carried out");
             let entropy = &*shared.engine.entropy;
             let fault = JobFault {
@@ -274,7 +293,7 @@ async fn record(
                 .await
                 .map(drop)
         }
-        Err(JobError::Stopped) => match ctx.stop_reason() {
+        JobError::Stopped => match ctx.stop_reason() {
             Some(StopReason::Lost) => Ok(()),
             // The store sees that it was called off, and makes it cancelled.
             Some(StopReason::Cancel) => {
@@ -301,6 +320,7 @@ async fn keep_leases(shared: Arc<Shared>) {
     loop {
         let wake = async { while !matches!(hints.next().await, Hint::Cancel | Hint::Missed) {} };
         tokio::select! {
+            biased;
             () = shared.ended.cancelled() => return,
             () = tokio::time::sleep(term / 4) => {}
             () = wake => {}

@@ -302,6 +302,30 @@ async fn the_next_release_takes_over_and_the_first_is_kept_for_a_rollback() {
 }
 
 #[tokio::test]
+async fn a_rollback_passes_over_a_release_that_was_rolled_back_from() {
+    let bench = Bench::new();
+    let engine = bench.engine();
+    let _worker = worker(&engine);
+    let project = bench.project(&engine).await;
+    let back = async || {
+        let back = engine.rollback(&bench.me, project.id, None).await?;
+        bench.end_of(&engine, back.id).await;
+        Ok::<_, EngineError>(bench.executor.target(&slug()).current)
+    };
+    bench.deploy(&engine, &project).await;
+    bench.deploy(&engine, &project).await;
+    assert_eq!(back().await.unwrap(), Some(1), "2 is bad");
+    bench.deploy(&engine, &project).await;
+    assert_eq!(bench.executor.target(&slug()).current, Some(3));
+    assert_eq!(back().await.unwrap(), Some(1));
+    let none = back().await.unwrap_err();
+    assert!(
+        matches!(none, EngineError::NoEarlierRelease { .. }),
+        "{none}"
+    );
+}
+
+#[tokio::test]
 async fn a_verdict_fails_the_deployment_and_leaves_the_old_release_serving() {
     let bench = Bench::new();
     let engine = bench.engine();

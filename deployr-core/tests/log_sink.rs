@@ -17,14 +17,18 @@ use deployr_core::model::{Claim, DeploymentId, Fence, JobId, WorkerId};
 use deployr_core::store::{Logs, NewLine, StoreError, StoreResult};
 use deployr_core::system::{Clock, SystemClock, SystemEntropy};
 use deployr_core::value::TenantId;
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-/// Keeps lines under the rules of `Logs::append_log`, and is away when told to be.
-#[derive(Default)]
+/// Keeps lines under the rules of `Logs::append_log`, and is away, or at work without
+/// an end, when told to be.
 struct Shelf {
     lines: Mutex<Vec<NewLine>>,
     away: AtomicU32,
     writes: AtomicU32,
+    /// Has one permit; a write takes it and gives it back.
+    desk: Semaphore,
 }
 
 #[async_trait]
@@ -37,6 +41,7 @@ impl Logs for Shelf {
         lines: Vec<NewLine>,
     ) -> StoreResult<i64> {
         self.writes.fetch_add(1, Ordering::SeqCst);
+        let _at_work = self.desk.acquire().await.unwrap();
         let away = self.away.load(Ordering::SeqCst);
         let unavailable = StoreError::Unavailable {
             operation: "append",
@@ -90,7 +95,12 @@ struct Bench {
 fn bench(secrets: &[&str], limits: LogLimits) -> Bench {
     let (now, entropy) = (SystemClock.now(), &SystemEntropy);
     let (shelf, bus, lost) = (
-        Arc::new(Shelf::default()),
+        Arc::new(Shelf {
+            lines: Mutex::default(),
+            away: AtomicU32::new(0),
+            writes: AtomicU32::new(0),
+            desk: Semaphore::new(1),
+        }),
         LocalBus::default(),
         CancellationToken::new(),
     );
@@ -200,6 +210,56 @@ async fn a_store_that_is_away_costs_no_line_and_doubles_none() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn lines_that_come_during_a_write_are_written_together_after_it() {
+    let bench = bench(&[], LogLimits::default());
+    let log = bench.sink.writer();
+    let busy = bench.shelf.desk.acquire().await.unwrap();
+    // The clock of these tests goes on only where nothing else is left to do.
+    let patience = Duration::from_secs(60);
+    for n in 0..1_000 {
+        timeout(patience, log.say(n.to_string())).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    let writes = || bench.shelf.writes.load(Ordering::SeqCst);
+    assert_eq!(writes(), 1, "one at a time");
+    // A flush waits for the write under way too.
+    let mut flush = std::pin::pin!(log.flush());
+    assert!(timeout(patience, &mut flush).await.is_err());
+    drop(busy);
+    flush.await;
+    assert_eq!(writes(), 2);
+    let expected: Vec<String> = (0..1_000).map(|n| n.to_string()).collect();
+    assert_eq!(bench.texts().await, expected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_is_stuck_holds_the_writers_back() {
+    let bench = bench(&[], LogLimits::default());
+    let log = bench.sink.writer();
+    let stuck = bench.shelf.desk.acquire().await.unwrap();
+    let line = "x".repeat(127) + "\n";
+    let piece = line.repeat(256);
+    let mut taken = 0;
+    // Ends only when a write finds no room for a minute.
+    while timeout(
+        Duration::from_secs(60),
+        log.write(LogStream::Stdout, piece.as_bytes()),
+    )
+    .await
+    .is_ok()
+    {
+        taken += piece.len();
+        assert!(taken < 8 << 20, "no more than a few MiB may be held");
+    }
+    drop(stuck);
+    assert_eq!(
+        bench.texts().await.len(),
+        taken / line.len(),
+        "what was taken is kept"
+    );
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_lost_lease_ends_the_sink_and_frees_its_writers() {
     let bench = bench(&[], LogLimits::default());
     bench.shelf.away.store(u32::MAX, Ordering::SeqCst);
@@ -251,6 +311,31 @@ async fn an_endless_output_keeps_its_beginning_and_its_end() {
         texts.len() - 2 + left_out,
         100_000,
         "every line is kept or counted"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_endless_output_of_empty_lines_ends_too() {
+    let limits = LogLimits {
+        total: 10_000,
+        tail: 1_000,
+        ..LogLimits::default()
+    };
+    let bench = bench(&[], limits);
+    let log = bench.sink.writer();
+    for _ in 0..100 {
+        log.write(LogStream::Stdout, &[b'\n'; 1_000]).await;
+    }
+    let texts = bench.texts().await;
+    assert_eq!(
+        texts.len(),
+        10_001,
+        "the lines, and one that says what is missing"
+    );
+    assert!(
+        texts[9_000].contains(" 90000 lines are left out here"),
+        "{}",
+        texts[9_000]
     );
 }
 

@@ -136,7 +136,7 @@ where
 /// Whether a status is what the recipe wants.
 fn judge(status: StatusCode, check: &HealthCheck) -> Answer {
     match check.status {
-        Some(wanted) if wanted == status.as_u16() => Ok(status.to_string()),
+        Some(wanted) if wanted.get() == status.as_u16() => Ok(status.to_string()),
         Some(wanted) => Err(format!("{status} instead of {wanted}")),
         None if status.is_success() || status.is_redirection() => Ok(status.to_string()),
         None => Err(status.to_string()),
@@ -162,14 +162,16 @@ pub async fn http(address: SocketAddr, host: &str, check: &HealthCheck) -> Answe
         .map_err(|error| error.to_string())?;
     let lost = |error: hyper::Error| format!("no HTTP answer: {error}");
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(lost)?;
-    let answer = pin!(sender.send_request(request));
+    let mut answer = pin!(sender.send_request(request));
     let connection = pin!(connection);
     let response = tokio::select! {
         biased;
-        response = answer => response.map_err(lost)?,
+        response = &mut answer => response.map_err(lost)?,
         end = connection => {
             end.map_err(lost)?;
-            return Err("the connection was closed without an answer".to_owned());
+            // A server that answers and closes at once has done both by now.
+            let closed = |_| "the connection was closed without an answer".to_owned();
+            answer.await.map_err(closed)?
         }
     };
     judge(response.status(), check)
@@ -204,7 +206,9 @@ pub fn folder(root: &Path, single_page: bool, check: &HealthCheck) -> Answer {
 mod tests {
     use std::fs;
 
-    use deployr_core::value::HealthPath;
+    use deployr_core::value::{
+        HealthDeadline, HealthInterval, HealthPath, HealthStatus, HealthTimeout,
+    };
 
     use super::*;
 
@@ -218,8 +222,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn probes_come_fast_at_first_and_end_at_the_deadline() {
         let check = HealthCheck {
-            interval_ms: 100,
-            deadline_ms: 1_000,
+            interval_ms: HealthInterval::new(100).unwrap(),
+            deadline_ms: HealthDeadline::new(1_000).unwrap(),
             ..check("/")
         };
         let unhealthy = wait(&check, || async { Err("503".to_owned()) })
@@ -239,8 +243,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_probe_that_hangs_is_given_up() {
         let check = HealthCheck {
-            timeout_ms: 300,
-            deadline_ms: 500,
+            timeout_ms: HealthTimeout::new(300).unwrap(),
+            deadline_ms: HealthDeadline::new(500).unwrap(),
             ..check("/")
         };
         let unhealthy = wait(&check, std::future::pending).await.unwrap_err();
@@ -268,7 +272,7 @@ mod tests {
         fs::write(root.path().join("index.html"), "").unwrap();
         assert!(ask("/app/route", true).is_ok());
         let wants_404 = HealthCheck {
-            status: Some(404),
+            status: Some(HealthStatus::new(404).unwrap()),
             ..check("/none")
         };
         assert!(folder(root.path(), false, &wants_404).is_ok());

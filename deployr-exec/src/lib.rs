@@ -1,7 +1,22 @@
 //! Where deployr builds and what it deploys to: builders, executors and ingress for
 //! [`deployr_core`].
 //!
-//! ```no_run
+#![cfg_attr(
+    all(
+        feature = "builtin-ingress",
+        feature = "local-builder",
+        feature = "local-executor"
+    ),
+    doc = "```no_run"
+)]
+#![cfg_attr(
+    not(all(
+        feature = "builtin-ingress",
+        feature = "local-builder",
+        feature = "local-executor"
+    )),
+    doc = "```ignore"
+)]
 //! use std::sync::Arc;
 //!
 //! use deployr_core::engine::Engine;
@@ -35,6 +50,8 @@ pub mod local;
 
 #[cfg(feature = "builtin-ingress")]
 pub use ingress::BuiltinIngress;
+#[cfg(any(feature = "local-builder", feature = "local-executor"))]
+pub use local::Sandbox;
 #[cfg(feature = "local-builder")]
 pub use local::build::LocalBuilder;
 #[cfg(feature = "local-executor")]

@@ -5,12 +5,14 @@ mod executor_support;
 
 use std::collections::HashSet;
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use deployr_core::error::{StepError, VerdictCode};
 use deployr_core::executor::{Endpoint, Executor};
-use deployr_core::value::RelPath;
+use deployr_core::model::Turn;
+use deployr_core::value::{HealthDeadline, RelPath};
 use deployr_exec::local::run::LocalExecutor;
 use executor_support::*;
 
@@ -44,7 +46,10 @@ async fn a_static_site_is_deployed_switched_and_rolled_back() {
     let old = host.site(1);
     let endpoint = host.executor.start(&old, &ctx).await.unwrap();
     host.executor.verify(&old, &endpoint, &ctx).await.unwrap();
-    host.executor.switch(&old, 3, &ctx).await.unwrap();
+    host.executor
+        .switch(&old, Turn::new(3, 1), &ctx)
+        .await
+        .unwrap();
     assert_eq!(host.read("current/index.html"), "v1");
 }
 
@@ -52,7 +57,7 @@ async fn a_static_site_is_deployed_switched_and_rolled_back() {
 async fn a_static_site_without_the_health_path_is_unhealthy() {
     let host = Host::new();
     let mut spec = host.site(1);
-    spec.recipe.health.deadline_ms = 100;
+    spec.recipe.health.deadline_ms = HealthDeadline::new(100).unwrap();
     let verdict = expect_verdict(host.deploy(&spec, &host.files(&[("a.txt", "")]), 1).await);
     assert_eq!(verdict.code, VerdictCode::Unhealthy);
     assert!(
@@ -86,10 +91,16 @@ async fn a_lower_turn_is_refused() {
             .await
             .unwrap();
     }
-    host.executor.switch(&host.site(2), 9, &ctx).await.unwrap();
-    host.executor.switch(&host.site(2), 9, &ctx).await.unwrap();
+    host.executor
+        .switch(&host.site(2), Turn::new(9, 2), &ctx)
+        .await
+        .unwrap();
+    host.executor
+        .switch(&host.site(2), Turn::new(9, 2), &ctx)
+        .await
+        .unwrap();
     let refused = LocalExecutor::new(host.root())
-        .switch(&host.site(1), 8, &ctx)
+        .switch(&host.site(1), Turn::new(9, 1), &ctx)
         .await;
     assert!(matches!(refused, Err(StepError::Fault(fault)) if !fault.retryable));
     assert_eq!(host.executor.current(&host.slug).await.unwrap(), Some(2));
@@ -117,9 +128,12 @@ async fn pruning_keeps_the_present_release() {
             .await
             .unwrap();
     }
-    host.executor.switch(&host.site(1), 1, &ctx).await.unwrap();
-    fs::create_dir_all(host.path("releases/.9.1.tmp/half")).unwrap();
-    assert_eq!(host.executor.prune(&host.slug, &[3]).await.unwrap(), [2, 4]);
+    host.executor
+        .switch(&host.site(1), Turn::new(1, 1), &ctx)
+        .await
+        .unwrap();
+    fs::create_dir_all(host.path("releases/.2.1.tmp/half")).unwrap();
+    assert_eq!(host.executor.prune(&host.slug, &[3]).await.unwrap(), [2]);
     assert_eq!(
         host.executor.prune(&host.slug, &[3]).await.unwrap(),
         [0i64; 0]
@@ -128,7 +142,7 @@ async fn pruning_keeps_the_present_release() {
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
         .collect();
-    assert_eq!(left, HashSet::from(["1".to_owned(), "3".to_owned()]));
+    assert_eq!(left, HashSet::from(["1", "3", "4"].map(str::to_owned)));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -184,6 +198,8 @@ async fn shared_folders_and_files_persist() {
     assert_eq!(host.read("current/storage/upload"), "kept");
     assert_eq!(host.read("current/data/app.sqlite"), "rows");
     assert_eq!(host.read("current/.env"), "");
+    let mode = fs::metadata(host.path("shared/.env")).unwrap().mode() & 0o777;
+    assert_eq!(mode, 0o600, "for passwords");
     let link = fs::read_link(host.path("releases/2/data/app.sqlite")).unwrap();
     assert_eq!(link, Path::new("../../../shared/data/app.sqlite"));
     host.executor.prune(&host.slug, &[]).await.unwrap();
@@ -209,10 +225,9 @@ async fn a_shared_path_through_a_link_is_refused() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_artifact_on_another_file_system_is_copied() {
-    let Ok(elsewhere) = tempfile::tempdir_in("/dev/shm") else {
-        return;
-    };
-    let host = Host::new();
+    let (elsewhere, host) = (tempfile::tempdir_in("/dev/shm").unwrap(), Host::new());
+    let disk = |path: &Path| fs::metadata(path).unwrap().dev();
+    assert_ne!(disk(elsewhere.path()), disk(host.root().parent().unwrap()));
     fs::write(elsewhere.path().join("index.html"), "copied").unwrap();
     host.deploy(&host.site(1), &folder(elsewhere.path()), 1)
         .await

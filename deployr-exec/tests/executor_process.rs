@@ -10,7 +10,10 @@ use std::time::{Duration, Instant};
 
 use deployr_core::error::{StepError, StepResult, VerdictCode};
 use deployr_core::executor::{Endpoint, Executor};
-use deployr_core::value::{BuildCommand, EnvName, EnvValue, HealthPath};
+use deployr_core::model::Turn;
+use deployr_core::value::{
+    BuildCommand, EnvName, EnvValue, HealthDeadline, HealthInterval, HealthPath, HealthTimeout,
+};
 use deployr_exec::local::run::{LocalExecutor, ProcessState};
 use executor_support::*;
 
@@ -54,8 +57,8 @@ async fn an_unhealthy_release_leaves_the_present_one_serving() {
         .unwrap();
 
     let mut bad = host.app(2, &SERVER.replace("200", "503"));
-    bad.recipe.health.deadline_ms = 800;
-    bad.recipe.health.interval_ms = 100;
+    bad.recipe.health.deadline_ms = HealthDeadline::new(800).unwrap();
+    bad.recipe.health.interval_ms = HealthInterval::new(100).unwrap();
     let verdict = expect_verdict(host.deploy(&bad, &host.files(&[]), 2).await);
     assert_eq!(verdict.code, VerdictCode::Unhealthy);
     assert!(
@@ -194,7 +197,10 @@ async fn every_step_may_be_made_again_by_a_new_engine() {
                     .unwrap();
             }
             if steps >= 4 {
-                host.executor.switch(&spec, 1, &ctx).await.unwrap();
+                host.executor
+                    .switch(&spec, Turn::new(1, 1), &ctx)
+                    .await
+                    .unwrap();
             }
         }
     }
@@ -212,6 +218,35 @@ async fn every_step_may_be_made_again_by_a_new_engine() {
         processes,
         "the one that nobody knew was ended"
     );
+    host.executor.shutdown(GRACE).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_killed_engine_was_going_back_to_is_stopped_and_kept() {
+    let mut host = Host::new();
+    host.deploy(&host.app(1, SERVER), &host.files(&[]), 1)
+        .await
+        .unwrap();
+    let second = host.app(2, SERVER);
+    let endpoint = host.deploy(&second, &host.files(&[]), 2).await.unwrap();
+    host.executor.retire(&host.slug, 1, GRACE).await.unwrap();
+    let processes = host.living().len();
+    let first = host.app(1, SERVER);
+    host.executor.start(&first, &context()).await.unwrap();
+    assert!(host.living().len() > processes);
+    fs::write(host.path("run/1.new"), "half").unwrap();
+
+    host.executor = LocalExecutor::new(host.root());
+    for _ in 0..2 {
+        let removed = host.executor.prune(&host.slug, &[1, 2]).await.unwrap();
+        assert_eq!(removed, [0; 0]);
+    }
+    assert_eq!(host.living().len(), processes);
+    assert!(!host.path("run/1.json").exists() && host.path("releases/1").exists());
+    assert_eq!(host.get(&endpoint).await, "release 2");
+
+    assert_eq!(host.executor.prune(&host.slug, &[2]).await.unwrap(), [1]);
+    assert!(!host.path("run/1.new").exists());
     host.executor.shutdown(GRACE).await.unwrap();
 }
 
@@ -313,7 +348,7 @@ async fn shutdown_leaves_no_process() {
 async fn the_environment_arrives_byte_by_byte() {
     let host = Host::new();
     let value = " $(id) `id` \"q\" 'q' \\n \n\t% é ; & | * ~ #";
-    let mut spec = host.sh(1, "env -0 > env.bin; while :; do sleep 1; done");
+    let mut spec = host.sh(1, "env -0 > \"$HOME/env.bin\"; while :; do sleep 1; done");
     for (name, value) in [("WILD", value), ("PORT", "1"), ("NODE_ENV", "test")] {
         spec.env
             .insert(
@@ -323,12 +358,12 @@ async fn the_environment_arrives_byte_by_byte() {
             .unwrap();
     }
     spec.recipe.health.command =
-        Some(BuildCommand::parse("test -s env.bin && test $PORT").unwrap());
+        Some(BuildCommand::parse("test -s \"$HOME/env.bin\" && test $PORT").unwrap());
     let endpoint = host.deploy(&spec, &host.files(&[]), 1).await.unwrap();
     let Endpoint::Http { address } = endpoint else {
         panic!("not HTTP")
     };
-    let all = fs::read_to_string(host.path("releases/1/env.bin")).unwrap();
+    let all = fs::read_to_string(host.path("tmp/1/env.bin")).unwrap();
     let entries: HashSet<&str> = all.split('\0').collect();
     assert!(entries.contains(format!("WILD={value}").as_str()));
     assert!(
@@ -349,8 +384,8 @@ async fn the_environment_arrives_byte_by_byte() {
 async fn a_health_command_that_fails_or_hangs_is_unhealthy_and_leaves_nothing() {
     let host = Host::new();
     let mut spec = host.site(1);
-    spec.recipe.health.deadline_ms = 600;
-    spec.recipe.health.timeout_ms = 200;
+    spec.recipe.health.deadline_ms = HealthDeadline::new(600).unwrap();
+    spec.recipe.health.timeout_ms = HealthTimeout::new(200).unwrap();
     spec.recipe.health.command = Some(BuildCommand::parse("sleep 987 & sleep 987").unwrap());
     let verdict = expect_verdict(host.deploy(&spec, &host.files(&[]), 1).await);
     assert_eq!(verdict.code, VerdictCode::Unhealthy);

@@ -8,7 +8,9 @@ use std::path::Path;
 
 use deployr_core::error::{StepError, VerdictCode};
 use deployr_core::model::{ProjectSettings, Recipe, Runtime};
-use deployr_core::value::{BranchName, BuildCommand, GitUrl, OutputDir, RelPath, TargetName};
+use deployr_core::value::{
+    BranchName, BuildCommand, GitUrl, HealthStatus, OutputDir, RelPath, TargetName,
+};
 use deployr_exec::framework::detect;
 use tempfile::TempDir;
 
@@ -98,7 +100,7 @@ fn each_framework_is_found_with_its_commands() {
     ];
     for (files, framework, commands, output, process) in cases {
         let recipe = found(files);
-        assert_eq!(recipe.framework.0, *framework, "{files:?}");
+        assert_eq!(recipe.framework.as_str(), *framework, "{files:?}");
         assert_eq!(lines(&recipe), *commands, "{files:?}");
         assert_eq!(recipe.output.as_str(), *output, "{files:?}");
         assert_eq!(start(&recipe), *process, "{files:?}");
@@ -109,7 +111,7 @@ fn each_framework_is_found_with_its_commands() {
 fn next_standalone_brings_its_files_along() {
     let config = "export default {\n  output: `standalone`,\n}";
     let recipe = found(&[("package.json", NEXT), ("next.config.ts", config)]);
-    assert_eq!(recipe.framework.0, "next-standalone");
+    assert_eq!(recipe.framework.as_str(), "next-standalone");
     assert_eq!(recipe.output.as_str(), ".next/standalone");
     assert_eq!(start(&recipe), Some("node server.js"));
     assert_eq!(recipe.commands.len(), 3);
@@ -119,7 +121,7 @@ fn next_standalone_brings_its_files_along() {
 #[test]
 fn laravel_shares_its_storage() {
     let recipe = found(&[("artisan", ""), ("composer.json", "{}")]);
-    assert_eq!(recipe.framework.0, "laravel");
+    assert_eq!(recipe.framework.as_str(), "laravel");
     assert_eq!(
         recipe.commands.len(),
         1,
@@ -172,14 +174,10 @@ fn settings_win_over_the_repository_and_that_over_the_preset() {
     assert_eq!(lines(&recipe), ["make deps", "make"]);
     assert_eq!(recipe.output.as_str(), "site");
     assert_eq!(recipe.health.path.as_str(), "/up");
-    assert_eq!(
-        (recipe.health.status, recipe.health.interval_ms),
-        (Some(204), 50)
-    );
-    assert_eq!(
-        recipe.health.timeout_ms, 5_000,
-        "what it does not say stays"
-    );
+    assert_eq!(recipe.health.status.map(HealthStatus::get), Some(204));
+    assert_eq!(recipe.health.interval_ms.get(), 50);
+    let timeout = recipe.health.timeout_ms;
+    assert_eq!(timeout.get(), 5_000, "what it does not say stays");
     assert_eq!(recipe.writable, [RelPath::parse("tmp").unwrap()]);
 
     let mut over = settings();
@@ -187,6 +185,7 @@ fn settings_win_over_the_repository_and_that_over_the_preset() {
     over.start = Some(BuildCommand::parse("./serve").unwrap());
     over.output = Some(OutputDir::parse("bin").unwrap());
     over.shared = Some(Vec::new());
+    over.writable = Some(vec![RelPath::parse("cache").unwrap()]);
     let recipe = detect(dir.path(), &over).unwrap();
     assert_eq!(lines(&recipe), ["make deps", "just build"]);
     assert_eq!(
@@ -194,6 +193,7 @@ fn settings_win_over_the_repository_and_that_over_the_preset() {
         ("bin", Some("./serve"))
     );
     assert!(recipe.shared.is_empty());
+    assert_eq!(recipe.writable, [RelPath::parse("cache").unwrap()]);
 }
 
 #[test]
@@ -204,7 +204,7 @@ fn settings_alone_are_enough() {
     own.start = Some(BuildCommand::parse("./app").unwrap());
     let recipe = detect(dir.path(), &own).unwrap();
     assert_eq!(
-        (recipe.framework.0.as_str(), start(&recipe)),
+        (recipe.framework.as_str(), start(&recipe)),
         ("custom", Some("./app"))
     );
     assert_eq!(recipe.output.as_str(), ".");
@@ -251,6 +251,13 @@ fn a_wrong_configuration_is_refused_by_field_and_line() {
         ("build = ", &["line 1"]),
         ("framework = 'nxt'", &["framework", "`nxt`", "did you mean `next`?"]),
         ("framework = 'dockerfile'", &["needs a Docker builder"]),
+        ("framework = 'Next.js 15'", &["line 1", "framework is invalid", "a-z"]),
+        ("[health]\ndeadline_ms = 3600001", &["line 2", "health.deadline_ms is invalid", "from 1 to 3600000"]),
+        ("[health]\ndrain_ms = 86400000", &["line 2", "health.drain_ms is invalid", "from 0 to 3600000"]),
+        ("[health]\ninterval_ms = 9", &["line 2", "health.interval_ms is invalid", "from 10 to"]),
+        ("[health]\ntimeout_ms = 0", &["line 2", "health.timeout_ms is invalid", "from 1 to"]),
+        ("[health]\nstatus = 99999", &["line 2", "health.status is invalid", "from 100 to 599"]),
+        ("[health]\nstatus = -200", &["line 2", "health.status is invalid", "-200"]),
     ];
     for (text, expected) in cases {
         let dir = checkout(&[("index.html", ""), ("deployr.toml", text)]);

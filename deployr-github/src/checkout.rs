@@ -2,16 +2,21 @@
 
 use std::fs::{self, OpenOptions, Permissions};
 use std::io::Write;
+use std::num::NonZero;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
 
 use deployr_core::context::StepContext;
 use deployr_core::error::{Fault, StepError, StepResult, VerdictCode};
-use git2::{Oid, Repository, Tree};
+use git2::{Blob, Oid, Repository, Tree};
 
 use crate::error::{Trouble, printable, refused};
 use crate::links::{Links, stays_inside};
+use crate::mirror::Mirror;
 use crate::options::GitLimits;
 
 /// How git writes down what an entry is.
@@ -23,12 +28,28 @@ const KIND: i32 = 0o170_000;
 const MAX_PATH: usize = 4000;
 const MAX_NAME: usize = 255;
 
+/// To unpack a file takes longer than to write it, so more than one is unpacked at a time.
+const MAX_THREADS: usize = 4;
+/// For fewer files another thread is not worth it.
+const FILES_A_THREAD: usize = 50;
+/// Larger files are held in memory one at a time.
+const LARGE: u64 = 16 << 20;
+
 /// A submodule that a tree speaks of.
 #[derive(Debug, Clone)]
 pub(crate) struct Gitlink {
     /// Relative to the top of the checkout.
     pub(crate) path: PathBuf,
     pub(crate) commit: String,
+}
+
+/// A file that was admitted and is still to be written.
+#[derive(Debug)]
+struct Pending {
+    path: PathBuf,
+    id: Oid,
+    size: u64,
+    executable: bool,
 }
 
 /// A checkout in the making. Symbolic links are written when all else is there, so
@@ -57,15 +78,16 @@ impl Export {
         }
     }
 
-    /// Writes `tree` under `at`, a folder of the checkout that exists. Gives the
-    /// submodules, whose folders are left empty.
+    /// Writes `tree` of `repository`, which is that of `mirror`, under `at`, a folder of
+    /// the checkout that exists. Gives the submodules, whose folders are left empty.
     pub(crate) fn tree(
         &mut self,
+        mirror: &Mirror,
         repository: &Repository,
         tree: &Tree<'_>,
         at: &Path,
     ) -> Result<Vec<Gitlink>, Trouble> {
-        let mut gitlinks = Vec::new();
+        let (mut gitlinks, mut files) = (Vec::new(), Vec::new());
         // A list instead of recursion: the depth is chosen by strangers.
         let mut ahead = vec![(at.to_owned(), tree.id())];
         while let Some((parent, id)) = ahead.pop() {
@@ -88,7 +110,8 @@ impl Export {
                         });
                     }
                     LINK => {
-                        let target = self.blob(repository, id, &path)?;
+                        self.measure(repository, id, &path)?;
+                        let target = self.blob(repository, id)?.content().to_vec();
                         if target.is_empty() || target.len() > MAX_PATH || target.contains(&0) {
                             return Err(self.refuse(&path, "is a link to no valid path").into());
                         }
@@ -97,11 +120,62 @@ impl Export {
                             return Err(self.refuse(&path, "is there twice").into());
                         }
                     }
-                    _ => self.file(repository, id, &path, mode & 0o100 != 0)?,
+                    _ => files.push(Pending {
+                        size: self.measure(repository, id, &path)?,
+                        executable: mode & 0o100 != 0,
+                        path,
+                        id,
+                    }),
                 }
             }
         }
+        self.files(mirror, repository, &files)?;
         Ok(gitlinks)
+    }
+
+    /// Writes the files, on as many threads as they are worth.
+    fn files(
+        &self,
+        mirror: &Mirror,
+        repository: &Repository,
+        files: &[Pending],
+    ) -> Result<(), Trouble> {
+        let (next, large) = (AtomicUsize::new(0), Mutex::new(()));
+        let write = |repository: &Repository| -> Result<(), Trouble> {
+            while let Some(file) = files.get(next.fetch_add(1, Ordering::Relaxed)) {
+                self.go_on()?;
+                let _alone = (file.size > LARGE)
+                    .then(|| large.lock().unwrap_or_else(PoisonError::into_inner));
+                let written = self.file(repository, file);
+                if written.is_err() {
+                    next.store(files.len(), Ordering::Relaxed);
+                }
+                written?;
+            }
+            Ok(())
+        };
+        let cores = thread::available_parallelism().map_or(1, NonZero::get);
+        let threads = cores.min(MAX_THREADS).min(files.len() / FILES_A_THREAD);
+        thread::scope(|scope| {
+            // A thread may not use another's repository.
+            let others = (1..threads).map(|_| scope.spawn(|| write(&mirror.open()?)));
+            let others: Vec<_> = others.collect();
+            let mut result = write(repository);
+            for other in others {
+                let ended = other
+                    .join()
+                    .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+                result = result.and(ended);
+            }
+            result
+        })
+    }
+
+    fn go_on(&self) -> StepResult<()> {
+        match self.ctx.cancel.is_cancelled() {
+            true => Err(StepError::Stopped),
+            false => Ok(()),
+        }
     }
 
     /// Checks all links and writes them.
@@ -121,9 +195,7 @@ impl Export {
 
     /// The path of an entry, if it may be written.
     fn admit(&mut self, parent: &Path, name: &[u8]) -> StepResult<PathBuf> {
-        if self.ctx.cancel.is_cancelled() {
-            return Err(StepError::Stopped);
-        }
+        self.go_on()?;
         let path = parent.join(std::ffi::OsStr::from_bytes(name));
         let plain = !matches!(name, b"" | b"." | b"..")
             && !name.eq_ignore_ascii_case(b".git")
@@ -148,26 +220,26 @@ impl Export {
             .map_err(|error| self.disk(path, error))
     }
 
-    fn file(
-        &mut self,
-        repository: &Repository,
-        id: Oid,
-        path: &Path,
-        executable: bool,
-    ) -> Result<(), Trouble> {
-        let content = self.blob(repository, id, path)?;
-        let mode = if executable { 0o755 } else { 0o644 };
+    fn file(&self, repository: &Repository, pending: &Pending) -> Result<(), Trouble> {
+        let Pending {
+            path,
+            id,
+            executable,
+            ..
+        } = pending;
+        let blob = self.blob(repository, *id)?;
+        let mode = if *executable { 0o755 } else { 0o644 };
         let write = || {
             let full = self.folder.join(path);
             let mut file = OpenOptions::new().write(true).create_new(true).open(full)?;
-            file.write_all(&content)?;
+            file.write_all(blob.content())?;
             file.set_permissions(Permissions::from_mode(mode))
         };
         Ok(write().map_err(|error| self.disk(path, error))?)
     }
 
-    /// The content of a file, once its size was looked at.
-    fn blob(&mut self, repository: &Repository, id: Oid, path: &Path) -> Result<Vec<u8>, Trouble> {
+    /// The size of a file, if it may be written.
+    fn measure(&mut self, repository: &Repository, id: Oid, path: &Path) -> Result<u64, Trouble> {
         let git = |error: git2::Error| Trouble::git(&self.url, &error);
         let size = repository
             .odb()
@@ -188,7 +260,13 @@ impl Export {
                 .too_large(format!("more than {limit} MiB in all"))
                 .into());
         }
-        Ok(repository.find_blob(id).map_err(git)?.content().to_vec())
+        Ok(size)
+    }
+
+    fn blob<'r>(&self, repository: &'r Repository, id: Oid) -> Result<Blob<'r>, Trouble> {
+        repository
+            .find_blob(id)
+            .map_err(|error| Trouble::git(&self.url, &error))
     }
 
     fn refuse(&self, path: &Path, why: impl std::fmt::Display) -> StepError {

@@ -50,3 +50,4 @@ mod transport;
 
 pub use options::GitLimits;
 pub use source::GitSource;
+pub use transport::Proxies;

@@ -1,7 +1,8 @@
 //! One bare repository on disk per repository out there.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -75,7 +76,11 @@ impl Mirror {
     /// Everybody comes in through a gate, and whoever writes holds it while waiting:
     /// without that, readers who overlap could keep it out for ever.
     pub(crate) async fn lock(&self, access: Access, ctx: &StepContext) -> StepResult<Lock> {
-        fs::create_dir_all(&self.root)
+        // They hold private sources, whoever else may read the folder that they lie in.
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&self.root)
             .map_err(|e| Fault::io("create", "the mirrors' folder", e))?;
         let gate = self
             .flock("gate", FlockArg::LockExclusiveNonblock, ctx)

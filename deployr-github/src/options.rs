@@ -1,6 +1,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::transport::Proxies;
+
 /// What a repository may cost.
 #[derive(Debug, Clone)]
 pub struct GitLimits {
@@ -34,4 +36,5 @@ pub(crate) struct Options {
     pub(crate) allow_local: bool,
     pub(crate) allow_private_hosts: bool,
     pub(crate) known_hosts: Option<PathBuf>,
+    pub(crate) proxies: Option<Proxies>,
 }

@@ -79,7 +79,7 @@ impl GitSource {
                 let commit = find::commit(&url, &repository, id)?
                     .ok_or_else(|| Trouble::Broken(format!("the commit {id} is missing")))?;
                 let tree = commit.tree().map_err(|e| Trouble::git(&url, &e))?;
-                let gitlinks = export.tree(&repository, &tree, &at)?;
+                let gitlinks = export.tree(&mirror, &repository, &tree, &at)?;
                 let modules = find::gitmodules(&repository, &tree);
                 Ok((
                     export,

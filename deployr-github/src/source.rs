@@ -9,12 +9,12 @@ use deployr_core::source::{Commit, Source, SourceProvider};
 use deployr_core::value::{CommitId, GitRef};
 use git2::Repository;
 
-use crate::error::{Trouble, blocking};
+use crate::error::{Trouble, blocking, printable};
 use crate::find;
 use crate::mirror::{Access, Fetched, Mirror};
 use crate::options::{GitLimits, Options};
 use crate::parts::Part;
-use crate::transport::Session;
+use crate::transport::{Proxies, Session};
 
 /// Any git repository, by way of a mirror on disk.
 ///
@@ -54,6 +54,7 @@ impl GitSource {
             allow_local: false,
             allow_private_hosts: false,
             known_hosts: None,
+            proxies: None,
         };
         Self {
             options: Arc::new(options),
@@ -86,6 +87,15 @@ impl GitSource {
         self.with(|options| options.known_hosts = Some(path.into()))
     }
 
+    /// Fetches through proxies, where they are meant for a server. Without this call
+    /// through none, whatever the environment says. A proxy looks names up by itself:
+    /// what [`allow_private_hosts`](Self::allow_private_hosts) keeps out by name is then
+    /// for the proxy to refuse.
+    #[must_use]
+    pub fn proxies(self, proxies: Proxies) -> Self {
+        self.with(|options| options.proxies = Some(proxies))
+    }
+
     fn with(mut self, change: impl FnOnce(&mut Options)) -> Self {
         change(Arc::make_mut(&mut self.options));
         self
@@ -104,6 +114,7 @@ impl GitSource {
         anew: bool,
         read: impl Fn(&Repository) -> Result<T, Trouble> + Send + 'static,
     ) -> StepResult<T> {
+        go_on(ctx)?;
         ctx.log.say(format!("fetching {}", source.url)).await;
         let cancel = ctx.cancel.child_token();
         let _stop_when_dropped = cancel.clone().drop_guard();
@@ -159,6 +170,8 @@ impl SourceProvider for GitSource {
         folder: &Path,
         ctx: &StepContext,
     ) -> StepResult<Commit> {
+        go_on(ctx)?;
+        check_empty(folder)?;
         let top = Part::top(source, commit);
         let failed = match self.attempt(&top, folder, ctx).await {
             Ok(commit) => return Ok(commit),
@@ -183,6 +196,31 @@ fn summary(fetched: Fetched) -> String {
             "fetched {objects} objects, {} KiB",
             fetched.bytes.div_ceil(1024)
         ),
+    }
+}
+
+/// Stops before anything has begun: libgit2 asks only on the way.
+fn go_on(ctx: &StepContext) -> StepResult<()> {
+    match ctx.cancel.is_cancelled() {
+        true => Err(StepError::Stopped),
+        false => Ok(()),
+    }
+}
+
+/// What lies there already would become a part of the checkout.
+fn check_empty(folder: &Path) -> StepResult<()> {
+    let operation = "check out into";
+    let entry = fs::read_dir(folder).and_then(|mut entries| entries.next().transpose());
+    match entry.map_err(|error| Fault::io(operation, folder.display(), error))? {
+        None => Ok(()),
+        Some(entry) => {
+            let name = entry.file_name();
+            let reason = format!(
+                "it is not empty ({} is in it); give each checkout a new folder",
+                printable(&name.to_string_lossy())
+            );
+            Err(Fault::permanent(operation, folder.display(), reason).into())
+        }
     }
 }
 

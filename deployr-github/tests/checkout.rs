@@ -50,6 +50,8 @@ async fn the_files_of_the_commit_and_nothing_else() {
     assert_eq!(commit.summary, "stamp: x");
     source.checkout(&from, &id, &two, &ctx).await.unwrap();
 
+    let closed = fs::metadata(lab.mirrors()).unwrap().permissions().mode() & 0o7777;
+    assert_eq!(closed, 0o700, "sources of others");
     let mode = |path: &str| fs::metadata(one.join(path)).unwrap().permissions().mode() & 0o7777;
     assert_eq!(mode("bin/run"), 0o755);
     assert_eq!(mode("index.html"), 0o644);

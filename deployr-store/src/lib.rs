@@ -28,6 +28,7 @@
 //!             name: ProjectName::parse("Shop")?,
 //!             slug: Slug::parse("shop")?,
 //!             settings,
+//!             env: Vec::new(),
 //!         },
 //!     )
 //!     .await?;

@@ -214,7 +214,7 @@ async fn another_tenants_rows_do_not_exist() {
     let other = tenant("other");
     let missing = |error| assert!(matches!(error, StoreError::NotFound { .. }), "{error:?}");
     missing(store.project(&other, app.id).await.unwrap_err());
-    missing(store.project_by_slug(&other, &app.slug).await.unwrap_err());
+    missing(store.find_project(&other, &app.name).await.unwrap_err());
     missing(store.env(&other, app.id).await.unwrap_err());
     missing(store.job(&other, job.id).await.unwrap_err());
     assert!(

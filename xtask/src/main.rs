@@ -3,6 +3,7 @@
 mod guards;
 mod run;
 mod setup;
+mod soak;
 
 use std::process::ExitCode;
 
@@ -12,6 +13,11 @@ Tasks of this repository:
   cargo xtask test           everything that a change must pass: set-up, formatting,
                              lints, tests, doctests, dependency and architecture guards
   cargo xtask test NAME      only the tests whose name contains NAME (no lints, no guards)
+  cargo xtask bench [NAME...] [--json FILE]
+                             speed, each figure beside its limit or a peer
+  cargo xtask soak [--minutes N]
+                             the tests that draw what they do from a seed, for about
+                             N minutes (10); DEPLOYR_SOAK_SEED repeats a run
   cargo xtask setup          only install what the tests need (Debian, as root), or name
                              what is missing
   cargo xtask guards         only the architecture guards
@@ -25,6 +31,8 @@ fn main() -> ExitCode {
         ["test", name] => {
             setup::run().and_then(|()| run::cargo(&["test", "--workspace", "--all-features", name]))
         }
+        ["bench", rest @ ..] => bench(rest),
+        ["soak", rest @ ..] => soak::run(rest),
         ["setup"] => setup::run(),
         ["guards"] => guards::run(),
         ["help" | "--help" | "-h"] | [] => {
@@ -40,6 +48,11 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+fn bench(args: &[&str]) -> Result<(), String> {
+    let command = ["run", "--release", "--quiet", "-p", "deployr-bench", "--"];
+    run::cargo(&[&command[..], args].concat())
 }
 
 fn test() -> Result<(), String> {

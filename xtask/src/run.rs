@@ -4,17 +4,29 @@ use std::process::{Command, Stdio};
 
 /// Runs cargo; an error names the whole command.
 pub(crate) fn cargo(args: &[&str]) -> Result<(), String> {
-    program(
-        &std::env::var("CARGO").unwrap_or_else(|_| "cargo".into()),
-        args,
-    )
+    cargo_with(&[], args)
+}
+
+/// The same with these variables besides.
+pub(crate) fn cargo_with(variables: &[(&str, &str)], args: &[&str]) -> Result<(), String> {
+    let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".into());
+    program_with(variables, &cargo, args)
 }
 
 pub(crate) fn program(program: &str, args: &[&str]) -> Result<(), String> {
+    program_with(&[], program, args)
+}
+
+fn program_with(variables: &[(&str, &str)], program: &str, args: &[&str]) -> Result<(), String> {
     let name = program.rsplit('/').next().unwrap_or(program);
-    eprintln!("== {name} {}", args.join(" "));
+    let set = variables
+        .iter()
+        .map(|(name, value)| format!("{name}={value} "));
+    let set = set.collect::<String>();
+    eprintln!("== {set}{name} {}", args.join(" "));
     let status = Command::new(program)
         .args(args)
+        .envs(variables.iter().copied())
         .status()
         .map_err(|error| format!("`{name}` could not be run: {error}"))?;
     if status.success() {

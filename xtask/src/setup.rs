@@ -4,12 +4,14 @@
 use crate::run;
 
 /// A program, and the Debian package that has it.
-const NEEDED: [(&str, &str); 5] = [
+const NEEDED: [(&str, &str); 7] = [
     ("git", "git"),
+    ("mount", "mount"),
     ("node", "nodejs"),
     ("npm", "npm"),
     ("ssh", "openssh-client"),
     ("sshd", "openssh-server"),
+    ("unshare", "util-linux"),
 ];
 
 pub(crate) fn run() -> Result<(), String> {

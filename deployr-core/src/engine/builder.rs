@@ -6,7 +6,7 @@ use crate::builder::Builder;
 use crate::bus::{EventBus, LocalBus};
 use crate::executor::Executor;
 use crate::ingress::Ingress;
-use crate::job::JobHandler;
+use crate::job::{JobHandler, Limited};
 use crate::log::LogLimits;
 use crate::notifier::Notifier;
 use crate::notify::NotifyHandler;
@@ -144,6 +144,7 @@ impl EngineBuilder {
         }
         let mut handlers = BTreeMap::new();
         for (kind, handler) in self.handlers {
+            let handler: Arc<dyn JobHandler> = Arc::new(Limited(handler));
             handlers.insert(JobKind::parse(&kind)?, handler);
         }
         let (deploy, notify) = (JobKind::parse("deploy")?, JobKind::parse("notify")?);

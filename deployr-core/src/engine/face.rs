@@ -13,8 +13,9 @@ use crate::value::{EnvName, EnvValue, GitRef, JobKind, ProjectName, Slug};
 
 /// A deployment that has not started after so long fails with a queue time-out.
 const START_WITHIN: Duration = Duration::from_secs(24 * 60 * 60);
-/// Attempts at a deployment, where faults of the machinery end the earlier ones.
-const ATTEMPTS: u32 = 3;
+/// Attempts at a deployment: three, where faults of the machinery end the earlier ones,
+/// and one that only puts in order what the third has left.
+const ATTEMPTS: u32 = 4;
 
 impl Engine {
     /// Creates a project. Its slug is made from its name; where another project has
@@ -31,38 +32,27 @@ impl Engine {
         let engine = self.inner();
         engine.executor(&request.settings.target)?;
         let id = ProjectId::new(engine.clock.now(), &*engine.entropy);
-        let slug = Slug::from_name(&request.name);
-        match engine.store.project_by_slug(&actor.tenant, &slug).await {
-            Err(StoreError::NotFound { .. }) => {}
-            Ok(_) => {
-                let key = slug.to_string();
-                return Err(StoreError::Conflict {
-                    what: "project",
-                    key,
-                    rule: "is taken",
-                }
-                .into());
-            }
-            Err(error) => return Err(error.into()),
-        }
         let mut new = NewProject {
             id,
+            slug: Slug::from_name(&request.name),
             name: request.name,
-            slug: slug.clone(),
             settings: request.settings,
-        };
-        let project = match engine.store.create_project(actor, new.clone()).await {
-            Err(StoreError::Conflict { .. }) => {
-                let id = id.to_string();
-                new.slug = Slug::parse(format!("{slug}-{}", &id[id.len() - 4..]))?;
-                engine.store.create_project(actor, new).await?
-            }
-            created => created?,
+            env: Vec::new(),
         };
         for (name, value) in request.env.iter() {
-            self.set_env(actor, project.id, name, Some(value)).await?;
+            let sealed = engine.seal_env(&actor.tenant, id, name, value)?;
+            new.env.push((name.clone(), sealed));
         }
-        Ok(project)
+        match engine.store.create_project(actor, new.clone()).await {
+            Err(StoreError::Conflict {
+                what: "subdomain", ..
+            }) => {
+                let id = id.to_string();
+                new.slug = Slug::parse(format!("{}-{}", new.slug, &id[id.len() - 4..]))?;
+                Ok(engine.store.create_project(actor, new).await?)
+            }
+            created => Ok(created?),
+        }
     }
 
     /// The project of that key.
@@ -80,11 +70,11 @@ impl Engine {
     ///
     /// `NotFound`; `Invalid` when it is not fit for a name.
     pub async fn project_by_name(&self, actor: &Actor, name: &str) -> Result<Project, EngineError> {
-        let slug = Slug::from_name(&ProjectName::parse(name)?);
+        let name = ProjectName::parse(name)?;
         Ok(self
             .inner()
             .store
-            .project_by_slug(&actor.tenant, &slug)
+            .find_project(&actor.tenant, &name)
             .await?)
     }
 
@@ -199,8 +189,10 @@ impl Engine {
             .await
     }
 
-    /// Asks to go back to a release that is kept; to the one that was live before the
-    /// present one where none is named. Builds nothing.
+    /// Asks to go back to a release that is kept. Where none is named, to the one of
+    /// those older than the present one that was live last: so a release that was
+    /// itself rolled back from is passed over, and a second call goes further back.
+    /// Builds nothing.
     ///
     /// # Errors
     ///
@@ -225,16 +217,18 @@ impl Engine {
         actor: &Actor,
         project: &Project,
     ) -> Result<ReleaseId, EngineError> {
-        let releases = self.releases(actor, project.id, Page::first(100)).await?;
+        let store = &self.inner().store;
+        let releases = store.releases_on_target(&actor.tenant, project.id).await?;
         let live = releases
             .iter()
             .find(|release| release.state == ReleaseState::Live)
             .map(|release| release.number);
         releases
             .iter()
-            .find(|release| {
+            .filter(|release| {
                 release.state == ReleaseState::Kept && live.is_none_or(|live| release.number < live)
             })
+            .max_by_key(|release| release.live_turn)
             .map(|release| release.id)
             .ok_or_else(|| EngineError::NoEarlierRelease {
                 project: project.name.to_string(),
@@ -290,6 +284,7 @@ impl Engine {
     ) -> Result<Deployment, EngineError> {
         let deployment = self.inner().store.request_cancel(actor, id, reason).await?;
         self.inner().bus.publish(Hint::Cancel);
+        self.inner().bus.publish(Hint::Jobs);
         self.inner().bus.publish(Hint::Deployment(id));
         Ok(deployment)
     }

@@ -11,7 +11,8 @@ use crate::value::TenantId;
 
 /// How often the store is asked where no hint comes: another process may have written.
 const POLL: Duration = Duration::from_millis(200);
-/// Lines that one question brings.
+/// Lines that one question brings. With what a store gives at most, that bounds what a
+/// follower holds.
 const LINES: u32 = 1_000;
 
 /// Something that a follower sees.
@@ -52,6 +53,8 @@ pub struct Follow {
     deployment: DeploymentId,
     cursor: i64,
     lines: VecDeque<LogLine>,
+    /// The deployment once it is final.
+    last: Option<Box<Deployment>>,
     ended: bool,
 }
 
@@ -80,6 +83,7 @@ impl Engine {
             deployment,
             cursor,
             lines: VecDeque::new(),
+            last: None,
             ended: false,
         })
     }
@@ -91,6 +95,12 @@ impl Follow {
     #[must_use]
     pub fn cursor(&self) -> i64 {
         self.cursor
+    }
+
+    /// Bytes of text that wait to be given out.
+    #[cfg(feature = "testing")]
+    pub(crate) fn held(&self) -> usize {
+        self.lines.iter().map(|line| line.text.len()).sum()
     }
 
     /// The next event; none after the last. May be dropped at any time without losing one.
@@ -108,9 +118,6 @@ impl Follow {
                 return Ok(None);
             }
             let store = &self.engine.inner().store;
-            // The status before the lines: once it is final, no line comes any more,
-            // so that lines read after it are all there are.
-            let deployment = store.deployment(&self.tenant, self.deployment).await?;
             self.lines = store
                 .read_log(&self.tenant, self.deployment, self.cursor, LINES)
                 .await?
@@ -118,11 +125,18 @@ impl Follow {
             if !self.lines.is_empty() {
                 continue;
             }
-            if deployment.status.is_final() {
+            if let Some(deployment) = self.last.take() {
                 self.ended = true;
-                return Ok(Some(Event::Finished(Box::new(deployment))));
+                return Ok(Some(Event::Finished(deployment)));
             }
-            self.changed().await;
+            // Once the status is final, no line comes any more: but some may have come
+            // since the last look.
+            let deployment = store.deployment(&self.tenant, self.deployment).await?;
+            if deployment.status.is_final() {
+                self.last = Some(Box::new(deployment));
+            } else {
+                self.changed().await;
+            }
         }
     }
 

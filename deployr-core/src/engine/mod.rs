@@ -4,6 +4,8 @@
 mod builder;
 mod face;
 mod follow;
+mod jobs;
+mod redaction;
 mod request;
 mod secrets;
 
@@ -12,6 +14,7 @@ use std::sync::Arc;
 
 pub use builder::EngineBuilder;
 pub use follow::{Event, Follow};
+pub(crate) use redaction::{redacted, redacted_fault};
 pub use request::{DeployRequest, Plan, ProjectRequest};
 
 use crate::builder::Builder;

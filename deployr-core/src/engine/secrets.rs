@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use super::{EngineError, Inner};
 use crate::error::{Fault, StepError, StepResult};
 use crate::executor::ReleaseSpec;
-use crate::model::{Project, ProjectId, Release, ReleaseId};
+use crate::model::{EnvEntry, Project, ProjectId, Release, ReleaseId};
 use crate::secret::{SealContext, Sealed};
 use crate::source::Source;
 use crate::value::{EnvName, EnvSet, EnvValue, Slug, TenantId};
@@ -49,9 +49,14 @@ impl Inner {
             })
     }
 
-    pub(crate) async fn project_env(&self, project: &Project) -> Result<EnvSet, EngineError> {
+    /// A project's environment, from what is stored of it.
+    pub(crate) fn open_env(
+        &self,
+        project: &Project,
+        entries: Vec<EnvEntry>,
+    ) -> Result<EnvSet, EngineError> {
         let mut env = EnvSet::default();
-        for entry in self.store.env(&project.tenant, project.id).await? {
+        for entry in entries {
             let row = format!("{}/{}", project.id, entry.name);
             let context = SealContext {
                 table: "project_env",

@@ -24,6 +24,30 @@ impl Kept {
             Self::Color(_) => {}
         }
     }
+
+    /// Appends it as it came in.
+    pub(super) fn write_raw(&self, out: &mut String) {
+        if let Self::Char(c) | Self::Escaped(c) = self {
+            out.push(*c);
+        }
+    }
+}
+
+/// Appends text that was cleaned but for the characters that would reorder it.
+pub(super) fn write_escaped(text: &str, out: &mut String) {
+    let mut rest = text;
+    while !rest.is_ascii()
+        && let Some((at, c)) = rest.char_indices().find(|(_, c)| reorders(*c))
+    {
+        out.push_str(&rest[..at]);
+        out.extend(c.escape_unicode());
+        rest = &rest[at + c.len_utf8()..];
+    }
+    out.push_str(rest);
+}
+
+fn reorders(c: char) -> bool {
+    matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// Where in an escape sequence the last character stood.
@@ -47,6 +71,11 @@ enum State {
 pub(super) struct Cleaner(State);
 
 impl Cleaner {
+    /// Whether the next character is not within a sequence.
+    pub(super) fn in_text(&self) -> bool {
+        matches!(self.0, State::Text)
+    }
+
     /// Takes the next character of the line.
     pub(super) fn feed(&mut self, c: char) -> Option<Kept> {
         // These begin or end a sequence from within any other one.
@@ -94,7 +123,7 @@ fn text(c: char) -> Option<Kept> {
     match c {
         '\t' => Some(Kept::Char(c)),
         c if c.is_control() => None,
-        '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => Some(Kept::Escaped(c)),
+        c if reorders(c) => Some(Kept::Escaped(c)),
         c => Some(Kept::Char(c)),
     }
 }
@@ -121,6 +150,16 @@ pub fn clean(line: &str) -> Cow<'_, str> {
 /// [`clean`], and without colours: for files and outputs that are no terminal.
 pub fn strip_colors(line: &str) -> Cow<'_, str> {
     filter(line, false)
+}
+
+/// What is left of a line for its reader, before anything of it is shown by number.
+pub(super) fn visible(line: &str) -> String {
+    let mut out = String::new();
+    let mut cleaner = Cleaner::default();
+    for kept in line.chars().filter_map(|c| cleaner.feed(c)) {
+        kept.write_raw(&mut out);
+    }
+    out
 }
 
 fn filter(line: &str, colors: bool) -> Cow<'_, str> {

@@ -1,9 +1,17 @@
 //! A deployment's log: from raw bytes of a build to numbered lines that a reader
 //! can follow from anywhere, without a gap and without a secret.
 
+mod batcher;
+mod cap;
 mod clean;
+mod cursor;
+mod encoding;
+mod filter;
+mod forms;
+mod guessable;
 mod line;
 mod redact;
+mod search;
 mod sink;
 mod split;
 

@@ -1,14 +1,18 @@
 //! Masks secrets in text, also where they appear in an encoded form.
 
-use super::clean::{clean, strip_colors};
-use aho_corasick::{AhoCorasick, AhoCorasickKind, BuildError};
-use base64::Engine as _;
-use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use std::borrow::Cow;
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
+use std::error::Error;
 use std::fmt;
-use std::ops::Range;
-use zeroize::{Zeroize as _, Zeroizing};
+
+use aho_corasick::Anchored;
+use aho_corasick::automaton::{Automaton as _, StateID};
+use aho_corasick::nfa::contiguous::NFA;
+
+use super::clean::strip_colors;
+use super::filter::Filter;
+use super::forms::{Form, Forms};
+use super::split::Lines;
 
 /// What stands in place of a secret.
 pub const MASK: &str = "[redacted]";
@@ -17,103 +21,126 @@ pub const MASK: &str = "[redacted]";
 /// unreadable, and shows by its places what the secret is.
 pub const MIN_SECRET_CHARS: usize = 4;
 
-/// What common encoders leave as it is, besides letters and digits: nothing,
-/// RFC 3986, paths, forms, `encodeURIComponent`, user info of a URL, `encodeURI`.
-const UNESCAPED: [&str; 7] = [
-    "",
-    "-_.~",
-    "-_.~/",
-    "-_.*",
-    "-_.!~*'()",
-    "-_.!~*'()+,$&%",
-    "-_.!~*'();/?:@&=+$,#",
-];
+/// What is searched for.
+pub(super) struct Needles {
+    pub(super) filter: Filter,
+    /// Finds the heads of all forms.
+    pub(super) automaton: NFA,
+    pub(super) start: StateID,
+    pub(super) forms: Vec<Form>,
+    /// The forms that go on after a head, by its number.
+    pub(super) long_forms: Vec<Vec<usize>>,
+}
+
+impl Needles {
+    fn new(forms: Vec<Form>) -> Result<Self, Box<dyn Error>> {
+        let mut by_head: BTreeMap<&[u8], Vec<usize>> = BTreeMap::new();
+        for (number, form) in forms.iter().enumerate() {
+            let long = by_head.entry(form.head()).or_default();
+            long.extend(form.is_long().then_some(number));
+        }
+        let automaton = NFA::builder().prefilter(false).build(by_head.keys())?;
+        Ok(Self {
+            filter: Filter::new(by_head.keys().copied()),
+            start: automaton.start_state(Anchored::No)?,
+            automaton,
+            long_forms: by_head.into_values().collect(),
+            forms,
+        })
+    }
+}
+
+/// Whether anything is searched for.
+pub(super) enum Machine {
+    Idle,
+    Ready(Box<Needles>),
+    /// Too many secrets: show nothing rather than one of them.
+    Overloaded,
+}
 
 /// Knows the secrets of a deployment and masks them wherever text leaves it.
 ///
-/// A secret is found raw, in base64 (both alphabets, also as part of a longer
-/// encoded text), percent-encoded, as form value, JSON-escaped and in hex. Each
-/// line of a secret of several lines is a secret as well, because logs are read
-/// by line. Where finds overlap, one mask covers them all.
+/// # What is masked
 ///
-/// The list of forms is wiped once the search automaton is built. The automaton
-/// itself cannot be wiped, so keep a redactor no longer than its deployment.
+/// Every value of at least [`MIN_SECRET_CHARS`] characters, without the spaces around
+/// it, wherever it appears, as part of a longer word too; and each line of a value of
+/// several lines, because logs are read by line. Not masked are values that anybody
+/// would guess: words such as `true`, `production` or `localhost` (a fixed list), and
+/// numbers of up to five digits with dots between, as `8080` or `20.11.1`.
+///
+/// A secret is found as it is, and
+///
+/// * in base64 (both alphabets, also as part of a longer encoded text) and in hex;
+/// * with any of its characters escaped, for a URL, a form, JSON, HTML, a shell or
+///   source code, whichever the writer chose to escape; also when that is done to its
+///   base64 or hex form;
+/// * interrupted by the end of a line. What stood before the line's end is out by then,
+///   unless it was 32 bytes or more: so long a beginning of a secret is masked already.
+///
+/// Where finds overlap or touch, one mask covers them all. Compression, encryption,
+/// base32 and the like, two escapings one over the other, and what a hostile build
+/// thinks of by itself are not found: who can run commands with a secret can give it away.
+///
+/// Most of what is searched for is wiped from memory on drop; the first 32 bytes of
+/// each form, inside the search automaton, cannot be. Keep a redactor no longer than
+/// its deployment.
 ///
 /// ```
 /// use deployr_core::log::Redactor;
 ///
-/// let redactor = Redactor::new(["super-secret-value"]);
+/// let redactor = Redactor::new(["super-secret-value", "production"]);
 /// assert_eq!(redactor.redact("TOKEN=super-secret-value"), "TOKEN=[redacted]");
 /// assert_eq!(redactor.redact("c3VwZXItc2VjcmV0LXZhbHVl super%2Dsecret%2Dvalue"), "[redacted] [redacted]");
+/// assert_eq!(redactor.redact("building for production"), "building for production");
 /// ```
 pub struct Redactor {
-    automaton: Result<AhoCorasick, BuildError>,
+    machine: Machine,
     secrets: usize,
-    longest: usize,
 }
 
 impl Redactor {
-    /// Prepares the search for `secrets`; those with fewer than
-    /// [`MIN_SECRET_CHARS`] characters are ignored.
+    /// Prepares the search for `secrets`.
     pub fn new<'a>(secrets: impl IntoIterator<Item = &'a str>) -> Self {
         let mut forms = Forms::default();
-        let mut count = 0;
-        for secret in secrets.into_iter().filter(|s| long_enough(s)) {
-            count += 1;
-            forms.add_secret(secret);
-        }
-        Self {
-            // A DFA, the default for few patterns, takes minutes to build for a long secret.
-            automaton: AhoCorasick::builder()
-                .kind(Some(AhoCorasickKind::ContiguousNFA))
-                .build(&forms.0),
-            secrets: count,
-            longest: forms.0.iter().map(String::len).max().unwrap_or(0),
-        }
-    }
-
-    /// Replaces each secret in `text` by [`MASK`]. For the output of a program
-    /// use [`LineReader`](super::LineReader), which also finds a secret that is
-    /// interrupted by escape sequences or comes in several chunks.
-    pub fn redact<'t>(&self, text: &'t str) -> Cow<'t, str> {
-        let spans = self.spans(text, 0);
-        if spans.is_empty() {
-            return Cow::Borrowed(text);
-        }
-        let mut out = String::with_capacity(text.len());
-        let mut at = 0;
-        for span in spans {
-            out.push_str(&text[at..span.start]);
-            out.push_str(MASK);
-            at = span.end;
-        }
-        out.push_str(&text[at..]);
-        Cow::Owned(out)
-    }
-
-    /// Bytes of the longest form: so much of a text must be seen at once to
-    /// find every secret in it.
-    pub fn longest(&self) -> usize {
-        self.longest
-    }
-
-    /// The places to mask, in order and apart; the first `masked` bytes are one
-    /// already. Every occurrence counts, so a place depends on the text near it
-    /// only, and not on where the search began.
-    pub(super) fn spans(&self, text: &str, masked: usize) -> Vec<Range<usize>> {
-        let Ok(automaton) = &self.automaton else {
-            // Too many secrets to search for: show nothing rather than one of them.
-            return Vec::from_iter((!text.is_empty()).then_some(0..text.len()));
+        let secrets = secrets
+            .into_iter()
+            .filter(|secret| forms.add_secret(secret))
+            .count();
+        let forms = forms.take();
+        let machine = if forms.is_empty() {
+            Machine::Idle
+        } else {
+            Needles::new(forms).map_or(Machine::Overloaded, |needles| {
+                Machine::Ready(Box::new(needles))
+            })
         };
-        let mut spans = Vec::from_iter((masked > 0).then_some(0..masked));
-        for found in automaton.find_overlapping_iter(text) {
-            let mut span = found.range();
-            while let Some(last) = spans.pop_if(|last| last.end > span.start) {
-                span = span.start.min(last.start)..span.end.max(last.end);
-            }
-            spans.push(span);
+        Self { machine, secrets }
+    }
+
+    /// The text as the log would show it, without colours: cleaned, and [`MASK`] in
+    /// place of each secret. For the output of a program use
+    /// [`LineReader`](super::LineReader), which takes it in pieces.
+    pub fn redact<'t>(&self, text: &'t str) -> Cow<'t, str> {
+        let mut reader = Lines::new();
+        let mut lines = reader.push(self, text.as_bytes());
+        lines.extend(reader.finish(self));
+        let mut redacted = String::with_capacity(text.len());
+        for line in &lines {
+            redacted.push_str(&strip_colors(&line.text));
+            redacted.push_str(if line.partial { "" } else { "\n" });
         }
-        spans
+        if !text.ends_with('\n') {
+            redacted.pop();
+        }
+        if redacted == text {
+            Cow::Borrowed(text)
+        } else {
+            Cow::Owned(redacted)
+        }
+    }
+
+    pub(super) fn machine(&self) -> &Machine {
+        &self.machine
     }
 }
 
@@ -123,125 +150,4 @@ impl fmt::Debug for Redactor {
             .field("secrets", &self.secrets)
             .finish_non_exhaustive()
     }
-}
-
-fn long_enough(text: &str) -> bool {
-    text.chars().nth(MIN_SECRET_CHARS - 1).is_some()
-}
-
-/// All texts to search for; wiped on drop.
-#[derive(Default)]
-struct Forms(BTreeSet<String>);
-
-impl Drop for Forms {
-    fn drop(&mut self) {
-        for mut form in std::mem::take(&mut self.0) {
-            form.zeroize();
-        }
-    }
-}
-
-impl Forms {
-    fn add(&mut self, form: String) {
-        let unused = if long_enough(&form) {
-            self.0.replace(form)
-        } else {
-            Some(form)
-        };
-        drop(unused.map(Zeroizing::new));
-    }
-
-    fn add_secret(&mut self, secret: &str) {
-        self.add_encodings(secret);
-        for line in secret
-            .split(['\n', '\r'])
-            .map(str::trim)
-            .filter(|l| long_enough(l))
-        {
-            self.add_encodings(line);
-            // A log line is searched once it is clean, so search for the clean secret too.
-            self.add(clean(line).into_owned());
-            self.add(strip_colors(line).into_owned());
-        }
-    }
-
-    fn add_encodings(&mut self, value: &str) {
-        self.add(value.to_owned());
-        self.add_base64(value.as_bytes());
-        for keep in UNESCAPED {
-            for form in [percent(value, keep, false), percent(value, keep, true)] {
-                self.add(form.replace("%20", "+"));
-                self.add(form);
-            }
-        }
-        for upper in [false, true] {
-            self.add(value.bytes().map(|b| hex(b, upper)).collect());
-        }
-        let json = serde_json::Value::from(value).to_string();
-        let json = Zeroizing::new(json[1..json.len() - 1].to_owned());
-        self.add(json.to_string());
-        self.add(json.replace('/', "\\/"));
-        self.add(escape_json(&json, |c| !c.is_ascii()));
-        self.add(escape_json(&json, |c| "<>&\u{2028}\u{2029}".contains(c)));
-    }
-
-    /// In base64 a character stands for six bits: those that lie within the
-    /// secret are the same whatever surrounds it, once for each of the three
-    /// places in a group of three bytes where it can begin.
-    fn add_base64(&mut self, value: &[u8]) {
-        for engine in [STANDARD_NO_PAD, URL_SAFE_NO_PAD] {
-            for before in 0..3 {
-                let bytes = Zeroizing::new([&[0; 2][..before], value].concat());
-                let text = Zeroizing::new(engine.encode(&*bytes));
-                self.add(text[(before * 8).div_ceil(6)..bytes.len() * 8 / 6].to_owned());
-            }
-            // On its own: with the last character, the padding, and wrapped as
-            // `openssl base64` and `base64` do.
-            let text = Zeroizing::new(engine.encode(value));
-            let padded = Zeroizing::new(format!("{}{}", *text, &"=="[..(3 - value.len() % 3) % 3]));
-            for width in [64, 76].into_iter().filter(|width| padded.len() > *width) {
-                for start in (0..padded.len()).step_by(width) {
-                    self.add(padded[start..padded.len().min(start + width)].to_owned());
-                }
-            }
-            self.add(padded.to_string());
-            self.add(text.to_string());
-        }
-    }
-}
-
-fn hex(byte: u8, upper: bool) -> String {
-    if upper {
-        format!("{byte:02X}")
-    } else {
-        format!("{byte:02x}")
-    }
-}
-
-fn percent(value: &str, keep: &str, upper: bool) -> String {
-    let kept = |b: u8| b.is_ascii_alphanumeric() || keep.as_bytes().contains(&b);
-    let encode = |b| {
-        if kept(b) {
-            char::from(b).to_string()
-        } else {
-            format!("%{}", hex(b, upper))
-        }
-    };
-    value.bytes().map(encode).collect()
-}
-
-fn escape_json(json: &str, escaped: impl Fn(char) -> bool) -> String {
-    let mut out = String::with_capacity(json.len());
-    for c in json.chars() {
-        if escaped(c) {
-            out.extend(
-                c.encode_utf16(&mut [0; 2])
-                    .iter()
-                    .map(|unit| format!("\\u{unit:04x}")),
-            );
-        } else {
-            out.push(c);
-        }
-    }
-    out
 }

@@ -1,17 +1,17 @@
-use std::collections::VecDeque;
+//! The way into a deployment's log: a sink, and the writers that feed it.
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::{LineReader, LogStream, Redactor};
-use crate::bus::{EventBus, Hint};
+use super::batcher::Batcher;
+use super::{LogStream, Redactor};
+use crate::bus::EventBus;
 use crate::model::{Claim, DeploymentId};
-use crate::retry;
-use crate::store::{Logs, NewLine, StoreError};
+use crate::store::{Logs, StoreError};
 use crate::system::Clock;
 
 /// How a log is batched, and where it ends.
@@ -22,11 +22,13 @@ pub struct LogLimits {
     pub total: usize,
     /// How much of the end is kept where the whole is too long. 256 KiB.
     pub tail: usize,
-    /// A batch is written once it has so many lines. 1,000.
+    /// A batch is written once it has so many lines. 1,000. While another is being
+    /// written it grows further, to eight times as many.
     pub batch_lines: usize,
-    /// A batch is written once it has so many bytes. 64 KiB.
+    /// A batch is written once it has so many bytes. 64 KiB, and eight times as many
+    /// while another is being written.
     pub batch_bytes: usize,
-    /// A batch is written once its first line is so old. 10 ms.
+    /// A batch is written once its first line is so old. 5 ms.
     pub batch_age: Duration,
 }
 
@@ -37,13 +39,14 @@ impl Default for LogLimits {
             tail: 256 << 10,
             batch_lines: 1_000,
             batch_bytes: 64 << 10,
-            batch_age: Duration::from_millis(10),
+            batch_age: Duration::from_millis(5),
         }
     }
 }
 
+/// What writers hand in.
 #[derive(Debug)]
-enum Entry {
+pub(super) enum Entry {
     Bytes(LogStream, Vec<u8>),
     Flush(oneshot::Sender<()>),
     Close,
@@ -124,23 +127,7 @@ impl LogSink {
     #[must_use]
     pub fn start(target: LogTarget, next: i64, redactor: Arc<Redactor>, limits: LogLimits) -> Self {
         let (sender, receiver) = mpsc::channel(QUEUE);
-        let batcher = Batcher {
-            readers: [
-                LineReader::new(redactor.clone()),
-                LineReader::new(redactor.clone()),
-                LineReader::new(redactor),
-            ],
-            target,
-            limits,
-            next,
-            batch: Vec::new(),
-            batch_bytes: 0,
-            oldest: None,
-            kept: 0,
-            tail: VecDeque::new(),
-            tail_bytes: 0,
-            left_out: 0,
-        };
+        let batcher = Batcher::new(target, next, redactor, limits);
         Self {
             writer: LogWriter(Some(sender)),
             task: tokio::spawn(batcher.run(receiver)),
@@ -168,156 +155,5 @@ impl LogSink {
                 reason: panic.to_string(),
             })
         })
-    }
-}
-
-/// The state of the task behind a sink.
-struct Batcher {
-    /// One for standard output, standard error, and the engine.
-    readers: [LineReader; 3],
-    target: LogTarget,
-    limits: LogLimits,
-    next: i64,
-    batch: Vec<NewLine>,
-    batch_bytes: usize,
-    oldest: Option<Instant>,
-    /// Bytes of commands' output that were taken into batches.
-    kept: usize,
-    /// The end of an output that is longer than its limit.
-    tail: VecDeque<NewLine>,
-    tail_bytes: usize,
-    left_out: u64,
-}
-
-impl Batcher {
-    async fn run(mut self, mut entries: mpsc::Receiver<Entry>) -> Result<(), StoreError> {
-        loop {
-            let due = self.oldest.map(|oldest| oldest + self.limits.batch_age);
-            tokio::select! {
-                biased;
-                entry = entries.recv() => match entry {
-                    Some(Entry::Bytes(stream, bytes)) => {
-                        self.take(stream, &bytes);
-                        if self.full() {
-                            self.write().await?;
-                        }
-                    }
-                    Some(Entry::Flush(done)) => {
-                        self.write().await?;
-                        let _ = done.send(());
-                    }
-                    Some(Entry::Close) | None => break,
-                },
-                () = tokio::time::sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
-                    self.write().await?;
-                }
-            }
-            // `biased` prefers entries, so a steady writer must not put off what is due.
-            if self
-                .oldest
-                .is_some_and(|oldest| oldest.elapsed() >= self.limits.batch_age)
-            {
-                self.write().await?;
-            }
-        }
-        for (index, stream) in [LogStream::Stdout, LogStream::Stderr, LogStream::Engine]
-            .into_iter()
-            .enumerate()
-        {
-            for line in self.readers[index].finish() {
-                self.line(stream, line.text);
-            }
-        }
-        self.take_tail();
-        self.write().await
-    }
-
-    fn full(&self) -> bool {
-        self.batch.len() >= self.limits.batch_lines || self.batch_bytes >= self.limits.batch_bytes
-    }
-
-    fn take(&mut self, stream: LogStream, bytes: &[u8]) {
-        let reader = match stream {
-            LogStream::Stdout => 0,
-            LogStream::Stderr => 1,
-            LogStream::Engine | LogStream::Stage => 2,
-        };
-        for line in self.readers[reader].push(bytes) {
-            self.line(stream, line.text);
-        }
-    }
-
-    /// Takes one line: into the batch, or, when a command has written too much, into
-    /// the end that is kept.
-    fn line(&mut self, stream: LogStream, text: String) {
-        let line = NewLine {
-            at: self.target.clock.now(),
-            stream,
-            text,
-        };
-        let of_command = matches!(stream, LogStream::Stdout | LogStream::Stderr);
-        if !of_command {
-            self.take_tail();
-        } else if self.kept + line.text.len() > self.limits.total.saturating_sub(self.limits.tail) {
-            self.tail_bytes += line.text.len();
-            self.tail.push_back(line);
-            while self.tail_bytes > self.limits.tail {
-                let Some(oldest) = self.tail.pop_front() else {
-                    break;
-                };
-                self.tail_bytes -= oldest.text.len();
-                self.left_out += 1;
-            }
-            return;
-        } else {
-            self.kept += line.text.len();
-        }
-        self.add(line);
-    }
-
-    fn add(&mut self, line: NewLine) {
-        self.batch_bytes += line.text.len();
-        self.batch.push(line);
-        self.oldest.get_or_insert_with(Instant::now);
-    }
-
-    fn take_tail(&mut self) {
-        if self.left_out > 0 {
-            let text = format!(
-                "… {} lines are left out here: the output is longer than {} MiB …",
-                self.left_out,
-                self.limits.total >> 20
-            );
-            self.add(NewLine {
-                at: self.target.clock.now(),
-                stream: LogStream::Engine,
-                text,
-            });
-            self.left_out = 0;
-        }
-        self.tail_bytes = 0;
-        for line in std::mem::take(&mut self.tail) {
-            self.add(line);
-        }
-    }
-
-    /// Writes the batch, as often as it takes: a store that is away for a while holds
-    /// the build back, and loses no line.
-    async fn write(&mut self) -> Result<(), StoreError> {
-        self.oldest = None;
-        if self.batch.is_empty() {
-            return Ok(());
-        }
-        let target = &self.target;
-        let lines = std::mem::take(&mut self.batch);
-        self.batch_bytes = 0;
-        let append = || {
-            target
-                .store
-                .append_log(&target.claim, target.deployment, self.next, lines.clone())
-        };
-        self.next = retry::until_stored(&target.lost, target.claim.job, append).await?;
-        target.bus.publish(Hint::Deployment(target.deployment));
-        Ok(())
     }
 }

@@ -1,7 +1,8 @@
 //! Turns the raw bytes of an output stream into lines that are safe to keep.
 
-use super::clean::{Cleaner, Kept};
+use super::clean::{Cleaner, Kept, write_escaped};
 use super::redact::{MASK, Redactor};
+use super::search::{REACH, Search};
 use std::fmt;
 use std::sync::Arc;
 
@@ -27,9 +28,9 @@ pub struct Line {
 /// U+FFFD), split at line ends, [`clean`](super::clean()), redact, cut into pieces.
 /// So cleaning cannot join the parts of a secret after the search for it, colours
 /// within a secret do not hide it (the search is on the text without colours),
-/// and a piece is cut from text that has been redacted. Of an endless line the
-/// last `longest - 1` bytes are held back: a secret that begins before them is
-/// seen as a whole. Memory is about two pieces and twice the longest secret form.
+/// and a piece is cut from text that has been redacted. The search remembers what it
+/// has seen, over chunks and lines; of an endless line only the last 512 bytes are held
+/// back. Memory is about two pieces, and the longest chunk.
 ///
 /// A bare carriage return starts the line anew, as a progress bar does: the last
 /// text that is not empty stays.
@@ -47,15 +48,51 @@ pub struct Line {
 /// ```
 pub struct LineReader {
     redactor: Arc<Redactor>,
+    lines: Lines,
+}
+
+impl LineReader {
+    /// A reader at the start of a stream.
+    pub fn new(redactor: Arc<Redactor>) -> Self {
+        Self {
+            redactor,
+            lines: Lines::new(),
+        }
+    }
+
+    /// Takes the next bytes of the stream and returns the lines they complete.
+    pub fn push(&mut self, chunk: &[u8]) -> Vec<Line> {
+        self.lines.push(&self.redactor, chunk)
+    }
+
+    /// Ends the stream and returns what is left, if it did not end with a line end.
+    pub fn finish(&mut self) -> Vec<Line> {
+        self.lines.finish(&self.redactor)
+    }
+}
+
+/// Shows no text: it is not redacted yet.
+impl fmt::Debug for LineReader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LineReader")
+            .field("held", &self.lines.held.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// The state of a reader; every call must be given the same redactor.
+pub(super) struct Lines {
     /// The start of a character whose other bytes are yet to come.
     undecoded: Vec<u8>,
     cleaner: Cleaner,
-    /// Clean text that is yet to be redacted.
+    /// Clean text that is yet to be redacted; characters that would reorder it are
+    /// still as they were.
     held: String,
     /// Colours and where in `held` they stand, in order.
     colors: Vec<(usize, String)>,
-    /// Bytes of `held` for which a mask has been written already.
-    masked: usize,
+    search: Search,
+    /// Whether what was taken from `held` last ended in a mask.
+    masked: bool,
     /// After a carriage return: how many colours stood before it.
     returned: Option<usize>,
     /// Redacted text of the line that is yet to be given out.
@@ -66,16 +103,15 @@ pub struct LineReader {
     lines: Vec<Line>,
 }
 
-impl LineReader {
-    /// A reader at the start of a stream.
-    pub fn new(redactor: Arc<Redactor>) -> Self {
+impl Lines {
+    pub(super) fn new() -> Self {
         Self {
-            redactor,
             undecoded: Vec::new(),
             cleaner: Cleaner::default(),
             held: String::new(),
             colors: Vec::new(),
-            masked: 0,
+            search: Search::new(),
+            masked: false,
             returned: None,
             ready: String::new(),
             released: false,
@@ -83,43 +119,71 @@ impl LineReader {
         }
     }
 
-    /// Takes the next bytes of the stream and returns the lines they complete.
-    pub fn push(&mut self, chunk: &[u8]) -> Vec<Line> {
-        let mut joined = std::mem::take(&mut self.undecoded);
-        let mut bytes = chunk;
-        if !joined.is_empty() {
-            joined.extend_from_slice(chunk);
-            bytes = &joined;
-        }
-        for part in bytes.utf8_chunks() {
-            part.valid().chars().for_each(|c| self.feed(c));
-            let broken = part.invalid();
-            // Cut by the end of the chunk, or wrong whatever follows?
-            match std::str::from_utf8(broken) {
-                Err(e) if e.error_len().is_none() && bytes.ends_with(broken) => {
-                    self.undecoded = broken.to_vec();
-                }
-                Err(_) => self.feed(char::REPLACEMENT_CHARACTER),
-                Ok(_) => {}
+    pub(super) fn push(&mut self, redactor: &Redactor, chunk: &[u8]) -> Vec<Line> {
+        for part in chunk.split_inclusive(|byte| *byte == b'\n') {
+            match self.plain(part) {
+                Some(text) => self.push_plain(redactor, text, part.ends_with(b"\n")),
+                None => self.push_any(redactor, part),
             }
         }
         std::mem::take(&mut self.lines)
     }
 
-    /// Ends the stream and returns what is left, if it did not end with a line end.
-    pub fn finish(&mut self) -> Vec<Line> {
+    pub(super) fn finish(&mut self, redactor: &Redactor) -> Vec<Line> {
         if !std::mem::take(&mut self.undecoded).is_empty() {
-            self.feed(char::REPLACEMENT_CHARACTER);
+            self.feed(redactor, char::REPLACEMENT_CHARACTER);
         }
         if self.released || !self.held.is_empty() || !self.colors.is_empty() {
-            self.end_line();
+            self.end_line(redactor);
         }
         std::mem::take(&mut self.lines)
     }
 
-    fn feed(&mut self, c: char) {
+    /// The text of a line, or the part of one, that stays as it is.
+    fn plain<'t>(&self, part: &'t [u8]) -> Option<&'t str> {
+        if !self.undecoded.is_empty() || self.returned.is_some() || !self.cleaner.in_text() {
+            return None;
+        }
+        let part = part.strip_suffix(b"\n").unwrap_or(part);
+        // What is cleaned begins with one of these bytes. No shortcut, so that the
+        // comparisons are made for many bytes at once.
+        let special = |b: u8| (b < b' ' && b != b'\t') || matches!(b, 0x7f | 0xc2 | 0xe2);
+        let any = part.iter().fold(false, |any, byte| any | special(*byte));
+        if any {
+            None
+        } else {
+            std::str::from_utf8(part).ok()
+        }
+    }
+
+    fn push_plain(&mut self, redactor: &Redactor, text: &str, ends: bool) {
+        self.held.push_str(text);
+        self.release_overflow(redactor);
+        if ends {
+            self.end_line(redactor);
+        }
+    }
+
+    fn push_any(&mut self, redactor: &Redactor, part: &[u8]) {
+        let mut joined = std::mem::take(&mut self.undecoded);
+        joined.extend_from_slice(part);
+        for part in joined.utf8_chunks() {
+            part.valid().chars().for_each(|c| self.feed(redactor, c));
+            let broken = part.invalid();
+            // Cut by the end of the chunk, or wrong whatever follows?
+            match std::str::from_utf8(broken) {
+                Err(e) if e.error_len().is_none() && joined.ends_with(broken) => {
+                    self.undecoded = broken.to_vec();
+                }
+                Err(_) => self.feed(redactor, char::REPLACEMENT_CHARACTER),
+                Ok(_) => {}
+            }
+        }
+    }
+
+    fn feed(&mut self, redactor: &Redactor, c: char) {
         match c {
-            '\n' => self.end_line(),
+            '\n' => self.end_line(redactor),
             '\r' => {
                 self.cleaner = Cleaner::default();
                 self.returned = Some(self.colors.len());
@@ -128,30 +192,21 @@ impl LineReader {
                 None => {}
                 Some(Kept::Color(_)) if self.colors.len() >= MAX_COLORS => {}
                 Some(Kept::Color(color)) => self.colors.push((self.held.len(), color)),
-                Some(kept) => self.text(&kept),
+                Some(kept) => {
+                    if let Some(before) = self.returned.take() {
+                        self.start_anew(redactor, before);
+                    }
+                    kept.write_raw(&mut self.held);
+                    self.release_overflow(redactor);
+                }
             },
         }
     }
 
-    fn text(&mut self, kept: &Kept) {
-        if let Some(before) = self.returned.take() {
-            self.start_anew(before);
-        }
-        kept.write_text(&mut self.held);
-        if self.held.len() >= MAX_LINE_BYTES + 2 * self.redactor.longest() {
-            let keep = self.redactor.longest().saturating_sub(1);
-            let mut end = self.held.len() - keep;
-            while !self.held.is_char_boundary(end) {
-                end -= 1;
-            }
-            self.release(end);
-        }
-    }
-
     /// Text follows a carriage return: it replaces what the line was so far.
-    fn start_anew(&mut self, colors_before: usize) {
+    fn start_anew(&mut self, redactor: &Redactor, colors_before: usize) {
         if self.released {
-            return self.end_line();
+            return self.end_line(redactor);
         }
         self.held.clear();
         self.colors.drain(..colors_before);
@@ -159,8 +214,10 @@ impl LineReader {
     }
 
     /// Gives out the rest of the line and is ready for the next one.
-    fn end_line(&mut self) {
+    fn end_line(&mut self, redactor: &Redactor) {
+        self.search.run(redactor, &self.held, true);
         self.release(self.held.len());
+        self.search.end_line();
         for (_, color) in self.colors.drain(..) {
             self.ready.push_str(&color);
         }
@@ -173,26 +230,40 @@ impl LineReader {
         self.cleaner = Cleaner::default();
         self.returned = None;
         self.released = false;
+        self.masked = false;
     }
 
-    /// Redacts the text up to `end`. Every secret that begins there must lie
-    /// within `held`; what it covers beyond `end` is remembered as masked.
+    /// Nothing that is found later reaches back into what is released here.
+    fn release_overflow(&mut self, redactor: &Redactor) {
+        if self.held.len() < MAX_LINE_BYTES + 2 * REACH {
+            return;
+        }
+        self.search.run(redactor, &self.held, false);
+        let mut end = self.held.len() - REACH;
+        while !self.held.is_char_boundary(end) {
+            end -= 1;
+        }
+        self.release(end);
+    }
+
+    /// Moves what was searched up to `end` into `ready`, with masks.
     fn release(&mut self, end: usize) {
         self.released |= end > 0;
-        let continued = self.masked > 0;
-        let spans = self.redactor.spans(&self.held, self.masked);
-        self.masked = 0;
         let mut at = 0;
+        let mut masked = false;
+        let spans = self.search.spans().to_vec();
         for span in spans.into_iter().take_while(|span| span.start < end) {
             self.write(at, span.start);
-            if !(continued && span.start == 0) {
+            if span.start > 0 || !self.masked {
                 self.ready.push_str(MASK);
             }
-            self.masked = span.end.saturating_sub(end);
+            masked = span.end >= end;
             at = span.end.min(end);
         }
         self.write(at, end);
+        self.masked = masked;
         self.held.drain(..end);
+        self.search.forget(end);
         self.colors.iter_mut().for_each(|(at, _)| *at -= end);
         self.cut_pieces();
     }
@@ -201,11 +272,11 @@ impl LineReader {
     fn write(&mut self, mut from: usize, to: usize) {
         let count = self.colors.partition_point(|(at, _)| *at < to);
         for (at, color) in self.colors.drain(..count) {
-            self.ready.push_str(&self.held[from..at.max(from)]);
+            write_escaped(&self.held[from..at.max(from)], &mut self.ready);
             self.ready.push_str(&color);
             from = from.max(at);
         }
-        self.ready.push_str(&self.held[from..to]);
+        write_escaped(&self.held[from..to], &mut self.ready);
     }
 
     fn cut_pieces(&mut self) {
@@ -228,15 +299,6 @@ impl LineReader {
                 partial: true,
             });
         }
-    }
-}
-
-/// Shows no text: it is not redacted yet.
-impl fmt::Debug for LineReader {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("LineReader")
-            .field("held", &self.held.len())
-            .finish_non_exhaustive()
     }
 }
 

@@ -10,6 +10,7 @@ mod page;
 mod project;
 mod recipe;
 mod release;
+mod turn;
 
 pub use actor::Actor;
 pub use audit::{AuditAction, AuditEntry};
@@ -18,5 +19,6 @@ pub use ids::{AuditId, DeploymentId, InvalidId, JobId, ProjectId, ReleaseId, Wor
 pub use job::{Claim, Fence, Job, JobState, Lease};
 pub use page::Page;
 pub use project::{EnvEntry, Project, ProjectSettings};
-pub use recipe::{Framework, HealthCheck, Recipe, Runtime};
+pub use recipe::{HealthCheck, Recipe, Runtime};
 pub use release::{Release, ReleaseState};
+pub use turn::Turn;

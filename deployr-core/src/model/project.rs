@@ -4,8 +4,8 @@ use super::{HealthCheck, ProjectId};
 use crate::secret::Sealed;
 use crate::system::Timestamp;
 use crate::value::{
-    BranchName, BuildCommand, EnvName, GitUrl, OutputDir, ProjectName, RelPath, Slug, TargetName,
-    TenantId,
+    BranchName, BuildCommand, BuildTimeout, EnvName, Framework, GitUrl, KeepReleases, OutputDir,
+    ProjectName, RelPath, Slug, TargetName, TenantId,
 };
 
 /// A source repository, how it is built, and where it goes.
@@ -43,7 +43,7 @@ pub struct ProjectSettings {
     pub root: Option<RelPath>,
     /// A preset by name, instead of the one that detection finds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub framework: Option<String>,
+    pub framework: Option<Framework>,
     /// Installs what the build needs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub install: Option<BuildCommand>,
@@ -62,23 +62,18 @@ pub struct ProjectSettings {
     /// Folders and files that all releases share.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shared: Option<Vec<RelPath>>,
-    /// How many releases stay on the target, the live one among them. 2..=100.
-    #[serde(default = "default_keep")]
-    pub keep_releases: u32,
-    /// How long a build may take, in seconds. 1..=21600.
-    #[serde(default = "default_build_timeout")]
-    pub build_timeout_s: u32,
+    /// Folders of the release that its process may write to, besides what is shared.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub writable: Option<Vec<RelPath>>,
+    /// How many releases stay on the target, the live one among them.
+    #[serde(default)]
+    pub keep_releases: KeepReleases,
+    /// How long a build may take, in seconds.
+    #[serde(default)]
+    pub build_timeout_s: BuildTimeout,
     /// Fetch submodules too; each under the same rules as the repository.
     #[serde(default)]
     pub submodules: bool,
-}
-
-fn default_keep() -> u32 {
-    5
-}
-
-fn default_build_timeout() -> u32 {
-    30 * 60
 }
 
 impl ProjectSettings {
@@ -97,8 +92,9 @@ impl ProjectSettings {
             start: None,
             health: None,
             shared: None,
-            keep_releases: default_keep(),
-            build_timeout_s: default_build_timeout(),
+            writable: None,
+            keep_releases: KeepReleases::default(),
+            build_timeout_s: BuildTimeout::default(),
             submodules: false,
         }
     }

@@ -2,7 +2,10 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::value::{BuildCommand, HealthPath, OutputDir, RelPath};
+use crate::value::{
+    BuildCommand, DrainTime, Framework, HealthDeadline, HealthInterval, HealthPath, HealthStatus,
+    HealthTimeout, OutputDir, RelPath,
+};
 
 /// How a checkout is built and how its release is run: a framework's preset with
 /// the project's own settings laid over it. Decided by the builder once the source
@@ -26,15 +29,11 @@ pub struct Recipe {
     /// release decides; where it has nothing there, a dot in the last part means a file.
     #[serde(default)]
     pub shared: Vec<RelPath>,
-    /// Folders of the release that the running process may write to.
+    /// Folders of the release that the running process may write to, besides what is
+    /// shared. Executors that cannot confine processes do not hold them to it.
     #[serde(default)]
     pub writable: Vec<RelPath>,
 }
-
-/// The name of a preset, for people: `next`, `laravel`, `static`.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Framework(pub String);
 
 /// How a release serves.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,63 +54,49 @@ pub enum Runtime {
 
 /// When a release counts as healthy. The defaults are those of kamal-proxy: a probe
 /// a second, 5 s to answer each, 30 s in all.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct HealthCheck {
     /// The path to ask for.
     pub path: HealthPath,
     /// The status wanted; any 2xx or 3xx where absent.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub status: Option<u16>,
+    pub status: Option<HealthStatus>,
     /// Run this instead of asking over HTTP; healthy when it exits 0.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub command: Option<BuildCommand>,
-    /// Between the start of two probes, in milliseconds. At least 10.
-    pub interval_ms: u64,
+    /// Between the start of two probes, in milliseconds.
+    pub interval_ms: HealthInterval,
     /// For one probe to answer, in milliseconds.
-    pub timeout_ms: u64,
+    pub timeout_ms: HealthTimeout,
     /// For the release to become healthy, in milliseconds.
-    pub deadline_ms: u64,
+    pub deadline_ms: HealthDeadline,
     /// For requests of the old release to end, in milliseconds.
-    pub drain_ms: u64,
+    pub drain_ms: DrainTime,
 }
 
 impl HealthCheck {
     /// Between the start of two probes.
     #[must_use]
     pub fn interval(&self) -> Duration {
-        Duration::from_millis(self.interval_ms.max(10))
+        self.interval_ms.duration()
     }
 
     /// For one probe to answer.
     #[must_use]
     pub fn timeout(&self) -> Duration {
-        Duration::from_millis(self.timeout_ms.max(1))
+        self.timeout_ms.duration()
     }
 
     /// For the release to become healthy.
     #[must_use]
     pub fn deadline(&self) -> Duration {
-        Duration::from_millis(self.deadline_ms)
+        self.deadline_ms.duration()
     }
 
     /// For requests of the old release to end.
     #[must_use]
     pub fn drain(&self) -> Duration {
-        Duration::from_millis(self.drain_ms)
-    }
-}
-
-impl Default for HealthCheck {
-    fn default() -> Self {
-        Self {
-            path: HealthPath::default(),
-            status: None,
-            command: None,
-            interval_ms: 1_000,
-            timeout_ms: 5_000,
-            deadline_ms: 30_000,
-            drain_ms: 30_000,
-        }
+        self.drain_ms.duration()
     }
 }

@@ -31,6 +31,8 @@ pub struct Release {
     pub env: Sealed,
     /// Whether it serves, could serve again, or is gone.
     pub state: ReleaseState,
+    /// The number of the deployment that last made it live; none where it never was.
+    pub live_turn: Option<i64>,
     /// When it was recorded.
     pub created_at: Timestamp,
 }

@@ -7,14 +7,21 @@
     reason = "everything in here is test code: a check fails by panicking"
 )]
 
+pub mod builder;
+pub mod bus;
 pub mod clock;
 pub mod executor;
 pub mod faults;
+pub mod follow;
 pub mod ingress;
 pub mod memory;
 pub mod mocks;
+pub mod notifier;
+pub mod source;
+mod steps;
 pub mod store;
 mod suite;
+pub mod sweep;
 #[cfg(test)]
 mod tests;
 
@@ -25,3 +32,4 @@ pub use mocks::{
     MemoryTarget, PlacedRelease, RecordingNotifier, Script, ScriptedBuilder, ScriptedExecutor,
     ScriptedIngress, ScriptedSource,
 };
+pub use steps::RecordedStep;

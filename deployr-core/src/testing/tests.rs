@@ -91,12 +91,18 @@ async fn each_strike_does_what_it_says() {
         let all = bench.store.projects(&acme(), Page::first(9)).await.unwrap();
         all.len()
     };
+    let pause = Duration::from_secs(5);
     let strikes = [
         (Strike::Before, 0),
+        (Strike::Refuse, 0),
         (Strike::After, 1),
-        (Strike::HangBefore, 1),
-        (Strike::HangAfter, 2),
-        (Strike::Delay(Duration::from_secs(5)), 3),
+        (Strike::RefuseAfter, 2),
+        (Strike::HangBefore, 2),
+        // The memory store does all of it at once.
+        (Strike::HangWithin, 3),
+        (Strike::HangAfter, 4),
+        (Strike::Delay(pause), 5),
+        (Strike::Stall(pause), 6),
     ];
     for (n, (strike, left)) in (1..).zip(strikes) {
         plan.strike(n, strike);
@@ -107,16 +113,23 @@ async fn each_strike_does_what_it_says() {
             Strike::Before | Strike::After => {
                 assert!(matches!(answer, Ok(Err(StoreError::Unavailable { .. }))));
             }
-            Strike::HangBefore | Strike::HangAfter => {
+            Strike::Refuse | Strike::RefuseAfter => {
+                assert!(matches!(answer, Ok(Err(StoreError::Corrupt { .. }))));
+            }
+            Strike::HangBefore | Strike::HangWithin | Strike::HangAfter => {
                 assert!(answer.is_err());
                 plan.hung().await;
             }
             Strike::Delay(_) => assert!(answer.unwrap().is_ok()),
+            Strike::Stall(_) => {
+                plan.stalled().await;
+                assert!(answer.unwrap().is_ok());
+            }
         }
         assert_eq!(made().await, left, "after {strike:?}");
     }
     assert_eq!(plan.count(), strikes.len());
-    assert_eq!(plan.calls(), ["create_project"; 5]);
+    assert_eq!(plan.calls(), ["create_project"; 9]);
     plan.reset();
     assert!(faulty.projects(&acme(), Page::first(1)).await.is_ok());
     assert_eq!(plan.count(), 1);

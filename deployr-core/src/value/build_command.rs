@@ -1,5 +1,6 @@
 use serde::{Deserialize, Serialize};
 
+use super::chars::reorders;
 use super::{InputCode, InvalidValue};
 
 const MAX_BYTES: usize = 16 * 1024;
@@ -42,8 +43,13 @@ impl BuildCommand {
         if command.contains(|c: char| c.is_control() && c != '\n' && c != '\t') {
             return refuse("must not contain control characters");
         }
+        if command.contains(reorders) {
+            return refuse("must not contain characters that show it in another order");
+        }
         match command.trim() {
             "" => refuse("must not be empty"),
+            // `sh -c` would take it for an option of its own.
+            command if command.starts_with(['-', '+']) => refuse("must not start with '-' or '+'"),
             command => Ok(Self(command.to_owned())),
         }
     }

@@ -28,6 +28,11 @@ pub(super) fn is_hidden(c: char) -> bool {
             | '\u{E0000}'..='\u{10FFFF}')
 }
 
+/// Characters that make what follows them be shown in another order.
+pub(super) fn reorders(c: char) -> bool {
+    matches!(c, '\u{061C}' | '\u{200E}'..='\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}')
+}
+
 /// Characters that start something in a shell.
 ///
 /// Nothing here is ever put into a shell line by the engine; refusing them

@@ -140,6 +140,14 @@ input_codes! {
     JobKindInvalid = "JOB_KIND_INVALID",
     /// Not a usable label.
     LabelInvalid = "LABEL_INVALID",
+    /// Not the name of a framework's preset.
+    FrameworkInvalid = "FRAMEWORK_INVALID",
+    /// Not a domain name.
+    DomainInvalid = "DOMAIN_INVALID",
+    /// Not an address or a network of addresses.
+    NetworkInvalid = "NETWORK_INVALID",
+    /// Below the lowest or above the highest value.
+    NumberOutOfRange = "NUMBER_OUT_OF_RANGE",
 }
 
 impl fmt::Display for InputCode {

@@ -18,9 +18,11 @@
 mod macros;
 
 mod address;
+mod bounded;
 mod build_command;
 mod chars;
 mod commit_id;
+mod domain_name;
 mod env;
 mod env_set;
 mod error;
@@ -28,6 +30,7 @@ mod git_ref;
 mod git_url;
 mod health_path;
 mod names;
+mod network;
 mod port;
 mod project_name;
 mod rel_path;
@@ -37,15 +40,21 @@ mod slug;
 mod tests;
 
 pub use address::is_public_address;
+pub use bounded::{
+    BuildTimeout, DrainTime, HealthDeadline, HealthInterval, HealthStatus, HealthTimeout,
+    KeepReleases,
+};
 pub use build_command::BuildCommand;
 pub use commit_id::CommitId;
+pub use domain_name::DomainName;
 pub use env::{EnvName, EnvValue};
 pub use env_set::EnvSet;
 pub use error::{InputCode, InvalidValue};
 pub use git_ref::{BranchName, GitRef, TagName};
 pub use git_url::{GitScheme, GitUrl, UrlPolicy};
 pub use health_path::HealthPath;
-pub use names::{JobKind, TargetName, TenantId};
+pub use names::{Framework, JobKind, TargetName, TenantId};
+pub use network::Network;
 pub use port::Port;
 pub use project_name::ProjectName;
 pub use rel_path::{OutputDir, RelPath};

@@ -27,6 +27,27 @@ impl TargetName {
     }
 }
 
+/// The name of a framework's preset.
+///
+/// ```
+/// use deployr_core::value::Framework;
+///
+/// assert!(Framework::parse("next-standalone").is_ok());
+/// assert!(Framework::parse("Next.js 15").is_err());
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Framework(String);
+
+string_value!(Framework);
+
+impl Framework {
+    /// Parses a name of `a-z`, `0-9`, `.`, `_`, `:` and `-`.
+    pub fn parse(input: impl AsRef<str>) -> Result<Self, InvalidValue> {
+        lower_name("framework", InputCode::FrameworkInvalid, input.as_ref()).map(Self)
+    }
+}
+
 /// The kind of a job, by which workers choose what to run.
 ///
 /// ```

@@ -54,10 +54,39 @@ impl ProjectName {
             _ if !name.contains(char::is_alphanumeric) => {
                 refuse("must contain a letter or a digit")
             }
+            _ if name
+                .split(|c: char| !c.is_alphabetic())
+                .any(mixes_alphabets) =>
+            {
+                refuse("must not have words of Latin and of Greek or Cyrillic letters at once")
+            }
             _ if name.starts_with(|c| c == '-' || is_combining_mark(c)) => {
                 refuse("must not start with '-' or with a lone mark")
             }
             _ => Ok(Self(name)),
         }
     }
+
+    /// What names are told apart by: the same for two that differ in case, or in the
+    /// width or style of their letters, only.
+    ///
+    /// ```
+    /// use deployr_core::value::ProjectName;
+    ///
+    /// assert_eq!(ProjectName::parse("My Blog")?.key(), ProjectName::parse("ｍy BLOG")?.key());
+    /// # Ok::<(), deployr_core::value::InvalidValue>(())
+    /// ```
+    #[must_use]
+    pub fn key(&self) -> String {
+        self.0.nfkc().flat_map(char::to_lowercase).nfc().collect()
+    }
+}
+
+/// Letters that look like Latin ones are no harm among their own: `а` in `админ` is read
+/// as what it is, and in `аdmin` it is not.
+fn mixes_alphabets(word: &str) -> bool {
+    let latin = |c| matches!(c, 'A'..='Z' | 'a'..='z' | '\u{c0}'..='\u{24f}');
+    let alike =
+        |c| matches!(c, '\u{370}'..='\u{52f}' | '\u{1c80}'..='\u{1c8f}' | '\u{1f00}'..='\u{1fff}');
+    word.contains(latin) && word.contains(alike)
 }

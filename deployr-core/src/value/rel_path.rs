@@ -1,7 +1,7 @@
 use std::path::{Path, PathBuf};
 
-use percent_encoding::percent_decode_str;
 use serde::{Deserialize, Serialize};
+use unicode_normalization::UnicodeNormalization;
 
 use super::chars::{is_hidden, is_shell_meta};
 use super::{InputCode, InvalidValue};
@@ -101,10 +101,17 @@ fn normal(input: &str) -> Result<String, &'static str> {
     if input.contains(special) {
         return Err("must not contain invisible or shell characters");
     }
-    // Some upload services decode what they are sent.
-    let decoded = percent_decode_str(input).decode_utf8_lossy();
-    if decoded.contains(char::is_control) || decoded.split(['/', '\\']).any(|part| part == "..") {
+    // Some services that get a path decode it, some more than once, and some file
+    // systems take letters of other widths for the usual ones.
+    if has_escape(input) {
+        return Err("must not contain '%' with the number of a character");
+    }
+    let folded: String = input.nfkc().collect();
+    if folded.split(['/', '\\']).any(|part| part == "..") {
         return Err("must not contain '..'");
+    }
+    if folded.matches(['/', '\\']).count() != input.matches('/').count() {
+        return Err("must not contain characters that look like '/'");
     }
     let parts: Vec<&str> = input
         .split('/')
@@ -119,7 +126,7 @@ fn normal(input: &str) -> Result<String, &'static str> {
     {
         return Err("must not have parts with spaces around them");
     }
-    if parts.iter().any(|part| is_git_dir(part)) {
+    if folded.split('/').any(is_git_dir) {
         return Err("must not lead into .git");
     }
     match parts.first() {
@@ -127,6 +134,14 @@ fn normal(input: &str) -> Result<String, &'static str> {
         Some(first) if first.starts_with(['-', '~']) => Err("must not start with '-' or '~'"),
         Some(_) => Ok(parts.join("/")),
     }
+}
+
+/// `%2e`, `%u002e`
+fn has_escape(path: &str) -> bool {
+    path.split('%').skip(1).any(|rest| {
+        let hex = |at: usize| rest.as_bytes().get(at).is_some_and(u8::is_ascii_hexdigit);
+        hex(0) && hex(1) || rest.starts_with(['u', 'U']) && hex(1) && hex(2)
+    })
 }
 
 /// `.git` under any of the names that some file system takes for it.

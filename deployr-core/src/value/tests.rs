@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -279,4 +281,116 @@ fn env_sets_are_capped_as_a_whole() {
     assert_eq!(env.remove("N3"), Some(large));
     assert_eq!(env.len(), 15);
     assert!(!format!("{env:?}").contains('x'));
+}
+
+#[test]
+fn a_number_out_of_its_range_is_refused_by_field_and_rule() {
+    assert_eq!(KeepReleases::new(2).unwrap(), KeepReleases::MIN);
+    assert_eq!(KeepReleases::new(100).unwrap(), KeepReleases::MAX);
+    for number in [i64::MIN, -1, 0, 1, 101, i64::MAX] {
+        let refused = KeepReleases::new(number).unwrap_err();
+        assert_eq!(refused.code, InputCode::NumberOutOfRange);
+        let said = format!(
+            "keep_releases is invalid: must be a whole number from 2 to 100 (got \"{number}\")"
+        );
+        assert_eq!(refused.to_string(), said);
+    }
+    assert_eq!(DrainTime::new(0).unwrap().duration(), Duration::ZERO);
+    assert_eq!(
+        BuildTimeout::default().duration(),
+        Duration::from_secs(1_800)
+    );
+}
+
+#[test]
+fn a_number_is_read_from_json_as_it_is_written() {
+    let read = |text: &str| serde_json::from_str::<HealthDeadline>(text);
+    assert_eq!(read("250").unwrap().get(), 250);
+    assert_eq!(serde_json::to_string(&read("250").unwrap()).unwrap(), "250");
+    for text in ["0", "-5", "3600001", "18446744073709551615"] {
+        let refused = read(text).unwrap_err().to_string();
+        assert!(
+            refused.contains("health.deadline_ms is invalid"),
+            "{refused}"
+        );
+    }
+    for text in ["\"250\"", "2.5", "null"] {
+        assert!(
+            read(text)
+                .unwrap_err()
+                .to_string()
+                .contains("a whole number")
+        );
+    }
+}
+
+#[test]
+fn domains_are_names_and_no_addresses() {
+    let name = |text: &str| DomainName::parse(text).map(|name| name.to_string());
+    assert_eq!(name("localhost").unwrap(), "localhost");
+    assert_eq!(name("Apps.Example.COM.").unwrap(), "apps.example.com");
+    let long = format!("{}.com", "a.".repeat(100));
+    for bad in [
+        "",
+        ".",
+        "a..b",
+        "-a",
+        "a-",
+        "a b",
+        "a_b",
+        "exämple.com",
+        "http://a",
+        "a:80",
+        "a/b",
+        "127.0.0.1",
+        "::1",
+        "*.a.com",
+        &long,
+        &"a".repeat(64),
+    ] {
+        assert_eq!(
+            name(bad).unwrap_err().code,
+            InputCode::DomainInvalid,
+            "{bad}"
+        );
+    }
+}
+
+#[test]
+fn networks_hold_the_addresses_that_begin_alike() {
+    let holds = |network: &str, address: &str| {
+        Network::parse(network)
+            .unwrap()
+            .contains(address.parse().unwrap())
+    };
+    assert!(holds("127.0.0.0/8", "127.9.9.9") && !holds("127.0.0.0/8", "128.0.0.0"));
+    assert!(
+        holds("127.0.0.0/8", "::ffff:127.0.0.1"),
+        "as a dual-stack socket has it"
+    );
+    assert!(holds("0.0.0.0/0", "203.0.113.9") && !holds("0.0.0.0/0", "::1"));
+    assert!(holds("::/0", "2001:db8::1") && !holds("::/0", "192.0.2.1"));
+    assert!(
+        holds("2001:db8::/33", "2001:db8:7fff::") && !holds("2001:db8::/33", "2001:db8:8000::")
+    );
+    assert!(holds("192.0.2.7", "192.0.2.7") && !holds("192.0.2.7", "192.0.2.8"));
+    for bad in [
+        "",
+        "10.0.0.0/33",
+        "10.0.0.0/",
+        "10.0.0.0/+8",
+        "10.0.0.1/8",
+        "::1/64",
+        "::1/129",
+        "10.0.0",
+        "localhost",
+        "::ffff:10.0.0.1",
+        "10.0.0.0/8/8",
+    ] {
+        assert_eq!(
+            Network::parse(bad).unwrap_err().code,
+            InputCode::NetworkInvalid,
+            "{bad}"
+        );
+    }
 }

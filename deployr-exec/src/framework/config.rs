@@ -1,6 +1,9 @@
 use deployr_core::error::{StepError, StepResult};
 use deployr_core::model::HealthCheck;
-use deployr_core::value::{BuildCommand, HealthPath, OutputDir, RelPath};
+use deployr_core::value::{
+    BuildCommand, DrainTime, Framework, HealthDeadline, HealthInterval, HealthPath, HealthStatus,
+    HealthTimeout, OutputDir, RelPath,
+};
 use serde::Deserialize;
 
 use super::checkout::{Checkout, Folder};
@@ -13,7 +16,7 @@ const FILE: &str = "deployr.toml";
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct RepoConfig {
-    pub(super) framework: Option<String>,
+    pub(super) framework: Option<Framework>,
     root: Option<RelPath>,
     pub(super) install: Option<BuildCommand>,
     pub(super) build: Option<BuildCommand>,
@@ -29,12 +32,12 @@ pub(super) struct RepoConfig {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct HealthConfig {
     path: Option<HealthPath>,
-    status: Option<u16>,
+    status: Option<HealthStatus>,
     command: Option<BuildCommand>,
-    interval_ms: Option<u64>,
-    timeout_ms: Option<u64>,
-    deadline_ms: Option<u64>,
-    drain_ms: Option<u64>,
+    interval_ms: Option<HealthInterval>,
+    timeout_ms: Option<HealthTimeout>,
+    deadline_ms: Option<HealthDeadline>,
+    drain_ms: Option<DrainTime>,
 }
 
 impl HealthConfig {
@@ -144,4 +147,113 @@ fn distance(a: &str, b: &str) -> usize {
         }
     }
     row[b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Display;
+
+    use super::*;
+
+    const PAGE: &str = include_str!("../../../docs/deployr-toml.md");
+
+    /// The rows of the page's table, by key.
+    fn rows() -> Vec<(&'static str, Vec<&'static str>)> {
+        let cells = |line: &'static str| line.split('|').map(str::trim).collect::<Vec<_>>();
+        let row = |line: &'static str| {
+            Some((
+                cells(line).get(1)?.strip_prefix('`')?.strip_suffix('`')?,
+                cells(line),
+            ))
+        };
+        PAGE.lines().filter_map(row).collect()
+    }
+
+    /// The keys that the parser knows below this table.
+    fn known(table: &str) -> Vec<String> {
+        let error = toml::from_str::<RepoConfig>(&format!("{table}\nno_such_key = 1")).unwrap_err();
+        let (_, known) = unknown_field(error.message()).unwrap();
+        known.into_iter().map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn the_page_has_every_key_that_the_parser_knows_and_no_other() {
+        let mut known_keys: Vec<String> = known("")
+            .into_iter()
+            .filter(|key| key != "health")
+            .collect();
+        known_keys.extend(known("[health]").iter().map(|key| format!("health.{key}")));
+        let mut on_page: Vec<&str> = rows().into_iter().map(|(key, _)| key).collect();
+        known_keys.sort();
+        on_page.sort_unstable();
+        assert_eq!(on_page, known_keys);
+    }
+
+    #[test]
+    fn the_page_tells_the_ranges_and_defaults_that_hold() {
+        #[track_caller]
+        fn check(key: &str, min: impl Display, max: impl Display, default: impl Display) {
+            let rows = rows();
+            let (_, cells) = rows.iter().find(|(name, _)| *name == key).unwrap();
+            assert_eq!(cells[3], format!("{min} to {max}"), "{key}");
+            assert_eq!(cells[4], default.to_string(), "{key}");
+        }
+        let health = HealthCheck::default();
+        check(
+            "health.status",
+            HealthStatus::MIN,
+            HealthStatus::MAX,
+            "any 2xx or 3xx",
+        );
+        check(
+            "health.interval_ms",
+            HealthInterval::MIN,
+            HealthInterval::MAX,
+            health.interval_ms,
+        );
+        check(
+            "health.timeout_ms",
+            HealthTimeout::MIN,
+            HealthTimeout::MAX,
+            health.timeout_ms,
+        );
+        check(
+            "health.deadline_ms",
+            HealthDeadline::MIN,
+            HealthDeadline::MAX,
+            health.deadline_ms,
+        );
+        check(
+            "health.drain_ms",
+            DrainTime::MIN,
+            DrainTime::MAX,
+            health.drain_ms,
+        );
+    }
+
+    #[test]
+    fn the_page_names_the_presets_and_its_example_parses() {
+        let presets = crate::framework::preset::all().unwrap();
+        let names: Vec<String> = presets
+            .iter()
+            .filter(|preset| preset.needs.is_none())
+            .map(|preset| format!("`{}`", preset.name))
+            .collect();
+        let rows = rows();
+        let (_, cells) = rows.iter().find(|(key, _)| *key == "framework").unwrap();
+        let mut told: Vec<&str> = cells[3].split(", ").collect();
+        told.sort_unstable();
+        let mut names: Vec<&str> = names.iter().map(String::as_str).collect();
+        names.sort_unstable();
+        assert_eq!(told, names);
+        let example = PAGE
+            .split("```toml")
+            .nth(1)
+            .unwrap()
+            .split("```")
+            .next()
+            .unwrap();
+        let example: RepoConfig = toml::from_str(example).unwrap();
+        assert_eq!(example.shared.unwrap().len(), 2);
+    }
 }

@@ -8,7 +8,7 @@ use super::checkout::Folder;
 use super::invalid;
 use super::preset::{Detect, Step};
 
-/// What presets are compared with.
+/// What detection has found in a checkout, for presets to be compared with.
 #[derive(Debug)]
 pub(super) struct Facts<'a> {
     folder: &'a Folder<'a>,

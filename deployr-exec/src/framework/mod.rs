@@ -11,8 +11,8 @@ mod preset;
 use std::path::Path;
 
 use deployr_core::error::{StepError, StepResult, VerdictCode};
-use deployr_core::model::{Framework, HealthCheck, ProjectSettings, Recipe, Runtime};
-use deployr_core::value::{BuildCommand, OutputDir};
+use deployr_core::model::{HealthCheck, ProjectSettings, Recipe, Runtime};
+use deployr_core::value::{BuildCommand, Framework, OutputDir};
 
 use checkout::Checkout;
 use config::RepoConfig;
@@ -56,7 +56,7 @@ pub fn detect(dir: &Path, settings: &ProjectSettings) -> StepResult<Recipe> {
         }),
     };
     Ok(Recipe {
-        framework: framework(preset, output.as_ref()),
+        framework: framework(&presets, preset, output.as_ref()),
         root,
         commands,
         output: output.unwrap_or_else(|| preset.output.clone()),
@@ -67,7 +67,11 @@ pub fn detect(dir: &Path, settings: &ProjectSettings) -> StepResult<Recipe> {
             .clone()
             .or(config.shared)
             .unwrap_or_else(|| preset.shared.clone()),
-        writable: config.writable.unwrap_or_else(|| preset.writable.clone()),
+        writable: settings
+            .writable
+            .clone()
+            .or(config.writable)
+            .unwrap_or_else(|| preset.writable.clone()),
     })
 }
 
@@ -79,7 +83,7 @@ pub(crate) fn output_candidates(recipe: &Recipe) -> StepResult<Vec<OutputDir>> {
     }
     let preset = preset::all()?
         .into_iter()
-        .find(|preset| preset.name == recipe.framework.0);
+        .find(|preset| preset.name == recipe.framework);
     Ok(preset
         .map(|preset| preset.output_candidates)
         .unwrap_or_default())
@@ -87,23 +91,24 @@ pub(crate) fn output_candidates(recipe: &Recipe) -> StepResult<Vec<OutputDir>> {
 
 /// An output that somebody chose is taken at its word: it leaves the preset that
 /// would search for one.
-fn framework(preset: &Preset, output: Option<&OutputDir>) -> Framework {
+fn framework(presets: &[Preset], preset: &Preset, output: Option<&OutputDir>) -> Framework {
     let searches = !preset.output_candidates.is_empty();
-    match output {
-        Some(output) if searches && output.as_str() == "." => Framework("static".to_owned()),
-        _ => Framework(preset.name.clone()),
-    }
+    let at_its_word = output.is_some_and(|output| searches && output.as_str() == ".");
+    let plain = presets
+        .iter()
+        .find(|preset| preset.name.as_str() == "static");
+    plain.filter(|_| at_its_word).unwrap_or(preset).name.clone()
 }
 
 fn choose<'a>(
     presets: &'a [Preset],
-    named: Option<&String>,
+    named: Option<&Framework>,
     facts: &Facts<'_>,
     described: bool,
 ) -> StepResult<&'a Preset> {
-    let by_name = |name: &str| presets.iter().find(|preset| preset.name == name);
+    let by_name = |name: &str| presets.iter().find(|preset| preset.name.as_str() == name);
     let found = match named {
-        Some(name) => Some(by_name(name).ok_or_else(|| unknown_framework(presets, name))?),
+        Some(name) => Some(by_name(name.as_str()).ok_or_else(|| unknown_framework(presets, name))?),
         None => presets.iter().find(|preset| facts.fit(&preset.detect)),
     };
     match found {
@@ -125,15 +130,14 @@ fn needs_another_builder(preset: &Preset) -> StepError {
     ))
 }
 
-fn unknown_framework(presets: &[Preset], name: &str) -> StepError {
+fn unknown_framework(presets: &[Preset], name: &Framework) -> StepError {
     let names: Vec<&str> = presets.iter().map(|preset| preset.name.as_str()).collect();
-    let hint = config::nearest(name, &names)
+    let hint = config::nearest(name.as_str(), &names)
         .map(|near| format!("; did you mean `{near}`?"))
         .unwrap_or_default();
     let names = names.join(", ");
-    let shown: String = name.escape_debug().take(60).collect();
     invalid(format!(
-        "framework is invalid: there is no preset `{shown}` among {names}{hint}"
+        "framework is invalid: there is no preset `{name}` among {names}{hint}"
     ))
 }
 

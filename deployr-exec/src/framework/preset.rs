@@ -1,5 +1,5 @@
 use deployr_core::error::{Fault, StepResult};
-use deployr_core::value::{HealthPath, OutputDir, RelPath};
+use deployr_core::value::{Framework, HealthPath, OutputDir, RelPath};
 use serde::Deserialize;
 
 /// The presets, in the order in which detection asks them: the special before the
@@ -29,7 +29,7 @@ const PRESETS: [(&str, &str); 9] = [
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Preset {
-    pub(super) name: String,
+    pub(super) name: Framework,
     /// What detection looks for, in words that follow "looked for".
     pub(super) looks_for: String,
     /// What a builder must have for it.

@@ -95,7 +95,7 @@ impl Pass {
         Self(backend)
     }
 
-    /// For what outlives the request, as a tunnel does.
+    /// A second pass to the same backend, for a tunnel, which outlives its request.
     pub(super) fn another(&self) -> Self {
         Self::new(Arc::clone(&self.0))
     }

@@ -14,6 +14,7 @@ pub(super) const RELEASE: HeaderName = HeaderName::from_static("x-deployr-releas
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
 
 /// They speak of one connection, not of the message.
 const HOP_BY_HOP: [HeaderName; 9] = [
@@ -58,19 +59,62 @@ fn connection_options(headers: &HeaderMap) -> impl Iterator<Item = &str> {
         .map(str::trim)
 }
 
-/// Tells the app who asked, and for what.
-pub(super) fn set_forwarded(headers: &mut HeaderMap, peer: SocketAddr, host: &Authority) {
-    let peer = peer.ip().to_canonical().to_string();
-    let earlier = headers.get_all(FORWARDED_FOR).into_iter();
-    let mut hops: Vec<&str> = earlier.filter_map(|value| value.to_str().ok()).collect();
-    hops.push(&peer);
-    if let Ok(hops) = HeaderValue::try_from(hops.join(", ")) {
-        headers.insert(FORWARDED_FOR, hops);
+/// Tells the app who asked, and for what. What the peer says of those before it holds
+/// where it is trusted, and else is taken out: anybody could have written it.
+pub(super) fn set_forwarded(
+    headers: &mut HeaderMap,
+    peer: SocketAddr,
+    host: &Authority,
+    is_trusted: bool,
+) {
+    if !is_trusted {
+        let told: Vec<HeaderName> = headers
+            .keys()
+            .filter(|name| is_forwarded(name))
+            .cloned()
+            .collect();
+        for name in told {
+            headers.remove(name);
+        }
     }
-    headers.insert(FORWARDED_PROTO, HeaderValue::from_static("http"));
+    let peer = peer.ip().to_canonical();
+    extend(headers, FORWARDED_FOR, &peer.to_string());
+    if headers.contains_key(header::FORWARDED) {
+        let node = if peer.is_ipv6() {
+            format!("\"[{peer}]\"")
+        } else {
+            peer.to_string()
+        };
+        extend(
+            headers,
+            header::FORWARDED,
+            &format!("for={node};host=\"{host}\";proto=http"),
+        );
+    } else {
+        headers
+            .entry(FORWARDED_PROTO)
+            .or_insert(HeaderValue::from_static("http"));
+    }
     if let Ok(host) = HeaderValue::from_str(host.as_str()) {
-        headers.insert(FORWARDED_HOST, host.clone());
+        headers
+            .entry(FORWARDED_HOST)
+            .or_insert_with(|| host.clone());
         headers.insert(header::HOST, host);
+    }
+}
+
+/// Whether a header tells of the way that a request has come.
+fn is_forwarded(name: &HeaderName) -> bool {
+    name.as_str().starts_with("x-forwarded-") || [header::FORWARDED, REAL_IP].contains(name)
+}
+
+/// Adds an element to a list, and makes it one header.
+fn extend(headers: &mut HeaderMap, name: HeaderName, element: &str) {
+    let earlier = headers.get_all(&name).into_iter();
+    let mut list: Vec<&str> = earlier.filter_map(|value| value.to_str().ok()).collect();
+    list.push(element);
+    if let Ok(list) = HeaderValue::try_from(list.join(", ")) {
+        headers.insert(name, list);
     }
 }
 
@@ -89,7 +133,7 @@ pub(super) fn host<B>(request: &Request<B>) -> Option<Authority> {
     (!authority.host().is_empty() && !authority.as_str().contains('@')).then_some(authority)
 }
 
-/// Whom a host name means.
+/// Which site a host name means.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Site {
     Project(Slug),
@@ -145,6 +189,68 @@ mod tests {
         assert_eq!(site_of("localhost"), Site::Server);
         assert_eq!(site_of("shoplocalhost"), Site::Server);
         assert_eq!(site_of("[::1]:80"), Site::Server);
+    }
+
+    /// What an app gets to see of the way, for headers that the peer has sent.
+    fn seen(sent: &[(&'static str, &str)], peer: &str, is_trusted: bool) -> Vec<String> {
+        let mut headers = HeaderMap::new();
+        for (name, value) in sent {
+            headers.append(*name, value.parse().unwrap());
+        }
+        let host = Authority::from_static("shop.localhost:80");
+        set_forwarded(&mut headers, peer.parse().unwrap(), &host, is_trusted);
+        let told = headers.iter().filter(|(name, _)| is_forwarded(name));
+        let mut lines: Vec<String> = told
+            .map(|(name, value)| format!("{name}: {}", value.to_str().unwrap()))
+            .collect();
+        lines.sort();
+        lines
+    }
+
+    const TOLD: &[(&str, &str)] = &[
+        ("x-forwarded-for", "203.0.113.9"),
+        ("x-forwarded-for", "198.51.100.7"),
+        ("x-forwarded-proto", "https"),
+        ("x-forwarded-host", "shop.example.com"),
+        ("x-forwarded-port", "443"),
+        ("x-real-ip", "203.0.113.9"),
+        ("forwarded", "for=203.0.113.9;proto=https"),
+    ];
+
+    #[test]
+    fn what_a_trusted_peer_tells_is_kept_and_made_longer() {
+        assert_eq!(
+            seen(TOLD, "[::ffff:127.0.0.1]:9", true),
+            [
+                "forwarded: for=203.0.113.9;proto=https, for=127.0.0.1;host=\"shop.localhost:80\";proto=http",
+                "x-forwarded-for: 203.0.113.9, 198.51.100.7, 127.0.0.1",
+                "x-forwarded-host: shop.example.com",
+                "x-forwarded-port: 443",
+                "x-forwarded-proto: https",
+                "x-real-ip: 203.0.113.9",
+            ]
+        );
+        // Nothing is said that would contradict the only thing which it says.
+        assert_eq!(
+            seen(&[("forwarded", "proto=https")], "[::1]:9", true),
+            [
+                "forwarded: proto=https, for=\"[::1]\";host=\"shop.localhost:80\";proto=http",
+                "x-forwarded-for: ::1",
+                "x-forwarded-host: shop.localhost:80",
+            ]
+        );
+    }
+
+    #[test]
+    fn what_others_tell_is_replaced() {
+        let plain = [
+            "x-forwarded-for: 192.0.2.1",
+            "x-forwarded-host: shop.localhost:80",
+            "x-forwarded-proto: http",
+        ];
+        assert_eq!(seen(TOLD, "192.0.2.1:9", false), plain);
+        assert_eq!(seen(&[], "192.0.2.1:9", false), plain);
+        assert_eq!(seen(&[], "192.0.2.1:9", true), plain);
     }
 
     #[test]

@@ -16,7 +16,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use deployr_core::error::{Fault, StepResult};
 use deployr_core::ingress::{Ingress, Route};
-use deployr_core::value::Slug;
+use deployr_core::value::{DomainName, Network, Slug};
+use serde_json::Value;
 use tokio::net::TcpListener;
 
 use self::server::{Server, Settings};
@@ -30,15 +31,17 @@ use self::server::{Server, Settings};
 ///
 /// use deployr_core::executor::Endpoint;
 /// use deployr_core::ingress::{Ingress, Route};
-/// use deployr_core::value::Slug;
+/// use deployr_core::model::Turn;
+/// use deployr_core::value::{DomainName, Slug};
 /// use deployr_exec::ingress::BuiltinIngress;
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// let ingress = BuiltinIngress::bind("127.0.0.1:0".parse()?).await?.domain("localhost");
+/// let domain = DomainName::localhost();
+/// let ingress = BuiltinIngress::bind("127.0.0.1:0".parse()?).await?.domain(&domain);
 /// let slug = Slug::parse("shop")?;
 /// let endpoint = Endpoint::Http { address: "127.0.0.1:3000".parse()? };
-/// ingress.route(Route { slug: slug.clone(), release: 1, endpoint, turn: 1 }).await?;
+/// ingress.route(Route { slug: slug.clone(), release: 1, endpoint, turn: Turn::new(1, 1) }).await?;
 ///
 /// let port = ingress.local_addr().port();
 /// assert_eq!(ingress.url(&slug), Some(format!("http://shop.localhost:{port}")));
@@ -55,7 +58,8 @@ use self::server::{Server, Settings};
 /// again its requests wait for up to five seconds.
 ///
 /// The request's host, peer and scheme go to the app as `Host` and `X-Forwarded-*`.
-/// There is no TLS: put a server that ends TLS in front of it for use beyond this host.
+/// There is no TLS: put a server that ends TLS in front of it for use beyond this host,
+/// among the [`trusted_proxies`](Self::trusted_proxies) so that the app learns of it.
 ///
 /// # Files
 ///
@@ -90,6 +94,7 @@ impl BuiltinIngress {
             domain: "localhost".into(),
             health: None,
             patience: Duration::from_secs(60),
+            trusted: Network::LOOPBACK.into(),
         };
         Ok(Self {
             server: Server::start(listener, settings),
@@ -99,18 +104,30 @@ impl BuiltinIngress {
 
     /// The domain below which projects have their names. `localhost` when not called.
     #[must_use]
-    pub fn domain(self, domain: &str) -> Self {
-        let domain = domain.trim_matches('.').to_ascii_lowercase();
-        self.server.set(|settings| settings.domain = domain.into());
+    pub fn domain(self, domain: &DomainName) -> Self {
+        let domain = domain.as_str().into();
+        self.server.set(|settings| settings.domain = domain);
+        self
+    }
+
+    /// The proxies in front of it. What they say in `X-Forwarded-*`, `Forwarded` and
+    /// `X-Real-IP` of the request that they got is passed on to the app, with themselves
+    /// added; what anybody else says there is taken out.
+    /// [This host](Network::LOOPBACK) when not called.
+    #[must_use]
+    pub fn trusted_proxies(self, networks: impl IntoIterator<Item = Network>) -> Self {
+        let networks = networks.into_iter().collect();
+        self.server.set(|settings| settings.trusted = networks);
         self
     }
 
     /// Answers `GET /healthz` with this JSON for hosts that are not below the domain,
-    /// such as the domain itself and plain addresses.
+    /// such as the domain itself and plain addresses: `Ok` with status 200, `Err` with 503,
+    /// by which monitors go. Asked at each request, so it must not wait for anything.
     #[must_use]
     pub fn with_health(
         self,
-        health: impl Fn() -> serde_json::Value + Send + Sync + 'static,
+        health: impl Fn() -> Result<Value, Value> + Send + Sync + 'static,
     ) -> Self {
         self.server
             .set(|settings| settings.health = Some(Arc::new(health)));

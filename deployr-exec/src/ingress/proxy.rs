@@ -44,6 +44,8 @@ pub(super) struct App {
 pub(super) struct Origin<'a> {
     pub(super) peer: SocketAddr,
     pub(super) host: &'a Authority,
+    /// Whether the peer is believed what it says of those before it.
+    pub(super) is_trusted: bool,
     /// How long the app may be silent before its answer begins.
     pub(super) patience: Duration,
     /// Keeps the tunnels.
@@ -82,7 +84,12 @@ impl App {
         head.version = Version::HTTP_11;
         head.uri = self.uri(head.uri.path_and_query());
         strip_hop_by_hop(&mut head.headers);
-        set_forwarded(&mut head.headers, origin.peer, origin.host);
+        set_forwarded(
+            &mut head.headers,
+            origin.peer,
+            origin.host,
+            origin.is_trusted,
+        );
         let upgrades = wanted.is_some();
         if let Some(protocol) = wanted {
             set_upgrade(&mut head.headers, protocol);

@@ -6,6 +6,7 @@ use std::pin::pin;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
+use deployr_core::value::Network;
 use http::header::HeaderValue;
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::BodyExt;
@@ -13,6 +14,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use serde_json::Value;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -23,18 +25,19 @@ use super::headers::{self, RELEASE, Site, page};
 use super::proxy::Origin;
 use super::table::Table;
 
-/// For a request's head to arrive, and for an idle connection to be used again.
+/// How long a request's head may take to arrive, and how long a connection may be idle.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 const MAX_HEAD: usize = 64 * 1024;
 const MAX_HEADERS: usize = 128;
 
-pub(super) type Health = Arc<dyn Fn() -> serde_json::Value + Send + Sync>;
+pub(super) type Health = Arc<dyn Fn() -> Result<Value, Value> + Send + Sync>;
 
 #[derive(Clone)]
 pub(super) struct Settings {
     pub(super) domain: Arc<str>,
     pub(super) health: Option<Health>,
     pub(super) patience: Duration,
+    pub(super) trusted: Arc<[Network]>,
 }
 
 pub(super) struct Server {
@@ -159,6 +162,7 @@ impl Server {
             domain,
             health,
             patience,
+            trusted,
         } = self.settings();
         let slug = match headers::site(&host, &domain) {
             Site::Project(slug) => slug,
@@ -171,6 +175,7 @@ impl Server {
         let origin = Origin {
             peer,
             host: &host,
+            is_trusted: trusted.iter().any(|network| network.contains(peer.ip())),
             patience,
             tasks: &self.tasks,
         };
@@ -213,6 +218,10 @@ fn no_such_site() -> Response<Body> {
 fn healthz(request: &Request<Incoming>, health: Option<Health>) -> Option<Response<Body>> {
     let asks = matches!(*request.method(), Method::GET | Method::HEAD);
     let health = health.filter(|_| asks && request.uri().path() == "/healthz")?;
+    let (status, text) = match health() {
+        Ok(well) => (StatusCode::OK, well),
+        Err(unwell) => (StatusCode::SERVICE_UNAVAILABLE, unwell),
+    };
     let json = HeaderValue::from_static("application/json");
-    Some(headers::content(StatusCode::OK, json, health().to_string()))
+    Some(headers::content(status, json, text.to_string()))
 }

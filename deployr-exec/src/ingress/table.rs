@@ -54,7 +54,7 @@ impl Table {
                 "route",
                 &route.slug,
                 format_args!(
-                    "deployment {} comes after deployment {}, which already serves release {}",
+                    "{} comes after {}, which already serves release {}",
                     route.turn, present.turn, present.release
                 ),
             ));

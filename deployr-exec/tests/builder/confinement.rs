@@ -1,10 +1,11 @@
 use std::fs;
+use std::path::Path;
 
 use deployr_core::builder::Builder;
-use deployr_exec::local::build::Confinement;
+use deployr_exec::local::{Confinement, Sandbox};
 use tempfile::TempDir;
 
-use crate::support::{Bed, confined, put};
+use crate::support::{Bed, put};
 
 /// Runs the line in a build and gives what it printed and its status.
 async fn attempt(bed: &Bed, line: &str) -> (String, bool) {
@@ -18,14 +19,19 @@ async fn attempt(bed: &Bed, line: &str) -> (String, bool) {
     (said, fs::read_to_string(code).unwrap().trim() == "0")
 }
 
+/// The tests here mean nothing on a kernel that does not confine.
+fn assert_confined() {
+    let confinement = Sandbox::new().confinement();
+    assert!(
+        matches!(confinement, Confinement::Landlock { .. }),
+        "{confinement:?}"
+    );
+}
+
 #[tokio::test]
 async fn a_build_reads_and_writes_only_what_is_its_own() {
+    assert_confined();
     let bed = Bed::new();
-    assert!(
-        confined(&bed.builder),
-        "no Landlock on this kernel: {:?}",
-        bed.builder.confinement()
-    );
     let outside = TempDir::new().unwrap();
     let outside = outside.path().display();
     put(&bed.data.path().join("deployr.db"), "canary");
@@ -50,6 +56,9 @@ async fn a_build_reads_and_writes_only_what_is_its_own() {
         "echo x >> /etc/hostname".to_owned(),
         "echo x > /usr/written".to_owned(),
         "ls /root".to_owned(),
+        "cat /etc/shadow".to_owned(),
+        "ls /etc/ssh /etc/ssl/private".to_owned(),
+        format!("head -c 1 {}", a_disk().display()),
         "mount -t tmpfs none out".to_owned(),
         "grep CapEff: /proc/self/status | grep -v '\\b0*$'".to_owned(),
     ] {
@@ -73,49 +82,125 @@ async fn a_build_reads_and_writes_only_what_is_its_own() {
     }
 }
 
+/// A device with the files of this host. Root reads it past all of their modes.
+fn a_disk() -> std::path::PathBuf {
+    use std::os::unix::fs::FileTypeExt;
+    let mut entries = fs::read_dir("/dev").unwrap().flatten();
+    let disk = entries.find(|entry| entry.file_type().unwrap().is_block_device());
+    disk.map_or("/dev/sda".into(), |disk| disk.path())
+}
+
 #[tokio::test]
 async fn tool_dirs_can_be_read_and_not_written_to() {
+    assert_confined();
     let tools = TempDir::new().unwrap();
     put(&tools.path().join("tool"), "a tool");
-    let path = tools.path().to_owned();
-    let bed = Bed::with(|builder| builder.tool_dirs([path]));
+    let sandbox = Sandbox::new().tool_dirs([tools.path()]);
+    let bed = Bed::with(|builder| builder.sandbox(sandbox));
     let tool = tools.path().join("tool");
     assert_eq!(
         attempt(&bed, &format!("cat {}", tool.display())).await,
         ("a tool".to_owned(), true)
     );
-    if confined(&bed.builder) {
+    let (said, worked) = attempt(&bed, &format!("echo x > {}", tool.display())).await;
+    assert!(!worked, "{said}");
+}
+
+/// What a build reads, in a system folder and below one of it that is the engine's.
+async fn read_beside(outer: &Path, sandbox: Sandbox) -> (String, String) {
+    let data = outer.join("lib/data");
+    put(&outer.join("lib/tool"), "a tool");
+    put(&outer.join("bin/tool"), "a tool");
+    put(&data.join("deployr.db"), "canary");
+    let bed = Bed::with(|builder| builder.sandbox(sandbox));
+    let outer = outer.display();
+    let (tools, _) = attempt(&bed, &format!("cat {outer}/lib/tool {outer}/bin/tool")).await;
+    let (data, _) = attempt(
+        &bed,
+        &format!("cat {outer}/lib/data/deployr.db; ls {outer}/lib/data"),
+    )
+    .await;
+    (tools, data)
+}
+
+#[tokio::test]
+async fn private_folders_are_left_out_of_readable_ones_and_of_tool_dirs() {
+    assert_confined();
+    let outer = TempDir::new().unwrap();
+    for (sandbox, how) in [
+        (Sandbox::new().tool_dirs([outer.path()]), "a tool dir"),
+        (readable_too(outer.path()), "a readable folder"),
+    ] {
+        let (tools, data) = read_beside(
+            outer.path(),
+            sandbox.clone().private([outer.path().join("lib/data")]),
+        )
+        .await;
+        assert_eq!(tools, "a toola tool", "{how}");
         assert!(
-            !attempt(&bed, &format!("echo x > {}", tool.display()))
-                .await
-                .1
+            !data.contains("canary") && data.contains("denied"),
+            "{how}: {data}"
+        );
+        let (_, data) = read_beside(outer.path(), sandbox).await;
+        assert!(
+            data.contains("canary"),
+            "{how}: it is private because it is said to be: {data}"
         );
     }
 }
 
+/// The system, and one folder more.
+fn readable_too(folder: &Path) -> Sandbox {
+    let system = Sandbox::READABLE.iter().map(Path::new);
+    Sandbox::new().readable(system.chain([folder]))
+}
+
 #[tokio::test]
-async fn a_tool_dir_that_holds_the_engines_data_is_left_out() {
+async fn the_builders_own_folder_is_private_wherever_it_lies() {
+    assert_confined();
     let outer = TempDir::new().unwrap();
-    put(&outer.path().join("data/deployr.db"), "canary");
     let mut bed = Bed::new();
-    let root = outer.path().join("data");
-    bed.builder = deployr_exec::local::build::LocalBuilder::new(&root).tool_dirs([outer.path()]);
-    if confined(&bed.builder) {
-        let line = format!(
-            "mkdir out; cat {}/deployr.db > out/said || true",
-            root.display()
-        );
-        assert_eq!(bed.output(&[&line], "said").await, "");
+    bed.data = TempDir::new_in(outer.path()).unwrap();
+    bed.builder = deployr_exec::local::build::LocalBuilder::new(bed.root())
+        .sandbox(readable_too(outer.path()));
+    put(&bed.root().join("cache/prj_other/npm/x"), "canary");
+    let (said, worked) = attempt(
+        &bed,
+        &format!("cat {}/cache/prj_other/npm/x", bed.root().display()),
+    )
+    .await;
+    assert!(!worked && !said.contains("canary"), "{said}");
+}
+
+#[tokio::test]
+async fn the_readable_list_can_be_replaced() {
+    assert_confined();
+    let system = Sandbox::READABLE
+        .iter()
+        .filter(|path| !path.starts_with("/etc/"));
+    let bed = Bed::with(|builder| builder.sandbox(Sandbox::new().readable(system)));
+    let (said, worked) = attempt(&bed, "cat /etc/passwd").await;
+    assert!(!worked, "{said}");
+}
+
+#[tokio::test]
+async fn the_tools_of_builds_work() {
+    assert_confined();
+    let bed = Bed::new();
+    for line in [
+        "node -e 'require(\"dns\").lookup(\"localhost\", (error) => process.exit(error ? 1 : 0))'",
+        "npm init -y && npm install --offline --no-audit",
+        "git init -q . && git -c user.name=a -c user.email=a@b commit -q --allow-empty -m x && git log",
+        "id -un && date && getent hosts localhost",
+    ] {
+        let (said, worked) = attempt(&bed, line).await;
+        assert!(worked, "`{line}` failed: {said}");
     }
 }
 
 #[tokio::test]
 async fn a_builder_that_does_not_confine_says_so_in_the_log() {
-    let bed = Bed::with(|builder| builder.confine(false));
-    assert!(matches!(
-        bed.builder.confinement(),
-        Confinement::None { .. }
-    ));
+    let bed = Bed::with(|builder| builder.sandbox(Sandbox::new().confine(false)));
     bed.build(&["mkdir out"]).await.unwrap();
     let log = bed.log().await;
     assert!(log[0].starts_with("builds are not confined: "), "{log:?}");

@@ -4,6 +4,8 @@
 
 mod confinement;
 mod output;
+mod passed;
 mod processes;
+mod stuck;
 mod support;
 mod workspaces;

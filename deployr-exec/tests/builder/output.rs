@@ -3,8 +3,8 @@ use std::os::unix::fs::PermissionsExt;
 
 use deployr_core::builder::Builder;
 use deployr_core::error::{StepError, VerdictCode};
-use deployr_core::model::{Framework, Runtime};
-use deployr_core::value::{BuildCommand, OutputDir, RelPath};
+use deployr_core::model::Runtime;
+use deployr_core::value::{BuildCommand, Framework, OutputDir, RelPath};
 
 use crate::support::{Bed, folder};
 
@@ -67,7 +67,7 @@ async fn a_static_build_is_searched_for_what_it_wrote() {
         &workspace,
         &["mkdir -p _site dist; touch dist/x _site/index.html"],
     );
-    spec.recipe.framework = Framework("node-static".to_owned());
+    spec.recipe.framework = Framework::parse("node-static").unwrap();
     spec.recipe.output = OutputDir::parse(".").unwrap();
     let artifact = bed.builder.build(&spec, &bed.ctx).await.unwrap();
     assert_eq!(folder(&artifact), workspace.checkout.join("_site"));

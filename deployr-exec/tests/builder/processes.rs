@@ -90,10 +90,9 @@ async fn limits_have_verdicts_of_their_own() {
         .refused(&["head -c 2000000 /dev/zero > large; exit $?"])
         .await;
     assert_eq!(verdict.code, VerdictCode::DiskFull, "{verdict}");
-    let verdict = bed
-        .refused(&["echo 'write: No space left on device' >&2; exit 1"])
-        .await;
-    assert_eq!(verdict.code, VerdictCode::DiskFull, "{verdict}");
+    let watchers = "echo 'ENOSPC: System limit for number of file watchers reached' >&2; exit 1";
+    let verdict = bed.refused(&[watchers]).await;
+    assert_eq!(verdict.code, VerdictCode::BuildFailed, "{verdict}");
     let verdict = bed.refused(&["kill -KILL $$"]).await;
     assert_eq!(verdict.code, VerdictCode::OutOfMemory, "{verdict}");
     let two = "mkdir out; head -c 900000 /dev/zero > out/a; cp out/a out/b";
@@ -252,7 +251,7 @@ async fn victim() {
     let mut bed = Bed::new();
     bed.builder = deployr_exec::local::build::LocalBuilder::new(data);
     let _ = bed
-        .build(&["echo $$ > leader; setsid sleep 300 & sleep 301; true"])
+        .build(&["setsid sleep 300 & echo $! > left; sleep 301 & (sleep 302; true); true"])
         .await;
 }
 
@@ -266,7 +265,7 @@ async fn an_engine_that_is_killed_leaves_nothing_that_the_next_does_not_remove()
         .spawn()
         .unwrap();
     let work = bed.root().join("work");
-    let leader = || {
+    let running = || {
         let name = fs::read_dir(&work)
             .ok()?
             .next()?
@@ -274,18 +273,18 @@ async fn an_engine_that_is_killed_leaves_nothing_that_the_next_does_not_remove()
             .file_name()
             .into_string()
             .ok()?;
-        let text = fs::read_to_string(work.join(&name).join("checkout/leader")).ok()?;
-        (alive(&name).len() >= 3).then(|| (name, text.trim().to_owned()))
+        let left = fs::read_to_string(work.join(&name).join("checkout/left")).ok()?;
+        (alive(&name).len() == 5).then(|| (name, left.trim().to_owned()))
     };
-    eventually("the build runs", || leader().is_some()).await;
-    let (marker, leader) = leader().unwrap();
+    eventually("the build runs", || running().is_some()).await;
+    let (marker, left) = running().unwrap();
 
     assert_eq!(bed.builder.remove_stale().await.unwrap(), 0, "it is in use");
     assert!(work.join(&marker).exists());
     engine.kill().unwrap();
     engine.wait().unwrap();
-    eventually("the kernel kills the leader", || {
-        !alive(&marker).contains(&leader)
+    eventually("the kernel kills all that has not left the group", || {
+        alive(&marker) == [&*left]
     })
     .await;
     assert_eq!(bed.builder.remove_stale().await.unwrap(), 1);

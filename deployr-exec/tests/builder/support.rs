@@ -11,12 +11,14 @@ use deployr_core::context::StepContext;
 use deployr_core::error::{StepError, StepResult, Verdict};
 use deployr_core::log::{LogLimits, LogLine, LogSink, LogTarget, Redactor};
 use deployr_core::model::{
-    Claim, DeploymentId, Fence, Framework, HealthCheck, JobId, ProjectId, Recipe, Runtime, WorkerId,
+    Claim, DeploymentId, Fence, HealthCheck, JobId, ProjectId, Recipe, Runtime, WorkerId,
 };
 use deployr_core::store::{Logs, NewLine, StoreResult};
 use deployr_core::system::{Clock, SystemClock, SystemEntropy};
-use deployr_core::value::{BuildCommand, EnvName, EnvSet, EnvValue, OutputDir, TenantId};
-use deployr_exec::local::build::{Confinement, LocalBuilder};
+use deployr_core::value::{
+    BuildCommand, EnvName, EnvSet, EnvValue, Framework, OutputDir, TenantId,
+};
+use deployr_exec::local::build::LocalBuilder;
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
@@ -181,7 +183,7 @@ impl Bed {
 
 pub(crate) fn recipe(lines: &[&str]) -> Recipe {
     Recipe {
-        framework: Framework("custom".to_owned()),
+        framework: Framework::parse("custom").unwrap(),
         root: None,
         commands: lines
             .iter()
@@ -228,11 +230,6 @@ pub(crate) async fn eventually(what: &str, holds: impl Fn() -> bool) {
         );
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-}
-
-/// Whether this kernel confines builds; where it does not, there is nothing to test.
-pub(crate) fn confined(builder: &LocalBuilder) -> bool {
-    matches!(builder.confinement(), Confinement::Landlock { .. })
 }
 
 pub(crate) fn put(path: &Path, text: &str) {

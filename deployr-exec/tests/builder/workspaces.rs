@@ -69,7 +69,9 @@ async fn only_workspaces_that_nobody_uses_are_stale() {
     );
     let used = bed.workspace().await;
     put(&bed.root().join("work/dep_of_the_dead-3/checkout/x"), "x");
+    put(&bed.root().join("lock/dep_of_the_dead-4"), "");
     assert_eq!(bed.builder.remove_stale().await.unwrap(), 1);
+    assert_eq!(fs::read_dir(bed.root().join("lock")).unwrap().count(), 1);
     assert!(used.checkout.exists());
     assert!(!bed.root().join("work/dep_of_the_dead-3").exists());
     bed.builder.clean(&used).await.unwrap();

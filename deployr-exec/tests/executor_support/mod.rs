@@ -16,11 +16,9 @@ use deployr_core::context::StepContext;
 use deployr_core::error::{StepError, StepResult, Verdict};
 use deployr_core::executor::{Endpoint, Executor, ReleaseSpec};
 use deployr_core::log::LogWriter;
-use deployr_core::model::{
-    DeploymentId, Framework, HealthCheck, ProjectId, Recipe, ReleaseId, Runtime,
-};
+use deployr_core::model::{DeploymentId, HealthCheck, ProjectId, Recipe, ReleaseId, Runtime, Turn};
 use deployr_core::system::{Clock, SystemClock, SystemEntropy, timestamp_from_micros};
-use deployr_core::value::{BuildCommand, CommitId, EnvSet, OutputDir, Slug};
+use deployr_core::value::{BuildCommand, CommitId, EnvSet, Framework, OutputDir, Slug};
 use deployr_exec::local::run::LocalExecutor;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -176,7 +174,7 @@ fn spec(number: i64, runtime: Runtime) -> ReleaseSpec {
         number,
         commit: CommitId::parse("0".repeat(40)).unwrap(),
         recipe: Recipe {
-            framework: Framework("test".into()),
+            framework: Framework::parse("test").unwrap(),
             root: None,
             commands: Vec::new(),
             output: OutputDir::parse(".").unwrap(),
@@ -212,7 +210,7 @@ pub(crate) async fn deploy(
         executor.verify(spec, &endpoint, &ctx).await?;
     }
     if steps > 3 {
-        executor.switch(spec, turn, &ctx).await?;
+        executor.switch(spec, Turn::new(turn, 1), &ctx).await?;
     }
     Ok(endpoint)
 }
@@ -259,11 +257,9 @@ pub(crate) fn alive(pid: i32) -> bool {
 }
 
 pub(crate) fn kill(pid: i32) {
-    std::process::Command::new("kill")
-        .arg("-9")
-        .arg(pid.to_string())
-        .status()
-        .unwrap();
+    use nix::sys::signal::{Signal, kill};
+    // It may have ended by itself.
+    let _ = kill(nix::unistd::Pid::from_raw(pid), Signal::SIGKILL);
 }
 
 async fn get(address: SocketAddr) -> std::io::Result<String> {

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use deployr_core::error::StepError;
 use deployr_core::ingress::Ingress;
+use deployr_core::value::DomainName;
 use deployr_exec::ingress::BuiltinIngress;
 use serde_json::json;
 
@@ -119,7 +120,9 @@ async fn oversized_heads_are_refused() {
 
 #[tokio::test]
 async fn health_is_told_to_hosts_that_are_no_projects() {
-    let ingress = ingress().await.with_health(|| json!({ "status": "ok" }));
+    let ingress = ingress()
+        .await
+        .with_health(|| Ok(json!({ "status": "ok" })));
     let answer = get(&ingress, "localhost", "/healthz").await;
     assert_eq!(
         (answer.status, answer.body.as_str()),
@@ -139,8 +142,20 @@ async fn health_is_told_to_hosts_that_are_no_projects() {
 }
 
 #[tokio::test]
+async fn health_that_is_not_well_has_a_status_that_monitors_know() {
+    let ingress = ingress()
+        .await
+        .with_health(|| Err(json!({ "status": "store unavailable" })));
+    let answer = get(&ingress, "localhost", "/healthz").await;
+    assert_eq!(answer.status, 503);
+    assert_eq!(answer.body, r#"{"status":"store unavailable"}"#);
+}
+
+#[tokio::test]
 async fn routes_are_kept_in_order_and_lower_turns_refused() {
-    let ingress = ingress().await.domain("Example.ORG");
+    let ingress = ingress()
+        .await
+        .domain(&DomainName::parse("Example.ORG").unwrap());
     let app = app(|_| async { text("ok") }).await;
     let port = ingress.local_addr().port();
     assert_eq!(

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use deployr_core::executor::Endpoint;
+use deployr_core::value::Network;
 use http_body_util::BodyExt;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -58,7 +59,7 @@ async fn headers_are_passed_on_cleanly() {
     let answer = raw(&ingress, "GET /a%20b?q=1&r HTTP/1.1\r\nhost: Shop.localhost:99\r\nconnection: close, x-gone\r\nx-gone: 1\r\nte: trailers\r\nkeep-alive: 1\r\nproxy-authorization: x\r\nx-forwarded-for: 10.0.0.1\r\nx-forwarded-for: 10.0.0.2\r\nx-forwarded-proto: https\r\nupgrade: x\r\ncookie: a=b\r\n\r\n").await;
     assert_eq!(
         answer.body,
-        "GET /a%20b?q=1&r\ncookie=a=b\nhost=Shop.localhost:99\nx-forwarded-for=10.0.0.1, 10.0.0.2, 127.0.0.1\nx-forwarded-host=Shop.localhost:99\nx-forwarded-proto=http"
+        "GET /a%20b?q=1&r\ncookie=a=b\nhost=Shop.localhost:99\nx-forwarded-for=10.0.0.1, 10.0.0.2, 127.0.0.1\nx-forwarded-host=Shop.localhost:99\nx-forwarded-proto=https"
     );
     assert_eq!(answer.header("x-own"), Some("1"));
     assert_eq!(answer.release(), 3);
@@ -72,6 +73,45 @@ async fn headers_are_passed_on_cleanly() {
     )
     .await;
     assert!(star.body.starts_with("OPTIONS *\n"), "{star:?}");
+}
+
+#[tokio::test]
+async fn only_a_trusted_proxy_says_who_asked_and_by_which_scheme() {
+    let seen = |request: http::Request<_>| async move {
+        let of = |name: &str| {
+            request
+                .headers()
+                .get(name)
+                .map(|value| value.to_str().unwrap().to_owned())
+        };
+        let _: &hyper::body::Incoming = request.body();
+        text(format!(
+            "{:?} {:?}",
+            of("x-forwarded-for"),
+            of("x-forwarded-proto")
+        ))
+    };
+    let app = app(seen).await;
+    let request = format!(
+        "GET / HTTP/1.1\r\nhost: {HOST}\r\nconnection: close\r\nx-forwarded-for: 203.0.113.9\r\n\
+         x-forwarded-proto: https\r\n\r\n"
+    );
+    let network = |text| Network::parse(text).unwrap();
+    for (trusted, expected) in [
+        (vec![], r#"Some("127.0.0.1") Some("http")"#),
+        (
+            vec![network("10.0.0.0/8")],
+            r#"Some("127.0.0.1") Some("http")"#,
+        ),
+        (
+            vec![network("127.0.0.1")],
+            r#"Some("203.0.113.9, 127.0.0.1") Some("https")"#,
+        ),
+    ] {
+        let ingress = ingress().await.trusted_proxies(trusted.clone());
+        route(&ingress, 1, app.endpoint(), 1).await;
+        assert_eq!(raw(&ingress, &request).await.body, expected, "{trusted:?}");
+    }
 }
 
 #[tokio::test]

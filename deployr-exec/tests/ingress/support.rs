@@ -8,6 +8,7 @@ use std::task::{Context, Poll};
 
 use deployr_core::executor::Endpoint;
 use deployr_core::ingress::{Ingress, Route};
+use deployr_core::model::Turn;
 use deployr_core::value::Slug;
 use deployr_exec::ingress::BuiltinIngress;
 use http::{Request, Response};
@@ -111,7 +112,7 @@ pub(crate) fn a_route(release: i64, endpoint: Endpoint, turn: i64) -> Route {
         slug: slug(),
         release,
         endpoint,
-        turn,
+        turn: Turn::new(turn, 1),
     }
 }
 

@@ -1,4 +1,4 @@
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use deployr_core::error::{Fault, StepError, StepResult};
 use deployr_core::value::{GitScheme, GitUrl, is_public_address};
@@ -37,13 +37,18 @@ pub(super) async fn resolve(
         .find(|address| !allow_private && !is_public_address(address.ip()))
     {
         None => Ok(found),
-        Some(address) => Err(refused(
-            url.as_str(),
-            format_args!(
-                "{host} leads to {}, which is not on the public internet; if it is meant to, have \
-                 the operator switch on `allow_private_hosts`",
-                address.ip()
-            ),
-        )),
+        Some(address) => Err(private(url, address.ip())),
     }
+}
+
+/// The verdict for a server that is not on the public internet.
+pub(super) fn private(url: &GitUrl, ip: IpAddr) -> StepError {
+    let host = url.host().unwrap_or_default();
+    refused(
+        url.as_str(),
+        format_args!(
+            "{host} leads to {ip}, which is not on the public internet; if it is meant to, have \
+             the operator switch on `allow_private_hosts`"
+        ),
+    )
 }

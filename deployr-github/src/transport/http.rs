@@ -16,6 +16,7 @@ use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue, LOCATION
 use reqwest::{Client, RequestBuilder, Response, StatusCode, Url, redirect};
 use secrecy::ExposeSecret;
 
+use super::proxy::Proxy;
 use super::{Session, wrong_credentials};
 use crate::error::{chain, refused};
 
@@ -23,16 +24,27 @@ const LIST: &str = "/info/refs?service=git-upload-pack";
 /// Some servers answer only to programs whose name starts so.
 const USER_AGENT: &str = concat!("git/2.0 (deployr ", env!("CARGO_PKG_VERSION"), ")");
 
+/// How to get to a server.
+#[derive(Debug)]
+pub(super) enum Way {
+    /// To one of these addresses, which were checked, and to no other.
+    Straight(Vec<SocketAddr>),
+    /// Through this proxy, which looks the name up.
+    Through(Proxy),
+}
+
 /// Where to send requests.
 #[derive(Debug)]
 pub(super) struct Server {
     client: Client,
     base: String,
     authorization: Option<HeaderValue>,
+    /// For errors.
+    proxy: Option<String>,
 }
 
 impl Server {
-    pub(super) fn new(source: &Source, addresses: &[SocketAddr]) -> StepResult<Self> {
+    pub(super) fn new(source: &Source, way: &Way) -> StepResult<Self> {
         let url = source.url.as_str();
         let failed = |error: &dyn std::error::Error| Fault::permanent("fetch", url, chain(error));
         let authorization = match &source.credentials {
@@ -46,20 +58,28 @@ impl Server {
             }
             Some(_) => return Err(wrong_credentials(url, "an SSH key", "a password or token")),
         };
-        // Without a proxy: behind one, the addresses that were checked mean nothing.
+        // The client's own proxies would be those of the environment.
         let client = Client::builder()
             .user_agent(USER_AGENT)
             .no_proxy()
             .referer(false)
             .connect_timeout(Duration::from_secs(20))
-            .redirect(redirect::Policy::custom(same_origin))
-            .resolve_to_addrs(source.url.host().unwrap_or_default(), addresses)
-            .build()
-            .map_err(|e| failed(&e))?;
+            .redirect(redirect::Policy::custom(same_origin));
+        let client = match way {
+            Way::Straight(addresses) => {
+                client.resolve_to_addrs(source.url.host().unwrap_or_default(), addresses)
+            }
+            Way::Through(proxy) => client.proxy(proxy.for_client(&source.url)?),
+        };
+        let proxy = match way {
+            Way::Straight(_) => None,
+            Way::Through(proxy) => Some(proxy.shown()),
+        };
         Ok(Self {
-            client,
+            client: client.build().map_err(|e| failed(&e))?,
             base: url.trim_end_matches('/').to_owned(),
             authorization,
+            proxy,
         })
     }
 }
@@ -152,7 +172,7 @@ impl Exchange {
         };
         let response = watch
             .block_on(authorized(request, server.authorization.as_ref()).send())?
-            .map_err(|error| watch.fail(lost(&watch.url, error)))?;
+            .map_err(|error| watch.fail(lost(&watch.url, server.proxy.as_deref(), error)))?;
         check(&watch.url, &response, self.list).map_err(|error| watch.fail(error))?;
         if let Some(found) = self
             .list
@@ -183,7 +203,7 @@ impl Read for Exchange {
                 return Ok(0);
             };
             let next = watch.block_on(response.chunk())?;
-            match next.map_err(|error| watch.fail(lost(&watch.url, error)))? {
+            match next.map_err(|error| watch.fail(lost(&watch.url, None, error)))? {
                 Some(chunk) => self.chunk = chunk,
                 None => return Ok(0),
             }
@@ -208,9 +228,12 @@ impl Write for Exchange {
     }
 }
 
-fn lost(url: &str, error: reqwest::Error) -> StepError {
+fn lost(url: &str, proxy: Option<&str>, error: reqwest::Error) -> StepError {
     let error = error.without_url();
-    let reason = chain(&error);
+    let mut reason = chain(&error);
+    if let Some(proxy) = proxy {
+        reason = format!("{reason} (through the proxy {proxy})");
+    }
     let fault = if reason.contains("invalid peer certificate") {
         let todo = "have it renewed, or add the one who signed it to those this machine trusts";
         Fault::permanent("fetch", url, format_args!("{reason}; {todo}"))
@@ -249,6 +272,11 @@ fn check(url: &str, response: &Response, list: bool) -> StepResult<()> {
              that is right, use its address for the project",
             target(response)
         ),
+        StatusCode::PROXY_AUTHENTICATION_REQUIRED => {
+            let reason = "the proxy on the way wants credentials, or others (HTTP 407); put them \
+                          into its address, as in `http://name:password@proxy:3128`";
+            return Err(Fault::permanent("fetch", url, reason).into());
+        }
         StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT => {
             return Err(busy(url, status));
         }

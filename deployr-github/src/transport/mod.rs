@@ -3,6 +3,7 @@
 mod address;
 mod context;
 mod http;
+mod proxy;
 mod quote;
 mod ssh;
 
@@ -16,6 +17,7 @@ use git2::transport::Transport;
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use context::{Watch, enter};
+pub use proxy::Proxies;
 
 use crate::error::{printable, refused};
 use crate::options::Options;
@@ -53,12 +55,21 @@ impl Session {
             GitScheme::Local => Endpoint::Local(local(options, source)?),
             scheme => {
                 register()?;
-                let addresses = address::resolve(url, options.allow_private_hosts, &watch).await?;
-                match scheme {
-                    GitScheme::Ssh => {
+                let addresses = address::resolve(url, options.allow_private_hosts, &watch);
+                let proxies = options.proxies.as_ref();
+                match proxies.and_then(|proxies| proxies.on_the_way_to(url)) {
+                    _ if scheme == GitScheme::Ssh => {
+                        let addresses = addresses.await?;
                         Endpoint::Ssh(ssh::Server::new(options, source, &addresses, &watch).await?)
                     }
-                    _ => Endpoint::Http(http::Server::new(source, &addresses)?),
+                    None => {
+                        let way = http::Way::Straight(addresses.await?);
+                        Endpoint::Http(http::Server::new(source, &way)?)
+                    }
+                    Some(proxy) => {
+                        proxy.check(url, options.allow_private_hosts)?;
+                        Endpoint::Http(http::Server::new(source, &http::Way::Through(proxy))?)
+                    }
                 }
             }
         };

@@ -98,6 +98,11 @@ impl Server {
 
         let mut words = head.split(' ');
         let (method, target) = (words.next()?, words.next()?);
+        // Whoever takes it for a proxy sends the whole address.
+        let target = match target.strip_prefix("http://") {
+            Some(address) => &address[address.find('/')?..],
+            None => target,
+        };
         let mode = self.0.mode.lock().unwrap().clone();
         let mut stream = stream;
         match mode {

@@ -62,11 +62,15 @@ pub struct Lab {
 }
 
 impl Lab {
+    /// Without any repository.
+    pub fn empty() -> Self {
+        let folder = TempDir::new().unwrap();
+        Self { folder }
+    }
+
     /// With one commit on `main`, tagged `v1`.
     pub fn new() -> Self {
-        let lab = Self {
-            folder: TempDir::new().unwrap(),
-        };
+        let lab = Self::empty();
         lab.make("app");
         lab.commit("app", "index.html", "one");
         git(&lab.repo("app"), &["tag", "-a", "v1", "-m", "first"]);

@@ -4,6 +4,8 @@ CREATE TABLE projects (
     id         BLOB    PRIMARY KEY CHECK (length(id) = 16),
     tenant     TEXT    NOT NULL,
     name       TEXT    NOT NULL,
+    -- What a tenant's names are told apart by.
+    name_key   TEXT    NOT NULL,
     slug       TEXT    NOT NULL,
     settings   TEXT    NOT NULL,
     created_at INTEGER NOT NULL,
@@ -11,6 +13,7 @@ CREATE TABLE projects (
 ) STRICT, WITHOUT ROWID;
 
 CREATE UNIQUE INDEX projects_slug ON projects (slug);
+CREATE UNIQUE INDEX projects_name ON projects (tenant, name_key);
 CREATE INDEX projects_list ON projects (tenant, id);
 
 CREATE TABLE project_env (
@@ -21,6 +24,9 @@ CREATE TABLE project_env (
     PRIMARY KEY (project, name)
 ) STRICT, WITHOUT ROWID;
 
+-- The checks of this table spell their lists out. For `IN` with more than two values
+-- SQLite fills a table of its own in each statement that it checks, which costs a write
+-- of a job more than all the rest.
 CREATE TABLE jobs (
     id               BLOB    PRIMARY KEY CHECK (length(id) = 16),
     tenant           TEXT    NOT NULL,
@@ -28,7 +34,8 @@ CREATE TABLE jobs (
     input            TEXT    NOT NULL,
     concurrency_key  TEXT,
     state            TEXT    NOT NULL CHECK (
-        state IN ('pending', 'queued', 'running', 'completed', 'failed', 'cancelled')
+        state = 'running' OR state = 'completed' OR state = 'queued'
+        OR state = 'pending' OR state = 'failed' OR state = 'cancelled'
     ),
     run_at           INTEGER NOT NULL,
     attempt          INTEGER NOT NULL CHECK (attempt >= 0),
@@ -37,7 +44,9 @@ CREATE TABLE jobs (
     -- The last to claim it. Stays when the claim ends, so that a call whose answer
     -- was lost is known again; so does `ended_by`, the call that ended the claim.
     worker           BLOB    CHECK (length(worker) = 16),
-    ended_by         TEXT    CHECK (ended_by IN ('complete', 'finish', 'fail')),
+    ended_by         TEXT    CHECK (
+        ended_by = 'complete' OR ended_by = 'finish' OR ended_by = 'fail'
+    ),
     lease_until      INTEGER,
     start_by         INTEGER NOT NULL,
     cancel_requested INTEGER NOT NULL DEFAULT 0 CHECK (cancel_requested IN (0, 1)),
@@ -45,7 +54,10 @@ CREATE TABLE jobs (
     created_at       INTEGER NOT NULL,
     finished_at      INTEGER,
     CHECK (state <> 'running' OR (worker IS NOT NULL AND lease_until IS NOT NULL)),
-    CHECK ((finished_at IS NOT NULL) = (state IN ('completed', 'failed', 'cancelled')))
+    CHECK (
+        (finished_at IS NOT NULL)
+        = (state = 'completed' OR state = 'failed' OR state = 'cancelled')
+    )
 ) STRICT;
 
 CREATE INDEX jobs_claimable ON jobs (run_at, id) WHERE state = 'queued';
@@ -53,7 +65,8 @@ CREATE INDEX jobs_leases ON jobs (lease_until) WHERE state = 'running';
 CREATE INDEX jobs_unstarted ON jobs (start_by) WHERE state IN ('pending', 'queued') AND fence = 0;
 CREATE INDEX jobs_waiting ON jobs (concurrency_key, created_at, id) WHERE state = 'pending';
 -- At most one job of a key is queued or running.
-CREATE UNIQUE INDEX jobs_key_taken ON jobs (concurrency_key) WHERE state IN ('queued', 'running');
+CREATE UNIQUE INDEX jobs_key_taken ON jobs (concurrency_key)
+    WHERE concurrency_key IS NOT NULL AND state IN ('queued', 'running');
 
 CREATE TABLE deployments (
     id            BLOB    PRIMARY KEY CHECK (length(id) = 16),
@@ -126,6 +139,7 @@ CREATE TABLE releases (
 ) STRICT;
 
 CREATE INDEX releases_of_project ON releases (project, id);
+CREATE INDEX releases_on_target ON releases (project, id) WHERE state <> 'gone';
 CREATE UNIQUE INDEX releases_live ON releases (project) WHERE state = 'live';
 CREATE INDEX releases_live_list ON releases (id) WHERE state = 'live';
 CREATE UNIQUE INDEX releases_placed ON releases (deployment) WHERE state = 'placed';

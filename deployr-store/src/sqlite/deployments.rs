@@ -163,7 +163,7 @@ fn create(tx: &Tx<'_>, actor: &Actor, new: &NewDeployment) -> DbResult<Deploymen
     if let Some(key) = new.job.concurrency_key.as_deref().filter(|_| new.supersede) {
         supersede(tx, actor, key, new.id)?;
     }
-    jobs::insert(tx, &actor.tenant, &new.job)?;
+    jobs::insert(tx, &actor.tenant, new.job.clone())?;
     execute(
         tx.db,
         include_str!("sql/insert_deployment.sql"),
@@ -231,7 +231,8 @@ fn request_cancel(
         AuditAction::CancelRequested,
         &reason,
     )?;
-    if jobs::find(tx.db, deployment.job)?.state != JobState::Running {
+    let job = jobs::find(tx.db, deployment.job)?;
+    if job.state != JobState::Running && job.attempt == 0 {
         moves::call_off(tx, &mut deployment, reason, &actor.name)?;
         return Ok(deployment);
     }
@@ -249,8 +250,8 @@ fn request_cancel(
     )?;
     execute(
         tx.db,
-        "UPDATE jobs SET cancel_requested = 1 WHERE id = ?1",
-        [deployment.job.as_uuid()],
+        "UPDATE jobs SET cancel_requested = 1, run_at = min(run_at, ?2) WHERE id = ?1",
+        (deployment.job.as_uuid(), tx.now()),
     )?;
     Ok(deployment)
 }

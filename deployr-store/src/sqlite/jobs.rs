@@ -1,7 +1,7 @@
 //! How jobs change, inside a transaction. A deployment that a job carries out is moved
 //! by whoever calls these.
 
-use deployr_core::model::{Claim, Deployment, DeploymentId, Job, JobId, JobState};
+use deployr_core::model::{Claim, Deployment, DeploymentId, Fence, Job, JobId, JobState};
 use deployr_core::state::JobEvent;
 use deployr_core::store::{NewJob, StoreError};
 use deployr_core::value::TenantId;
@@ -22,7 +22,7 @@ pub(super) enum EndedBy {
 }
 
 impl EndedBy {
-    fn as_str(self) -> &'static str {
+    pub(super) fn as_str(self) -> &'static str {
         match self {
             Self::Complete => "complete",
             Self::Finish => "finish",
@@ -96,35 +96,50 @@ pub(super) fn given_up(db: &Connection, claim: &Claim, by: EndedBy) -> DbResult<
 }
 
 /// Adds a job; pending while its key is taken.
-pub(super) fn insert(tx: &Tx<'_>, tenant: &TenantId, new: &NewJob) -> DbResult<()> {
-    if exists(
-        tx.db,
-        "SELECT 1 FROM jobs WHERE id = ?1",
-        [new.id.as_uuid()],
-    )? {
-        return Err(conflict("job", &new.id, "is taken"));
-    }
+pub(super) fn insert(tx: &Tx<'_>, tenant: &TenantId, new: NewJob) -> DbResult<Job> {
     let state = match &new.concurrency_key {
         Some(key) if is_taken(tx.db, key)? => JobState::Pending,
         _ => JobState::Queued,
     };
-    execute(
+    let job = Job {
+        id: new.id,
+        tenant: tenant.clone(),
+        kind: new.kind,
+        input: new.input,
+        concurrency_key: new.concurrency_key,
+        state,
+        run_at: tx.later(new.delay),
+        attempt: 0,
+        max_attempts: new.max_attempts.max(1),
+        fence: Fence(0),
+        worker: None,
+        lease_until: None,
+        start_by: tx.later(new.start_within),
+        cancel_requested: false,
+        error: None,
+        created_at: tx.now,
+        finished_at: None,
+    };
+    let added = execute(
         tx.db,
         include_str!("sql/insert_job.sql"),
         (
-            new.id.as_uuid(),
-            tenant.as_str(),
-            new.kind.as_str(),
-            to_json(&new.input)?,
-            &new.concurrency_key,
-            state.as_str(),
-            tx.after(new.delay),
-            new.max_attempts.max(1),
-            tx.after(new.start_within),
+            job.id.as_uuid(),
+            job.tenant.as_str(),
+            job.kind.as_str(),
+            to_json(&job.input)?,
+            &job.concurrency_key,
+            job.state.as_str(),
+            job.run_at.timestamp_micros(),
+            job.max_attempts,
+            job.start_by.timestamp_micros(),
             tx.now(),
         ),
     )?;
-    Ok(())
+    if added == 0 {
+        return Err(conflict("job", &job.id, "is taken"));
+    }
+    Ok(job)
 }
 
 fn is_taken(db: &Connection, key: &str) -> DbResult<bool> {

@@ -141,7 +141,7 @@ fn notify(tx: &Tx<'_>, deployment: &Deployment) -> DbResult<()> {
         max_attempts: 5,
         start_within: Duration::from_secs(24 * 60 * 60),
     };
-    jobs::insert(tx, &deployment.tenant, &notice)
+    jobs::insert(tx, &deployment.tenant, notice).map(drop)
 }
 
 /// Why a deployment is being cancelled.
@@ -224,8 +224,9 @@ pub(super) fn cancel(tx: &Tx<'_>, job: &mut Job, by: Option<EndedBy>) -> DbResul
     )
 }
 
-/// What becomes of a job after a fault: cancelled where that was asked for, else
-/// queued again, else failed.
+/// What becomes of a job after a fault: queued again where that is wanted and attempts
+/// are left (at once where it is to be cancelled), else cancelled where that was asked
+/// for, else failed.
 pub(super) fn after_fault(
     tx: &Tx<'_>,
     job: &mut Job,
@@ -234,11 +235,16 @@ pub(super) fn after_fault(
     by: Option<EndedBy>,
 ) -> DbResult<JobState> {
     match retry_after {
-        _ if job.cancel_requested => cancel(tx, job, by)?,
         Some(wait) if job.attempt < job.max_attempts => {
             job.error = Some(error.to_owned());
+            let wait = if job.cancel_requested {
+                Duration::ZERO
+            } else {
+                wait
+            };
             requeue(tx, job, wait, by)?;
         }
+        _ if job.cancel_requested => cancel(tx, job, by)?,
         _ => fail(tx, job, error, by)?,
     }
     Ok(job.state)

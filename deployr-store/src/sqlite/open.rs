@@ -89,6 +89,8 @@ fn set_up(db: &Connection) -> DbResult<()> {
     }
     db.pragma_update(None, "synchronous", "full")?;
     db.pragma_update(None, "foreign_keys", true)?;
+    // What a savepoint may have to undo. In a file, each larger batch would make one.
+    db.pragma_update(None, "temp_store", "memory")?;
     Ok(())
 }
 

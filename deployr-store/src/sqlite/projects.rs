@@ -6,7 +6,7 @@ use deployr_core::model::{
 };
 use deployr_core::secret::Sealed;
 use deployr_core::store::{NewProject, Projects, StoreResult};
-use deployr_core::value::{EnvName, Slug, TenantId};
+use deployr_core::value::{EnvName, ProjectName, TenantId};
 use rusqlite::Connection;
 
 use super::SqliteStore;
@@ -14,6 +14,7 @@ use super::audit::{self, Entry};
 use super::error::{DbResult, conflict, not_found};
 use super::query::{before, execute, exists, many, one, to_json};
 use super::rows;
+use super::writer::Tx;
 
 #[async_trait]
 impl Projects for SqliteStore {
@@ -27,26 +28,39 @@ impl Projects for SqliteStore {
             )? {
                 return Err(conflict("project", &new.id, "is taken"));
             }
+            let name_key = new.name.key();
+            if exists(
+                tx.db,
+                "SELECT 1 FROM projects WHERE tenant = ?1 AND name_key = ?2",
+                (actor.tenant.as_str(), &name_key),
+            )? {
+                return Err(conflict("project", &new.name, "is there already"));
+            }
             if exists(
                 tx.db,
                 "SELECT 1 FROM projects WHERE slug = ?1",
                 [new.slug.as_str()],
             )? {
-                return Err(conflict("slug", &new.slug, "is taken"));
+                return Err(conflict("subdomain", &new.slug, "is taken"));
             }
             execute(
                 tx.db,
-                "INSERT INTO projects (id, tenant, name, slug, settings, created_at, updated_at)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6)",
+                "INSERT INTO projects
+                     (id, tenant, name, name_key, slug, settings, created_at, updated_at)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7)",
                 (
                     new.id.as_uuid(),
                     actor.tenant.as_str(),
                     new.name.as_str(),
+                    name_key,
                     new.slug.as_str(),
                     to_json(&new.settings)?,
                     tx.now(),
                 ),
             )?;
+            for (name, value) in &new.env {
+                put_env(tx, new.id, name, value)?;
+            }
             audit::note(tx, &entry(&actor, new.id, AuditAction::ProjectCreated, ""))?;
             find(tx.db, &actor.tenant, new.id)
         })
@@ -58,12 +72,17 @@ impl Projects for SqliteStore {
         self.read("project", move |db| find(db, &tenant, id)).await
     }
 
-    async fn project_by_slug(&self, tenant: &TenantId, slug: &Slug) -> StoreResult<Project> {
-        let (tenant, slug) = (tenant.clone(), slug.clone());
-        self.read("project_by_slug", move |db| {
-            let sql = "SELECT * FROM projects WHERE slug = ?1 AND tenant = ?2";
-            one(db, sql, (slug.as_str(), tenant.as_str()), rows::project)?
-                .ok_or_else(|| not_found("project", &slug))
+    async fn find_project(&self, tenant: &TenantId, name: &ProjectName) -> StoreResult<Project> {
+        let (tenant, name) = (tenant.clone(), name.clone());
+        self.read("find_project", move |db| {
+            let sql = include_str!("sql/find_project.sql");
+            one(
+                db,
+                sql,
+                (name.key(), name.as_str(), tenant.as_str()),
+                rows::project,
+            )?
+            .ok_or_else(|| not_found("project", &name))
         })
         .await
     }
@@ -127,14 +146,7 @@ impl Projects for SqliteStore {
         self.write("set_env", move |tx| {
             must_exist(tx.db, &actor.tenant, id)?;
             let changed = match value {
-                Some(value) => execute(
-                    tx.db,
-                    "INSERT INTO project_env (project, name, value, updated_at)
-                     VALUES (?1, ?2, ?3, ?4)
-                     ON CONFLICT (project, name)
-                     DO UPDATE SET value = excluded.value, updated_at = excluded.updated_at",
-                    (id.as_uuid(), name.as_str(), value.as_bytes(), tx.now()),
-                )?,
+                Some(value) => put_env(tx, id, &name, &value)?,
                 None => execute(
                     tx.db,
                     "DELETE FROM project_env WHERE project = ?1 AND name = ?2",
@@ -165,6 +177,17 @@ impl Projects for SqliteStore {
         })
         .await
     }
+}
+
+fn put_env(tx: &Tx<'_>, id: ProjectId, name: &EnvName, value: &Sealed) -> DbResult<usize> {
+    execute(
+        tx.db,
+        "INSERT INTO project_env (project, name, value, updated_at)
+         VALUES (?1, ?2, ?3, ?4)
+         ON CONFLICT (project, name)
+         DO UPDATE SET value = excluded.value, updated_at = excluded.updated_at",
+        (id.as_uuid(), name.as_str(), value.as_bytes(), tx.now()),
+    )
 }
 
 fn entry<'a>(

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use deployr_core::model::{Claim, Fence, Job, JobId, JobState, Lease};
 use deployr_core::state::JobEvent;
 use deployr_core::store::{
-    Beat, ClaimRequest, JobFault, JobQueue, NewJob, QueueStats, StoreResult, Sweep,
+    Beat, ClaimRequest, Exchange, JobFault, JobQueue, NewJob, QueueStats, StoreResult, Sweep,
 };
 use deployr_core::value::TenantId;
 use rusqlite::Connection;
@@ -15,18 +15,19 @@ use super::SqliteStore;
 use super::error::{DbResult, not_found};
 use super::jobs::{self, EndedBy};
 use super::moves;
-use super::query::{execute, one, scalar, to_json};
+use super::query::{execute, one, scalar};
 use super::rows;
 use super::sweep;
 use super::writer::Tx;
 
 #[async_trait]
 impl JobQueue for SqliteStore {
-    async fn enqueue(&self, tenant: &TenantId, new: NewJob) -> StoreResult<Job> {
+    async fn enqueue_all(&self, tenant: &TenantId, new: Vec<NewJob>) -> StoreResult<Vec<Job>> {
         let tenant = tenant.clone();
         self.write("enqueue", move |tx| {
-            jobs::insert(tx, &tenant, &new)?;
-            jobs::find(tx.db, new.id)
+            new.into_iter()
+                .map(|new| jobs::insert(tx, &tenant, new))
+                .collect()
         })
         .await
     }
@@ -41,10 +42,14 @@ impl JobQueue for SqliteStore {
         .await
     }
 
-    async fn claim(&self, request: ClaimRequest) -> StoreResult<Vec<Lease>> {
-        self.write("claim", move |tx| {
-            let due = due(tx, &request)?;
-            due.into_iter().map(|job| take(tx, job, &request)).collect()
+    async fn exchange(&self, done: &[Claim], next: Option<ClaimRequest>) -> StoreResult<Exchange> {
+        let done = done.to_vec();
+        self.write("exchange", move |tx| {
+            let completed = done.iter().map(|claim| complete(tx, claim));
+            Ok(Exchange {
+                completed: completed.collect::<DbResult<_>>()?,
+                leases: next.map_or(Ok(Vec::new()), |request| claim(tx, &request))?,
+            })
         })
         .await
     }
@@ -57,19 +62,6 @@ impl JobQueue for SqliteStore {
                 .iter()
                 .map(|claim| beat(tx.db, claim, until))
                 .collect()
-        })
-        .await
-    }
-
-    async fn complete(&self, claim: &Claim) -> StoreResult<()> {
-        let claim = *claim;
-        self.write("complete", move |tx| {
-            if jobs::given_up(tx.db, &claim, EndedBy::Complete)?.is_some() {
-                return Ok(());
-            }
-            let mut job = jobs::held(tx.db, &claim)?;
-            moves::refuse_deployment(tx.db, &job)?;
-            jobs::change(tx, &mut job, JobEvent::Complete, Some(EndedBy::Complete))
         })
         .await
     }
@@ -134,53 +126,101 @@ impl JobQueue for SqliteStore {
     }
 }
 
-/// The jobs that may be taken. One that cannot be read is left where it is, and those
-/// behind it get their turn.
-fn due(tx: &Tx<'_>, request: &ClaimRequest) -> DbResult<Vec<Job>> {
-    let limit = usize::try_from(request.limit).unwrap_or(usize::MAX);
-    let mut statement = tx.db.prepare_cached(include_str!("sql/due_jobs.sql"))?;
-    let mut rows = statement.query((tx.now(), to_json(&request.kinds)?))?;
-    let mut due = Vec::new();
-    while due.len() < limit
-        && let Some(row) = rows.next()?
-    {
-        match rows::job(row) {
-            Ok(job) => due.push(job),
-            Err(error) => tracing::warn!(?error, "left a job in the queue"),
+/// Completes a job; gives what is to be told of it, or what ended the whole call.
+fn complete(tx: &Tx<'_>, claim: &Claim) -> DbResult<StoreResult<()>> {
+    let done = match complete_plain(tx, claim) {
+        Ok(true) => return Ok(Ok(())),
+        Ok(false) => tx.savepoint(|tx| complete_with_care(tx, claim)),
+        Err(error) => Err(error),
+    };
+    match done {
+        Err(error) if !tx.is_over() && error.is_of_one_row() => {
+            Ok(Err(error.into_store_error("complete")))
         }
+        done => done.map(Ok),
     }
-    Ok(due)
 }
 
-fn take(tx: &Tx<'_>, mut job: Job, request: &ClaimRequest) -> DbResult<Lease> {
-    let until = tx.later(request.term);
-    job.state = job.state.on(JobEvent::Claim)?;
-    job.fence = Fence(job.fence.0 + 1);
-    job.attempt += 1;
-    job.worker = Some(request.worker);
-    job.lease_until = Some(until);
-    execute(
+/// Completes a job that nothing hangs on, in one statement. Does nothing, and says so,
+/// where there is more to do or to tell.
+fn complete_plain(tx: &Tx<'_>, claim: &Claim) -> DbResult<bool> {
+    let state = JobState::Running.on(JobEvent::Complete)?;
+    let completed = execute(
         tx.db,
-        include_str!("sql/claim_job.sql"),
+        include_str!("sql/complete_job.sql"),
         (
-            job.id.as_uuid(),
+            claim.job.as_uuid(),
+            claim.fence.0,
+            claim.worker.as_uuid(),
+            state.as_str(),
+            tx.now(),
+            EndedBy::Complete.as_str(),
+        ),
+    )?;
+    Ok(completed > 0)
+}
+
+fn complete_with_care(tx: &Tx<'_>, claim: &Claim) -> DbResult<()> {
+    if jobs::given_up(tx.db, claim, EndedBy::Complete)?.is_some() {
+        return Ok(());
+    }
+    let mut job = jobs::held(tx.db, claim)?;
+    moves::refuse_deployment(tx.db, &job)?;
+    jobs::change(tx, &mut job, JobEvent::Complete, Some(EndedBy::Complete))
+}
+
+/// Takes the jobs that are due.
+fn claim(tx: &Tx<'_>, request: &ClaimRequest) -> DbResult<Vec<Lease>> {
+    let due = due(tx, request)?;
+    let mut take = tx.db.prepare_cached(include_str!("sql/claim_job.sql"))?;
+    let until = tx.later(request.term);
+    let lease = |(row, mut job): (i64, Job)| {
+        job.state = job.state.on(JobEvent::Claim)?;
+        job.fence = Fence(job.fence.0 + 1);
+        job.attempt += 1;
+        job.worker = Some(request.worker);
+        job.lease_until = Some(until);
+        take.execute((
+            row,
             job.state.as_str(),
             job.fence.0,
             job.attempt,
             request.worker.as_uuid(),
             until.timestamp_micros(),
-        ),
-    )?;
-    let claim = Claim {
-        job: job.id,
-        fence: job.fence,
-        worker: request.worker,
+        ))?;
+        let claim = Claim {
+            job: job.id,
+            fence: job.fence,
+            worker: request.worker,
+        };
+        Ok(Lease {
+            job,
+            claim,
+            term: request.term,
+        })
     };
-    Ok(Lease {
-        job,
-        claim,
-        term: request.term,
-    })
+    due.into_iter().map(lease).collect()
+}
+
+/// The jobs that may be taken, and where their rows are. One that cannot be read is left
+/// where it is, and those behind it get their turn.
+fn due(tx: &Tx<'_>, request: &ClaimRequest) -> DbResult<Vec<(i64, Job)>> {
+    let limit = usize::try_from(request.limit).unwrap_or(usize::MAX);
+    let mut statement = tx.db.prepare_cached(include_str!("sql/due_jobs.sql"))?;
+    let mut rows = statement.query([tx.now()])?;
+    let mut due = Vec::new();
+    while due.len() < limit
+        && let Some(row) = rows.next()?
+    {
+        if !rows::is_of_kind(row, &request.kinds) {
+            continue;
+        }
+        match rows::job(row) {
+            Ok(job) => due.push((row.get(rows::JOB_COLUMNS)?, job)),
+            Err(error) => tracing::warn!(?error, "left a job in the queue"),
+        }
+    }
+    Ok(due)
 }
 
 fn beat(db: &Connection, claim: &Claim, until: i64) -> DbResult<Beat> {

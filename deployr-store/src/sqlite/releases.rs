@@ -74,20 +74,36 @@ impl Releases for SqliteStore {
         .await
     }
 
-    async fn mark_gone(
+    async fn releases_on_target(
         &self,
         tenant: &TenantId,
         project: ProjectId,
+    ) -> StoreResult<Vec<Release>> {
+        let tenant = tenant.clone();
+        self.read("releases_on_target", move |db| {
+            must_exist(db, &tenant, project)?;
+            let sql = "SELECT * FROM releases WHERE project = ?1 AND state <> 'gone'
+                       ORDER BY id DESC";
+            many(db, sql, [project.as_uuid()], rows::release)
+        })
+        .await
+    }
+
+    async fn mark_gone(
+        &self,
+        claim: &Claim,
+        deployment: DeploymentId,
         numbers: &[i64],
     ) -> StoreResult<()> {
-        let (tenant, numbers) = (tenant.clone(), numbers.to_vec());
+        let (claim, numbers) = (*claim, numbers.to_vec());
         self.write("mark_gone", move |tx| {
+            let (_, deployment) = jobs::held_for(tx.db, &claim, deployment)?;
             for number in numbers {
                 execute(
                     tx.db,
                     "UPDATE releases SET state = 'gone'
-                     WHERE tenant = ?1 AND project = ?2 AND number = ?3 AND state <> 'live'",
-                    (tenant.as_str(), project.as_uuid(), number),
+                     WHERE project = ?1 AND number = ?2 AND state <> 'live'",
+                    (deployment.project.as_uuid(), number),
                 )?;
             }
             Ok(())

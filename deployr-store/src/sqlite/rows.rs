@@ -12,12 +12,13 @@ use deployr_core::model::{
 use deployr_core::secret::Sealed;
 use deployr_core::store::LiveRelease;
 use deployr_core::system::{Timestamp, timestamp_from_micros};
-use rusqlite::Row;
+use deployr_core::value::JobKind;
 use rusqlite::types::FromSql;
+use rusqlite::{Row, RowIndex};
 use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
-use super::error::{DbError, DbResult, corrupt};
+use super::error::{DbResult, corrupt};
 
 pub(super) fn state_name(state: ReleaseState) -> &'static str {
     match state {
@@ -28,71 +29,90 @@ pub(super) fn state_name(state: ReleaseState) -> &'static str {
     }
 }
 
-/// Reads the columns of one row; says which thing cannot be read where one cannot.
+/// Reads the columns of one row, by name or by place; says which thing cannot be read
+/// where one cannot.
 struct Reader<'r, 's> {
     what: &'static str,
     row: &'r Row<'s>,
 }
 
 impl Reader<'_, '_> {
-    fn get<T: FromSql>(&self, column: &str) -> DbResult<T> {
+    fn get<T: FromSql>(&self, column: impl RowIndex) -> DbResult<T> {
         self.row
             .get(column)
             .map_err(|error| corrupt(self.what, &error))
     }
 
-    fn id<T>(&self, column: &str, from: fn(Uuid) -> T) -> DbResult<T> {
+    fn id<T>(&self, column: impl RowIndex, from: fn(Uuid) -> T) -> DbResult<T> {
         self.get(column).map(from)
     }
 
-    fn id_if<T>(&self, column: &str, from: fn(Uuid) -> T) -> DbResult<Option<T>> {
+    fn id_if<T>(&self, column: impl RowIndex, from: fn(Uuid) -> T) -> DbResult<Option<T>> {
         Ok(self.get::<Option<Uuid>>(column)?.map(from))
     }
 
-    fn time(&self, column: &str) -> DbResult<Timestamp> {
+    fn time(&self, column: impl RowIndex) -> DbResult<Timestamp> {
         self.get(column).map(timestamp_from_micros)
     }
 
-    fn time_if(&self, column: &str) -> DbResult<Option<Timestamp>> {
+    fn time_if(&self, column: impl RowIndex) -> DbResult<Option<Timestamp>> {
         Ok(self.get::<Option<i64>>(column)?.map(timestamp_from_micros))
     }
 
-    fn bad(&self, column: &str, reason: &dyn Display) -> DbError {
-        corrupt(self.what, &format!("{column}: {reason}"))
+    /// A text, and what is made of it; none for NULL.
+    fn text_if<T, E: Display>(
+        &self,
+        column: impl RowIndex + Copy,
+        read: impl FnOnce(&str) -> Result<T, E>,
+    ) -> DbResult<Option<T>> {
+        let value = self.row.get_ref(column);
+        let text = value.and_then(|value| Ok(value.as_str_or_null()?));
+        let text = text.map_err(|error| corrupt(self.what, &error))?;
+        text.map(read).transpose().map_err(|error| {
+            let column = column.idx(self.row.as_ref());
+            let name = column.and_then(|column| self.row.as_ref().column_name(column));
+            corrupt(self.what, &format!("{}: {error}", name.unwrap_or("?")))
+        })
     }
 
-    fn parse<T: FromStr<Err: Display>>(&self, column: &str) -> DbResult<T> {
-        self.get::<String>(column)?
-            .parse()
-            .map_err(|error| self.bad(column, &error))
+    fn text<T, E: Display>(
+        &self,
+        column: impl RowIndex + Copy,
+        read: impl FnOnce(&str) -> Result<T, E>,
+    ) -> DbResult<T> {
+        self.text_if(column, read)?
+            .ok_or_else(|| corrupt(self.what, &"a value is missing"))
+    }
+
+    fn parse<T: FromStr<Err: Display>>(&self, column: impl RowIndex + Copy) -> DbResult<T> {
+        self.text(column, str::parse)
     }
 
     fn parse_if<T: FromStr<Err: Display>>(&self, column: &str) -> DbResult<Option<T>> {
-        let text: Option<String> = self.get(column)?;
-        text.map(|text| text.parse().map_err(|error| self.bad(column, &error)))
-            .transpose()
+        self.text_if(column, str::parse)
     }
 
-    fn named<T>(&self, column: &str, from_name: fn(&str) -> Option<T>) -> DbResult<T> {
-        let name: String = self.get(column)?;
-        from_name(&name).ok_or_else(|| self.bad(column, &format_args!("unknown: {name:?}")))
+    fn named<T>(
+        &self,
+        column: impl RowIndex + Copy,
+        from_name: fn(&str) -> Option<T>,
+    ) -> DbResult<T> {
+        self.text(column, |name| {
+            from_name(name).ok_or_else(|| format!("unknown: {name:?}"))
+        })
     }
 
-    fn json<T: DeserializeOwned>(&self, column: &str) -> DbResult<T> {
-        let text: String = self.get(column)?;
-        serde_json::from_str(&text).map_err(|error| self.bad(column, &error))
+    fn json<T: DeserializeOwned>(&self, column: impl RowIndex + Copy) -> DbResult<T> {
+        self.text(column, |text| serde_json::from_str(text))
     }
 
     fn json_if<T: DeserializeOwned>(&self, column: &str) -> DbResult<Option<T>> {
-        match self.get::<Option<String>>(column)? {
-            Some(_) => self.json(column).map(Some),
-            None => Ok(None),
-        }
+        self.text_if(column, |text| serde_json::from_str(text))
     }
 
     fn sealed(&self, column: &str) -> DbResult<Sealed> {
         let bytes: Vec<u8> = self.get(column)?;
-        Sealed::from_bytes(bytes).map_err(|error| self.bad(column, &error))
+        Sealed::from_bytes(bytes).map_err(|error| corrupt(self.what, &format!("{column}: {error}")))
     }
 }
 
@@ -161,44 +181,57 @@ pub(super) fn stage_times(row: &Row<'_>) -> DbResult<StageTimes> {
     })
 }
 
+/// How many columns [`job`] reads; what else a statement selects comes behind them.
+pub(super) const JOB_COLUMNS: usize = 18;
+
+/// Whether a job's row is of one of the kinds, before it is read whole.
+pub(super) fn is_of_kind(row: &Row<'_>, kinds: &[JobKind]) -> bool {
+    let kind = row.get_ref(2).ok().and_then(|kind| kind.as_str().ok());
+    kind.is_some_and(|kind| kinds.iter().any(|wanted| wanted.as_str() == kind))
+}
+
+/// Of all columns, in the order of the table. A job is read more often than everything
+/// else, and each name would be looked for among all of them.
 pub(super) fn job(row: &Row<'_>) -> DbResult<Job> {
     let row = Reader { what: "a job", row };
-    let state = row.named("state", JobState::from_name)?;
-    let worker = row.id_if("worker", WorkerId::from_uuid)?;
+    let state = row.named(5, JobState::from_name)?;
+    let worker = row.id_if(10, WorkerId::from_uuid)?;
     Ok(Job {
-        id: row.id("id", JobId::from_uuid)?,
-        tenant: row.parse("tenant")?,
-        kind: row.parse("kind")?,
-        input: row.json("input")?,
-        concurrency_key: row.get("concurrency_key")?,
+        id: row.id(0, JobId::from_uuid)?,
+        tenant: row.parse(1)?,
+        kind: row.parse(2)?,
+        input: row.json(3)?,
+        concurrency_key: row.get(4)?,
         state,
-        run_at: row.time("run_at")?,
-        attempt: row.get("attempt")?,
-        max_attempts: row.get("max_attempts")?,
-        fence: Fence(row.get("fence")?),
+        run_at: row.time(6)?,
+        attempt: row.get(7)?,
+        max_attempts: row.get(8)?,
+        fence: Fence(row.get(9)?),
         // The row remembers its last holder; the job has one only while it is held.
         worker: worker.filter(|_| state == JobState::Running),
-        lease_until: row.time_if("lease_until")?,
-        start_by: row.time("start_by")?,
-        cancel_requested: row.get("cancel_requested")?,
-        error: row.get("error")?,
-        created_at: row.time("created_at")?,
-        finished_at: row.time_if("finished_at")?,
+        // 11 is `ended_by`.
+        lease_until: row.time_if(12)?,
+        start_by: row.time(13)?,
+        cancel_requested: row.get(14)?,
+        error: row.get(15)?,
+        created_at: row.time(16)?,
+        finished_at: row.time_if(17)?,
     })
 }
 
+/// Of the columns `seq, at, stream, text`: by their places, for there are many rows.
 pub(super) fn log_line(row: &Row<'_>) -> DbResult<LogLine> {
     let row = Reader {
         what: "a log line",
         row,
     };
-    let stream = row.get("stream")?;
+    let stream = row.get(2)?;
     Ok(LogLine {
-        seq: row.get("seq")?,
-        at: row.time("at")?,
+        seq: row.get(0)?,
+        at: row.time(1)?,
         stream: LogStream::from_number(stream)
             .ok_or_else(|| corrupt("a log line", &format!("unknown stream: {stream}")))?,
-        text: row.get("text")?,
+        text: row.get(3)?,
     })
 }
 
@@ -228,6 +261,7 @@ pub(super) fn release(row: &Row<'_>) -> DbResult<Release> {
             .into_iter()
             .find(|state| state_name(*state) == name)
         })?,
+        live_turn: row.get("live_turn")?,
         created_at: row.time("created_at")?,
     })
 }
@@ -240,7 +274,6 @@ pub(super) fn live_release(row: &Row<'_>) -> DbResult<LiveRelease> {
     Ok(LiveRelease {
         release: release(row)?,
         slug: columns.parse("slug")?,
-        turn: columns.get("live_turn")?,
     })
 }
 

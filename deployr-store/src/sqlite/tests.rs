@@ -82,7 +82,7 @@ async fn a_panic_stops_only_its_own_call() {
     let new = new_job(1);
     let panicked: StoreResult<()> = store
         .write("panic", move |tx| {
-            super::jobs::insert(tx, &tenant(), &new)?;
+            super::jobs::insert(tx, &tenant(), new)?;
             panic!("as planned");
         })
         .await;
@@ -148,7 +148,7 @@ async fn a_transaction_that_is_rolled_back_whole_fails_all_its_calls() {
     let new = new_job(1);
     let failed: StoreResult<()> = store
         .write("rollback", move |tx| {
-            super::jobs::insert(tx, &tenant(), &new)?;
+            super::jobs::insert(tx, &tenant(), new)?;
             tx.db.execute_batch("ROLLBACK")?;
             Ok(())
         })

@@ -48,20 +48,13 @@ impl Tx<'_> {
     /// Some errors make SQLite roll the whole transaction back by itself:
     /// [`is_over`](Self::is_over) tells.
     pub(super) fn savepoint<T>(&self, work: impl FnOnce(&Self) -> DbResult<T>) -> DbResult<T> {
-        self.db.execute_batch("SAVEPOINT work")?;
-        // Nothing that a panic leaves half done outlives the savepoint.
-        let done = catch_unwind(AssertUnwindSafe(|| work(self))).unwrap_or_else(|_| {
-            Err(StoreError::Corrupt {
-                what: "what is stored",
-                reason: "the store panicked; the panic's own message was printed".to_owned(),
-            }
-            .into())
-        });
+        control(self.db, "SAVEPOINT work")?;
+        let done = guarded(|| work(self));
         let end = match done {
-            Ok(_) => "RELEASE work",
-            Err(_) => "ROLLBACK TO work; RELEASE work",
+            Ok(_) => control(self.db, "RELEASE work"),
+            Err(_) => self.db.execute_batch("ROLLBACK TO work; RELEASE work"),
         };
-        match (self.db.execute_batch(end), done) {
+        match (end, done) {
             (Ok(()), done) => done,
             (Err(error), done) => {
                 let cause = match done {
@@ -93,13 +86,30 @@ pub(super) fn micros(duration: Duration) -> i64 {
     i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
 }
 
+/// A statement that begins or ends something.
+fn control(db: &Connection, sql: &str) -> rusqlite::Result<()> {
+    db.prepare_cached(sql)?.execute([]).map(drop)
+}
+
+/// Makes an error of a panic. The caller must undo whatever was left half done.
+fn guarded<T>(work: impl FnOnce() -> DbResult<T>) -> DbResult<T> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| {
+        Err(StoreError::Corrupt {
+            what: "what is stored",
+            reason: "the store panicked; the panic's own message was printed".to_owned(),
+        }
+        .into())
+    })
+}
+
 /// A call on its way through the thread.
 trait Call: Send {
     /// Whether nobody waits for the answer any longer.
     fn is_abandoned(&self) -> bool;
-    /// Does the work in a savepoint; gives what is wrong when that ended the whole
-    /// transaction.
-    fn run(&mut self, tx: &Tx<'_>) -> Result<(), Trouble>;
+    /// Does the work, in a savepoint unless it is `alone` in the transaction. Gives
+    /// whether there is something to commit, or what is wrong when the whole transaction
+    /// is over.
+    fn run(&mut self, tx: &Tx<'_>, alone: bool) -> Result<bool, Trouble>;
     /// Answers, now that the transaction's fate is known.
     fn answer(self: Box<Self>, fate: &Result<(), Trouble>);
 }
@@ -120,17 +130,26 @@ where
         self.reply.is_closed()
     }
 
-    fn run(&mut self, tx: &Tx<'_>) -> Result<(), Trouble> {
+    fn run(&mut self, tx: &Tx<'_>, alone: bool) -> Result<bool, Trouble> {
         let Some(work) = self.work.take() else {
-            return Ok(());
+            return Ok(false);
         };
-        let done = tx.savepoint(work);
+        let done = if alone {
+            guarded(|| work(tx))
+        } else {
+            tx.savepoint(work)
+        };
         let trouble = match &done {
             Err(DbError::Sqlite(error)) => Trouble::of(error),
             _ => Trouble::Unavailable("the transaction was rolled back".to_owned()),
         };
+        let commit = done.is_ok();
         self.done = Some(done);
-        if tx.is_over() { Err(trouble) } else { Ok(()) }
+        if tx.is_over() {
+            Err(trouble)
+        } else {
+            Ok(commit)
+        }
     }
 
     fn answer(self: Box<Self>, fate: &Result<(), Trouble>) {
@@ -206,20 +225,23 @@ fn transact(
     clock: &dyn Clock,
     batch: &mut [Box<dyn Call>],
 ) -> Result<(), Trouble> {
+    let control = |sql| control(db, sql).map_err(|error| Trouble::of(&error));
     // IMMEDIATE: waits for other processes here and not halfway through.
-    db.execute_batch("BEGIN IMMEDIATE")
-        .map_err(|error| Trouble::of(&error))?;
+    control("BEGIN IMMEDIATE")?;
     let tx = Tx {
         db,
-        now: clock.now(),
+        // As precise as what is stored.
+        now: timestamp_from_micros(clock.now().timestamp_micros()),
     };
+    let alone = batch.len() == 1;
     let done = batch
         .iter_mut()
-        .try_for_each(|call| call.run(&tx))
-        .and_then(|()| {
-            db.execute_batch("COMMIT")
-                .map_err(|error| Trouble::of(&error))
-        });
+        .try_fold(false, |commit, call| Ok(call.run(&tx, alone)? || commit));
+    let done = match done {
+        Ok(true) => control("COMMIT"),
+        Ok(false) => control("ROLLBACK"),
+        Err(trouble) => Err(trouble),
+    };
     if done.is_err()
         && !tx.is_over()
         && let Err(error) = db.execute_batch("ROLLBACK")

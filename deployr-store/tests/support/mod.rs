@@ -83,6 +83,7 @@ pub(crate) async fn project(store: &SqliteStore, tenant_name: &str, slug: &str) 
         name: ProjectName::parse(slug).unwrap(),
         slug: Slug::parse(slug).unwrap(),
         settings,
+        env: Vec::new(),
     };
     store
         .create_project(&Actor::new(tenant(tenant_name), "ada"), new)

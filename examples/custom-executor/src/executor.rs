@@ -10,7 +10,7 @@ use deployr_core::command::PlannedStep;
 use deployr_core::context::StepContext;
 use deployr_core::error::{Fault, StepError, StepResult, VerdictCode};
 use deployr_core::executor::{Endpoint, Executor, ExecutorCapabilities, ReleaseSpec};
-use deployr_core::model::{Recipe, ReleaseId, Runtime};
+use deployr_core::model::{Recipe, ReleaseId, Runtime, Turn};
 use deployr_core::value::Slug;
 use tokio::time::Instant;
 
@@ -217,13 +217,13 @@ impl Executor for BucketExecutor {
         }
     }
 
-    async fn switch(&self, spec: &ReleaseSpec, turn: i64, ctx: &StepContext) -> StepResult<()> {
+    async fn switch(&self, spec: &ReleaseSpec, turn: Turn, ctx: &StepContext) -> StepResult<()> {
         go_on(ctx)?;
         self.must_be_placed(spec).await?;
         // Calls for one project do not overlap, so nothing comes between the two.
         let seen = self.present(&spec.slug).await?.turn;
         if turn < seen {
-            let reason = format!("deployment {seen} has switched already, and {turn} is older");
+            let reason = format!("{seen} has switched already, and {turn} is older");
             return Err(Fault::permanent("switch", &spec.slug, reason).into());
         }
         let key = current(&spec.slug);
@@ -277,7 +277,10 @@ impl Executor for BucketExecutor {
             .await
             .map_err(|error| Fault::io("list", &group, error))?;
         let mut numbers: Vec<i64> = names.iter().filter_map(|name| name.parse().ok()).collect();
-        numbers.retain(|number| !keep.contains(number) && present != Some(*number));
+        // One above all that is kept may be on its way in.
+        let newest = keep.iter().copied().chain(present).max();
+        numbers.retain(|number| !keep.contains(number) && Some(*number) < newest);
+        numbers.retain(|number| present != Some(*number));
         numbers.sort_unstable();
         for &number in &numbers {
             self.discard(slug, number).await?;

@@ -1,6 +1,7 @@
 //! Where things lie in the bucket.
 
 use deployr_core::executor::ReleaseSpec;
+use deployr_core::model::Turn;
 use deployr_core::value::Slug;
 use serde::{Deserialize, Serialize};
 
@@ -8,7 +9,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Current {
     pub(crate) release: Option<i64>,
-    pub(crate) turn: i64,
+    pub(crate) turn: Turn,
 }
 
 pub(crate) fn current(slug: &Slug) -> String {

@@ -2,7 +2,8 @@
 //! folder of this machine, and prints what happens.
 //!
 //! ```text
-//! cargo run -p deployr-embed-example -- https://github.com/acme/blog.git
+//! export DEPLOYR_KEYS=k1:$(openssl rand -base64 32)    # keep it: it opens the secrets
+//! cargo run -p deployr-embed-example -- https://git.example.com/acme/blog.git
 //! ls site-data/sites/*/current/
 //! ```
 #![allow(clippy::print_stdout, reason = "it is a program")]
@@ -11,27 +12,29 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use deployr_core::engine::{DeployRequest, Engine, ProjectRequest};
-use deployr_core::model::Actor;
+use deployr_core::model::{Actor, DeploymentStatus};
 use deployr_core::notifier::LogNotifier;
 use deployr_core::secret::KeyRing;
 use deployr_core::value::{GitUrl, TenantId};
-use deployr_exec::{LocalBuilder, LocalExecutor};
+use deployr_exec::{LocalBuilder, LocalExecutor, Sandbox};
 use deployr_github::GitSource;
 use deployr_store::SqliteStore;
-
-/// For a first look; keep yours in a secret place. `openssl rand -base64 32` makes one.
-const KEY: &str = "k1:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let url = GitUrl::parse(std::env::args().nth(1).ok_or("which repository?")?)?;
-    let keys = std::env::var("DEPLOYR_KEYS").unwrap_or_else(|_| KEY.into());
+    let keys =
+        std::env::var("DEPLOYR_KEYS").map_err(|_| "set DEPLOYR_KEYS: see the top of main.rs")?;
 
+    // Neither a build nor a release reads the database, wherever this program runs.
+    let sandbox = Sandbox::new().private(["site-data"]);
+    let builder = LocalBuilder::new("site-data/builds").sandbox(sandbox.clone());
+    let executor = LocalExecutor::new("site-data/sites").sandbox(sandbox);
     let engine = Engine::builder()
         .store(Arc::new(SqliteStore::open("site-data/deployr.db").await?))
         .source(Arc::new(GitSource::new("site-data/mirrors")))
-        .builder(Arc::new(LocalBuilder::new("site-data/builds")))
-        .executor("local", Arc::new(LocalExecutor::new("site-data/sites")))
+        .builder(Arc::new(builder))
+        .executor("local", Arc::new(executor))
         .notifier(Arc::new(LogNotifier))
         .keys(KeyRing::parse(&keys)?)
         .build()?;
@@ -55,5 +58,10 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         println!("{event}"); // stages and log lines, in order, none lost
     }
     worker.drain(Duration::from_secs(60)).await;
+
+    let ended = engine.deployment(&me, deployment.id).await?;
+    if ended.status != DeploymentStatus::Success {
+        return Err(format!("{} is not live: {}", deployment.id, ended.status).into());
+    }
     Ok(())
 }

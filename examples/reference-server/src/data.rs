@@ -3,7 +3,7 @@
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, Write};
 use std::net::SocketAddr;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -18,7 +18,7 @@ impl DataDir {
     /// Makes the directory where it is not there, mode 0700. One that is there keeps its
     /// mode: the operator may have opened it for a web server that serves the sites.
     pub(crate) fn open(path: &Path) -> Result<Self> {
-        let data = Self(path.to_owned());
+        let data = Self::at(path);
         let private = |path: &Path| DirBuilder::new().recursive(true).mode(0o700).create(path);
         private(path)
             .and_then(|()| private(&data.mirrors()))
@@ -28,6 +28,22 @@ impl DataDir {
                     .hint("choose another with --data DIR")
             })?;
         Ok(data)
+    }
+
+    /// One that need not be there.
+    pub(crate) fn at(path: &Path) -> Self {
+        Self(path.to_owned())
+    }
+
+    /// One that is there already.
+    pub(crate) fn existing(path: &Path) -> Result<Self> {
+        let data = Self::at(path);
+        if data.database().is_file() {
+            return Ok(data);
+        }
+        Err(Error::fault(format!("there is nothing of deployr in {}", path.display())).hint(
+            "`deployr deploy <repository>` makes it; where it is elsewhere, name it with --data DIR",
+        ))
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -54,9 +70,33 @@ impl DataDir {
         self.0.join("sites")
     }
 
+    /// The process that works on this directory, found without taking its lock, which
+    /// would turn away one that is just starting.
+    pub(crate) fn holder(&self) -> Option<Holder> {
+        let mut file = File::open(self.lock_file()).ok()?;
+        let inode = format!(":{}", file.metadata().ok()?.ino());
+        let mut text = String::new();
+        file.read_to_string(&mut text).ok()?;
+        let holder: Holder = serde_json::from_str(&text).ok()?;
+        // `1: FLOCK  ADVISORY  WRITE <pid> <disk>:<inode> 0 EOF`
+        let locks = std::fs::read_to_string("/proc/locks").ok()?;
+        let holds = |line: &str| {
+            let fields: Vec<&str> = line.split_whitespace().collect();
+            let [_, "FLOCK", _, _, pid, file, ..] = fields[..] else {
+                return false;
+            };
+            file.ends_with(&inode) && pid.parse() == Ok(holder.pid)
+        };
+        locks.lines().any(holds).then_some(holder)
+    }
+
+    fn lock_file(&self) -> PathBuf {
+        self.0.join("engine.lock")
+    }
+
     /// Becomes the one process that works on this directory, or learns which one is.
     pub(crate) fn lock(&self, command: &str) -> Result<Lock> {
-        let path = self.0.join("engine.lock");
+        let path = self.lock_file();
         let failed = |error| Error::io(format!("lock {}", path.display()), error);
         let mut file = OpenOptions::new()
             .read(true)
@@ -102,7 +142,7 @@ pub(crate) enum Lock {
 }
 
 impl Lock {
-    /// For commands that cannot do without it.
+    /// The lock, or an error that names the process which has it.
     pub(crate) fn or_refuse(self) -> Result<EngineLock> {
         match self {
             Self::Taken(lock) => Ok(lock),
@@ -176,7 +216,9 @@ mod tests {
     fn one_at_a_time_holds_the_lock_and_the_others_learn_who() {
         let folder = tempfile::tempdir().unwrap();
         let data = DataDir::open(&folder.path().join("data")).unwrap();
+        assert!(data.holder().is_none());
         let lock = data.lock("serve").unwrap().or_refuse().unwrap();
+        assert_eq!(data.holder().unwrap().pid, std::process::id());
         let refused = data
             .lock("worker")
             .unwrap()
@@ -188,6 +230,7 @@ mod tests {
             "{refused}"
         );
         drop(lock);
+        assert!(data.holder().is_none());
         assert!(matches!(data.lock("worker").unwrap(), Lock::Taken(_)));
     }
 

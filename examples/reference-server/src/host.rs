@@ -8,9 +8,10 @@ use deployr_core::model::{Actor, Deployment, DeploymentId, Page, Project};
 use deployr_core::notifier::LogNotifier;
 use deployr_core::value::TenantId;
 use deployr_exec::ingress::BuiltinIngress;
+use deployr_exec::local::Sandbox;
 use deployr_exec::local::build::LocalBuilder;
 use deployr_exec::local::run::LocalExecutor;
-use deployr_github::GitSource;
+use deployr_github::{GitSource, Proxies};
 use deployr_store::SqliteStore;
 
 use crate::config::Settings;
@@ -47,8 +48,12 @@ impl Host {
     ) -> Result<Self> {
         let source = GitSource::new(data.mirrors())
             .allow_local(settings.allow_local)
-            .allow_private_hosts(settings.allow_private_hosts);
-        let executor = LocalExecutor::new(data.sites());
+            .allow_private_hosts(settings.allow_private_hosts)
+            .proxies(Proxies::from_env());
+        let releases = sandbox(settings, data.path()).confine(settings.confine_releases);
+        // A plan names the folders, and has other data.
+        let sites = DataDir::at(&settings.data).sites();
+        let executor = LocalExecutor::new(sites).sandbox(releases);
         let mut builder = Engine::builder()
             .store(Arc::new(SqliteStore::open(database).await?))
             .source(Arc::new(source))
@@ -71,9 +76,9 @@ impl Host {
         })
     }
 
-    /// For commands that leave the work to others.
+    /// For commands that leave the work to others: they make no data directory.
     pub(crate) async fn client(settings: &Settings) -> Result<Self> {
-        Self::open(settings, &DataDir::open(&settings.data)?, None).await
+        Self::open(settings, &DataDir::existing(&settings.data)?, None).await
     }
 
     /// Where a project is served, by this process or by the one that holds the lock.
@@ -124,7 +129,22 @@ impl Host {
     }
 }
 
-/// The builder, also for `doctor`.
+/// What builds and releases may read of this machine: never the data directory.
+pub(crate) fn sandbox(settings: &Settings, data: &Path) -> Sandbox {
+    let sandbox = Sandbox::new()
+        .private([data])
+        .tool_dirs(settings.tool_dirs.clone());
+    match &settings.readable {
+        Some(paths) => sandbox.readable(paths.clone()),
+        None => sandbox,
+    }
+}
+
+/// The builder, also for clearing up before the engine is there.
 pub(crate) fn local_builder(settings: &Settings, data: &DataDir) -> LocalBuilder {
-    LocalBuilder::new(data.builds()).tool_dirs(settings.tool_dirs.clone())
+    let builder = LocalBuilder::new(data.builds()).sandbox(sandbox(settings, data.path()));
+    match &settings.pass_env {
+        Some(names) => builder.pass_env(names),
+        None => builder,
+    }
 }

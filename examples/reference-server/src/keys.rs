@@ -32,6 +32,11 @@ pub(crate) fn load(data: &DataDir) -> Result<KeyRing> {
     })
 }
 
+/// Whether there are keys, so that none would be made.
+pub(crate) fn are_there(data: &DataDir) -> bool {
+    std::env::var_os(VARIABLE).is_some() || data.keys().is_file()
+}
+
 /// Whole or not at all, and the first of two processes wins.
 fn create(path: &Path) -> std::io::Result<String> {
     let mut key = [0; 32];

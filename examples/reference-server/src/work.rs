@@ -59,7 +59,8 @@ impl Work {
                 let health = health.clone();
                 let ingress = BuiltinIngress::bind(address)
                     .await?
-                    .domain(&settings.domain);
+                    .domain(&settings.domain)
+                    .trusted_proxies(settings.trusted_proxies.clone());
                 Some(Arc::new(ingress.with_health(move || health.answer())))
             }
             Mode::Once | Mode::Worker => None,
@@ -71,9 +72,9 @@ impl Work {
                 pid: std::process::id(),
                 command: "serve".into(), // `deploy --serve` is as good as one
                 address: Some(ingress.local_addr()),
-                domain: Some(settings.domain.clone()),
+                domain: Some(settings.domain.to_string()),
             })?;
-            health.keep(host.engine.clone());
+            health.keep(host.engine.clone()).await;
         }
         if mode != Mode::Once {
             for (slug, error) in host.engine.restore().await?.failed {
@@ -187,24 +188,35 @@ impl Health {
         }
     }
 
-    /// Looks at the queue every second.
-    fn keep(self, engine: Engine) {
+    /// Looks at the queue, now and then every second.
+    async fn keep(self, engine: Engine) {
+        self.look(&engine).await;
         tokio::spawn(async move {
             loop {
-                let stats = engine.queue_stats().await.ok();
-                *self.queue.lock().unwrap_or_else(PoisonError::into_inner) = stats;
                 tokio::time::sleep(Duration::from_secs(1)).await;
+                self.look(&engine).await;
             }
         });
     }
 
-    fn answer(&self) -> Value {
+    async fn look(&self, engine: &Engine) {
+        let stats = engine.queue_stats().await.ok();
+        *self.queue.lock().unwrap_or_else(PoisonError::into_inner) = stats;
+    }
+
+    fn answer(&self) -> std::result::Result<Value, Value> {
         let queue = *self.queue.lock().unwrap_or_else(PoisonError::into_inner);
-        json!({
-            "status": if queue.is_some() { "ok" } else { "store unavailable" },
-            "version": env!("CARGO_PKG_VERSION"),
-            "uptime_seconds": self.started.elapsed().as_secs(),
-            "queue": queue,
-        })
+        let answer = |status: &str| {
+            json!({
+                "status": status,
+                "version": env!("CARGO_PKG_VERSION"),
+                "uptime_seconds": self.started.elapsed().as_secs(),
+                "queue": queue,
+            })
+        };
+        match queue {
+            Some(_) => Ok(answer("ok")),
+            None => Err(answer("store unavailable")),
+        }
     }
 }

@@ -62,6 +62,7 @@ fn a_failing_build_is_a_verdict() {
 #[test]
 fn a_bad_value_is_told_by_field_and_rule() {
     let machine = Machine::new();
+    assert_eq!(code(&machine.run(&["migrate"])), 0);
     for (arguments, field) in [
         (vec!["deploy", "ftp://example.com/x.git"], "repo_url"),
         (
@@ -77,6 +78,9 @@ fn a_bad_value_is_told_by_field_and_rule() {
             "env_key",
         ),
         (vec!["show", "dep_1"], "deployment id"),
+        (vec!["list", "--domain", "http://a.b"], "domain"),
+        (vec!["list", "--trusted-proxies", "proxy"], "network"),
+        (vec!["list", "--concurrency", "999"], "1..=64"),
     ] {
         let refused = machine.run(&arguments);
         let text = stderr(&refused);
@@ -99,7 +103,7 @@ fn a_setting_comes_from_the_flag_then_the_variable_then_the_file() {
         "listen = \"127.0.0.1:1\"\ndata = \"elsewhere\"\n",
     )
     .unwrap();
-    assert_eq!(code(&machine.run(&["list", "--config", "my.toml"])), 0);
+    assert_eq!(code(&machine.run(&["migrate", "--config", "my.toml"])), 0);
     assert!(machine.path().join("elsewhere/deployr.db").exists());
     std::fs::write(machine.path().join("my.toml"), "lissten = 1\n").unwrap();
     let refused = machine.run(&["list", "--config", "my.toml"]);
@@ -110,6 +114,7 @@ fn a_setting_comes_from_the_flag_then_the_variable_then_the_file() {
 #[test]
 fn what_is_not_there_is_a_fault() {
     let machine = Machine::new();
+    assert_eq!(code(&machine.run(&["migrate"])), 0);
     let missing = machine.run(&["show", "nothing"]);
     assert_eq!(code(&missing), 2);
     assert!(
@@ -120,6 +125,61 @@ fn what_is_not_there_is_a_fault() {
     let json = machine.run(&["show", "nothing", "--json"]);
     assert_eq!(json_lines(&json)[0]["error"]["kind"], "fault");
     assert_eq!(stderr(&json), "");
+}
+
+#[test]
+fn where_there_is_nothing_it_says_so_and_makes_nothing() {
+    let machine = Machine::new();
+    for arguments in [
+        &["list"][..],
+        &["show", "site"],
+        &["logs", "site"],
+        &["cancel", "site"],
+        &["env", "list", "site"],
+        &["rollback", "site"],
+    ] {
+        let refused = machine.run(arguments);
+        let text = stderr(&refused);
+        assert_eq!(code(&refused), 2, "{arguments:?}: {text}");
+        assert!(text.contains("there is nothing of deployr in"), "{text}");
+        assert!(text.contains("--data DIR"), "{text}");
+    }
+    let doctor = machine.run(&["doctor", "--listen", "127.0.0.1:0", "--json"]);
+    let checks = json_lines(&doctor);
+    assert_eq!(checks[0]["check"], "data directory");
+    assert_eq!(checks[0]["state"], "lacking");
+    assert_eq!(std::fs::read_dir(machine.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn the_doctor_knows_who_serves_and_leaves_it_alone() {
+    let machine = Machine::new();
+    let server = machine.serve(&[]);
+    let address = format!("127.0.0.1:{}", server.port());
+    let doctor = machine.run(&["doctor", "--listen", &address, "--json"]);
+    let port = json_lines(&doctor)
+        .into_iter()
+        .find(|line| line["check"] == "port")
+        .unwrap();
+    let found = port["found"].as_str().unwrap().to_owned();
+    assert!(
+        found.contains(&format!("served by process {}", server.pid())),
+        "{found}"
+    );
+}
+
+#[test]
+fn the_doctor_misses_a_key_that_is_lost() {
+    let machine = Machine::new();
+    assert_eq!(code(&machine.run(&["migrate"])), 0);
+    let doctor = machine.run(&["doctor", "--json"]);
+    assert_eq!(code(&doctor), 2);
+    let keys = json_lines(&doctor)
+        .into_iter()
+        .find(|line| line["check"] == "keys")
+        .unwrap();
+    assert_eq!(keys["state"], "missing");
+    assert!(!machine.path().join(".deployr/secret.key").exists());
 }
 
 #[test]
@@ -208,8 +268,39 @@ fn a_plan_changes_nothing() {
     let site = Repository::new(&machine, "site", "touch built-by-plan");
     let plan = machine.run(&["plan", site.path()]);
     assert_eq!(code(&plan), 0, "{}", stderr(&plan));
-    assert!(stdout(&plan).contains("sh build.sh"), "{}", stdout(&plan));
-    assert_eq!(json_lines(&machine.run(&["list", "--json"])).len(), 0);
+    let text = stdout(&plan);
+    assert!(text.contains("sh build.sh"), "{text}");
+    let sites = machine.path().join(".deployr/sites/site/releases");
+    assert!(
+        text.contains(sites.to_str().unwrap()),
+        "as it would be: {text}"
+    );
+    assert!(!machine.path().join(".deployr").exists());
+
+    let other = Repository::new(&machine, "other", "mkdir dist; echo hi > dist/index.html");
+    assert_eq!(code(&machine.run(&["deploy", other.path()])), 0);
+    let before = all_lists(&machine);
+    for what in [site.path(), "other"] {
+        let plan = machine.run(&["plan", what]);
+        assert_eq!(code(&plan), 0, "{}", stderr(&plan));
+    }
+    assert_eq!(all_lists(&machine), before);
+    let work = machine.path().join(".deployr/builds/work");
+    assert_eq!(
+        std::fs::read_dir(work).unwrap().count(),
+        0,
+        "nothing is left of it"
+    );
+}
+
+/// What there is, as the program tells it.
+fn all_lists(machine: &Machine) -> [String; 3] {
+    [
+        &["list", "--json"][..],
+        &["list", "other", "--json"],
+        &["show", "other", "--json"],
+    ]
+    .map(|arguments| stdout(&machine.run(arguments)))
 }
 
 #[test]

@@ -9,7 +9,7 @@ use crate::context::StepContext;
 use crate::error::StepResult;
 use crate::executor::{Endpoint, Executor, ReleaseSpec};
 use crate::log::LogWriter;
-use crate::model::{DeploymentId, ProjectId, ReleaseId};
+use crate::model::{DeploymentId, ProjectId, ReleaseId, Turn};
 use crate::system::Clock;
 use crate::testing::{ManualClock, SeededEntropy};
 use crate::value::{CommitId, EnvSet, Slug};
@@ -100,7 +100,7 @@ impl Bench {
             executor.verify(spec, &endpoint, ctx).await?;
         }
         if steps >= 4 {
-            executor.switch(spec, turn, ctx).await?;
+            executor.switch(spec, Turn::new(turn, 1), ctx).await?;
         }
         Ok(Some(endpoint))
     }

@@ -3,13 +3,17 @@ use std::sync::Arc;
 use super::bench::{Bench, GRACE, STEPS, slug};
 use crate::error::{StepError, VerdictCode};
 use crate::executor::Executor;
+use crate::model::Turn;
 use crate::testing::suite::check_list;
 
 check_list! { Arc<Bench>;
     a_switch_of_a_lower_turn_is_refused,
     discard_leaves_the_present_release,
+    a_release_that_was_discarded_is_not_switched_to,
     prune_never_removes_what_is_kept_or_present,
+    prune_leaves_what_a_later_deployment_may_be_placing,
     retire_is_idempotent_and_keeps_the_files,
+    the_present_release_is_not_retired,
     rollback_to_each_kept_release,
     a_new_instance_knows_what_is_present,
     live_releases_come_up_again,
@@ -30,17 +34,22 @@ async fn a_switch_of_a_lower_turn_is_refused(b: Arc<Bench>) {
         .unwrap()
         .unwrap();
     for executor in [executor, b.executor().await] {
-        for turn in [1, 4] {
+        for turn in [Turn::new(1, 1), Turn::new(4, 9), Turn::new(5, 0)] {
             match executor.switch(&late.spec, turn, &b.context()).await {
                 Err(StepError::Fault(fault)) if !fault.retryable => {}
-                answer => panic!("turn {turn} after 5 must be refused for good, not {answer:?}"),
+                answer => panic!(
+                    "{turn} after deployment 5, attempt 1 must be refused for good, not {answer:?}"
+                ),
             }
             assert_eq!(executor.current(&app).await.unwrap(), Some(2));
         }
     }
     b.assert_says(&endpoint, &app, 2).await;
     let executor = b.executor().await;
-    executor.switch(&late.spec, 6, &b.context()).await.unwrap();
+    executor
+        .switch(&late.spec, Turn::new(5, 2), &b.context())
+        .await
+        .unwrap();
     assert_eq!(executor.current(&app).await.unwrap(), Some(1));
 }
 
@@ -66,6 +75,30 @@ async fn discard_leaves_the_present_release(b: Arc<Bench>) {
     assert_gone(&b, &*executor, 2).await;
     assert_eq!(executor.current(&app).await.unwrap(), Some(1));
     b.assert_says(&live, &app, 1).await;
+}
+
+/// A worker may have lost its lease between its verify and its switch.
+async fn a_release_that_was_discarded_is_not_switched_to(b: Arc<Bench>) {
+    let (executor, app) = (b.executor().await, slug("app"));
+    let (_, live) = b.go_live(&*executor, &app, 1).await;
+    let new = b.release(&app, 2).await;
+    b.steps(&*executor, &new, 2, STEPS - 1).await.unwrap();
+    executor.discard(&app, 2).await.unwrap();
+    let refused = executor
+        .switch(&new.spec, Turn::new(2, 1), &b.context())
+        .await;
+    assert!(refused.is_err());
+    assert_eq!(executor.current(&app).await.unwrap(), Some(1));
+    b.assert_says(&live, &app, 1).await;
+}
+
+async fn prune_leaves_what_a_later_deployment_may_be_placing(b: Arc<Bench>) {
+    let (executor, app) = (b.executor().await, slug("app"));
+    b.place(&*executor, &app, 1).await;
+    b.go_live(&*executor, &app, 2).await;
+    let later = b.place(&*executor, &app, 3).await;
+    assert_eq!(executor.prune(&app, &[]).await.unwrap(), [1]);
+    executor.start(&later.spec, &b.context()).await.unwrap();
 }
 
 async fn prune_never_removes_what_is_kept_or_present(b: Arc<Bench>) {
@@ -94,6 +127,16 @@ async fn prune_never_removes_what_is_kept_or_present(b: Arc<Bench>) {
     b.assert_says(&endpoint, &app, 4).await;
 }
 
+async fn the_present_release_is_not_retired(b: Arc<Bench>) {
+    let (executor, app) = (b.executor().await, slug("app"));
+    let (_, live) = b.go_live(&*executor, &app, 1).await;
+    let answer = executor.retire(&app, 1, GRACE).await;
+    if executor.capabilities().processes {
+        assert!(matches!(answer, Err(StepError::Fault(fault)) if !fault.retryable));
+    }
+    b.assert_says(&live, &app, 1).await;
+}
+
 async fn retire_is_idempotent_and_keeps_the_files(b: Arc<Bench>) {
     let (executor, app) = (b.executor().await, slug("app"));
     let (old, _) = b.go_live(&*executor, &app, 1).await;
@@ -117,17 +160,18 @@ async fn rollback_to_each_kept_release(b: Arc<Bench>) {
     let (executor, app) = (b.executor().await, slug("app"));
     let mut releases = Vec::new();
     for number in 1..=3 {
-        if number > 1 {
-            executor.retire(&app, number - 1, GRACE).await.unwrap();
-        }
         releases.push(b.go_live(&*executor, &app, number).await.0);
+        executor.retire(&app, number - 1, GRACE).await.unwrap();
     }
     let mut present = 3;
     for (turn, rel) in (4..).zip([&releases[0], &releases[1], &releases[2], &releases[0]]) {
         let (spec, ctx) = (&rel.spec, b.context());
         let endpoint = executor.start(spec, &ctx).await.unwrap();
         executor.verify(spec, &endpoint, &ctx).await.unwrap();
-        executor.switch(spec, turn, &ctx).await.unwrap();
+        executor
+            .switch(spec, Turn::new(turn, 1), &ctx)
+            .await
+            .unwrap();
         assert_eq!(executor.current(&app).await.unwrap(), Some(spec.number));
         b.assert_says(&endpoint, &app, spec.number).await;
         executor.retire(&app, present, GRACE).await.unwrap();
@@ -154,7 +198,6 @@ async fn live_releases_come_up_again(b: Arc<Bench>) {
     let app = slug("app");
     let executor = b.executor().await;
     let (rel, _) = b.go_live(&*executor, &app, 1).await;
-    executor.retire(&app, 1, GRACE).await.unwrap();
     drop(executor);
     let executor = b.executor().await;
     let first = executor.start(&rel.spec, &b.context()).await.unwrap();

@@ -3,8 +3,9 @@ use std::time::Duration;
 
 use super::bench::{Bench, GRACE, Rel, STEPS, slug};
 use crate::error::{StepError, VerdictCode};
+use crate::model::Turn;
 use crate::testing::suite::check_list;
-use crate::value::HealthPath;
+use crate::value::{HealthDeadline, HealthPath};
 
 check_list! { Arc<Bench>;
     a_release_goes_live,
@@ -71,7 +72,10 @@ async fn each_step_may_be_made_twice(b: Arc<Bench>) {
         executor.verify(&spec, &first, &b.context()).await.unwrap();
     }
     for _ in 0..2 {
-        executor.switch(&spec, 2, &b.context()).await.unwrap();
+        executor
+            .switch(&spec, Turn::new(2, 1), &b.context())
+            .await
+            .unwrap();
         assert_eq!(executor.current(&app).await.unwrap(), Some(2));
         b.assert_says(&first, &app, 2).await;
     }
@@ -126,7 +130,7 @@ async fn unhealthy(b: &Bench, number: i64, deadline: Duration) -> Rel {
     let mut rel = b.release(&slug("app"), number).await;
     let health = &mut rel.spec.recipe.health;
     health.path = HealthPath::parse("/not-there").unwrap();
-    health.deadline_ms = deadline.as_millis() as u64;
+    health.deadline_ms = HealthDeadline::new(deadline.as_millis() as u64).unwrap();
     rel
 }
 

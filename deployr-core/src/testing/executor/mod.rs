@@ -1,9 +1,11 @@
 //! What every executor must do: the rules of [`executor`](crate::executor), as checks.
-//! Asked of files and, where the executor can run them, of processes.
+//! Asked of files and, where the executor can run them, of processes: those are the
+//! test program itself, with a web server for [`site_server!`](crate::site_server) in it.
 
 mod bench;
 mod change;
 mod deploy;
+mod server;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -14,8 +16,10 @@ use self::bench::Bench;
 use super::suite;
 use crate::builder::{Artifact, ArtifactContent};
 use crate::executor::{Endpoint, Executor};
-use crate::model::{Framework, HealthCheck, Recipe, Runtime};
-use crate::value::{BuildCommand, OutputDir};
+use crate::model::{HealthCheck, Recipe, Runtime};
+use crate::value::{BuildCommand, DrainTime, Framework, HealthInterval, OutputDir};
+
+pub use server::serve_if_asked;
 
 /// How a [`Site`] serves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,7 +41,8 @@ pub struct Site {
 
 impl Site {
     /// Writes an `index.html` with `text` into `folder`, which is made. As a process
-    /// it is served by Python's own web server.
+    /// it is served by this very program, which has to hold
+    /// [`site_server!`](crate::site_server); so it suits targets on this host.
     ///
     /// # Panics
     ///
@@ -49,7 +54,7 @@ impl Site {
         let runtime = match serves {
             Serves::Files => Runtime::Static { single_page: false },
             Serves::Process => {
-                let line = "exec python3 -m http.server --bind 127.0.0.1 \"$PORT\"";
+                let line = server::command().to_string();
                 Runtime::Process {
                     start: BuildCommand::parse(line).expect("a legal command"),
                 }
@@ -58,8 +63,8 @@ impl Site {
         let content = ArtifactContent::Folder(folder.to_owned());
         let bytes = text.len() as u64;
         let health = HealthCheck {
-            interval_ms: 50,
-            drain_ms: 500,
+            interval_ms: HealthInterval::new(50).expect("a legal interval"),
+            drain_ms: DrainTime::new(500).expect("a legal time"),
             ..HealthCheck::default()
         };
         Self {
@@ -69,7 +74,7 @@ impl Site {
                 bytes,
             },
             recipe: Recipe {
-                framework: Framework("static".to_owned()),
+                framework: Framework::parse("static").expect("a legal name"),
                 root: None,
                 commands: Vec::new(),
                 output: OutputDir::parse(".").expect("a legal folder"),

@@ -24,29 +24,33 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-/// Writes the calls of a trait: each goes to the part, through the plan.
+/// Writes the calls of a part of the store: each goes to it through the plan. What follows
+/// `else` is taken over as it is.
 macro_rules! forward {
     ($trait:path; $(
         fn $name:ident(&self $(, $arg:ident: $type:ty)* $(,)?) -> $answer:ty;
-    )*) => {
+    )* $(else { $($own:item)* })?) => {
         #[async_trait::async_trait]
         impl<T: $trait + ?Sized> $trait for super::Faulty<T> {
             $(async fn $name(&self $(, $arg: $type)*) -> $answer {
-                self.plan.call(stringify!($name), self.part.$name($($arg),*)).await
+                let call = super::Call::new(super::Part::Store, stringify!($name));
+                self.plan.call(call, self.part.$name($($arg),*)).await
             })*
+            $($($own)*)?
         }
     };
 }
 
 mod parts;
+mod plan;
 mod store;
 
-use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::watch;
+pub use plan::FaultPlan;
+pub(in crate::testing) use plan::Onlooker;
 
 /// What happens to a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,113 +59,51 @@ pub enum Strike {
     Before,
     /// It is done, and then fails: the answer was lost.
     After,
+    /// It fails before it does anything, and says that trying again is of no use.
+    Refuse,
+    /// It is done, and then fails, and says that trying again is of no use.
+    RefuseAfter,
     /// It never returns and does nothing: the process died before it. Drop the future.
     HangBefore,
+    /// It goes as far as it can at once and never returns: the process died within it.
+    /// Drop the future.
+    HangWithin,
     /// It is done and never returns: the process died after it. Drop the future.
     HangAfter,
     /// It is done after a pause (of tokio's clock).
     Delay(Duration),
+    /// The whole process stands still, as a machine does that was suspended: this call
+    /// and all that come meanwhile are done after the pause. It claims no more jobs.
+    Stall(Duration),
 }
 
-/// Which calls are struck, shared by all the parts that it [wraps](Self::wrap) and by
-/// its clones.
-#[derive(Debug, Clone, Default)]
-pub struct FaultPlan(Arc<Plan>);
-
-#[derive(Debug, Default)]
-struct Plan {
-    state: Mutex<State>,
-    hung: watch::Sender<usize>,
+/// Which part of the engine a call is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::testing) enum Part {
+    Store,
+    Source,
+    Builder,
+    Executor,
+    Ingress,
+    Notifier,
 }
 
-#[derive(Debug, Default)]
-struct State {
-    calls: Vec<&'static str>,
-    strikes: BTreeMap<usize, Strike>,
+/// One call of a part.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::testing) struct Call {
+    pub(in crate::testing) part: Part,
+    pub(in crate::testing) name: &'static str,
 }
 
-impl FaultPlan {
-    /// Has the `n`-th call from the beginning struck, counted from 1 over all parts.
-    pub fn strike(&self, n: usize, strike: Strike) {
-        self.lock().strikes.insert(n, strike);
-    }
-
-    /// How many calls there were.
-    #[must_use]
-    pub fn count(&self) -> usize {
-        self.lock().calls.len()
-    }
-
-    /// The names of all calls, in order: the n-th is at `n - 1`.
-    #[must_use]
-    pub fn calls(&self) -> Vec<&'static str> {
-        self.lock().calls.clone()
-    }
-
-    /// Forgets the calls and the strikes.
-    pub fn reset(&self) {
-        *self.lock() = State::default();
-    }
-
-    /// Waits until a call hangs: the moment to drop the engine, as a crash would.
-    pub async fn hung(&self) {
-        let mut hung = self.0.hung.subscribe();
-        // The sender lives as long as this plan does.
-        let _ = hung.wait_for(|count| *count > 0).await;
-    }
-
-    /// A part whose calls are counted, and struck by this plan.
-    #[must_use]
-    pub fn wrap<T: ?Sized>(&self, part: Arc<T>) -> Faulty<T> {
-        Faulty {
-            part,
-            plan: self.clone(),
-        }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// One call of a part, with whatever the plan has for it.
-    async fn call<T, E: Struck>(
-        &self,
-        name: &'static str,
-        work: impl Future<Output = Result<T, E>> + Send,
-    ) -> Result<T, E> {
-        let strike = {
-            let mut state = self.lock();
-            state.calls.push(name);
-            let n = state.calls.len();
-            state.strikes.get(&n).copied()
-        };
-        match strike {
-            None => work.await,
-            Some(Strike::Before) => Err(E::struck(name)),
-            Some(Strike::After) => {
-                work.await?;
-                Err(E::struck(name))
-            }
-            Some(Strike::HangBefore) => self.hang().await,
-            Some(Strike::HangAfter) => {
-                let _ = work.await;
-                self.hang().await
-            }
-            Some(Strike::Delay(pause)) => {
-                tokio::time::sleep(pause).await;
-                work.await
-            }
-        }
-    }
-
-    async fn hang<T>(&self) -> T {
-        self.0.hung.send_modify(|count| *count += 1);
-        std::future::pending().await
+impl Call {
+    fn new(part: Part, name: &'static str) -> Self {
+        Self { part, name }
     }
 }
 
 /// A part of the engine whose calls can be struck: see [`FaultPlan::wrap`]. It is
-/// whatever the part is: a store, a source provider, a builder, an executor, an ingress.
+/// whatever the part is: a store, a source provider, a builder, an executor, an ingress,
+/// a notifier.
 pub struct Faulty<T: ?Sized> {
     part: Arc<T>,
     plan: FaultPlan,
@@ -183,20 +125,36 @@ impl<T: ?Sized> fmt::Debug for Faulty<T> {
 
 /// Errors that a strike can give.
 trait Struck {
-    fn struck(call: &'static str) -> Self;
+    fn struck(call: &'static str, passes: bool) -> Self;
 }
 
 impl Struck for crate::store::StoreError {
-    fn struck(call: &'static str) -> Self {
-        Self::Unavailable {
-            operation: call,
-            reason: "struck by a test".to_owned(),
+    fn struck(call: &'static str, passes: bool) -> Self {
+        let reason = "struck by a test".to_owned();
+        match passes {
+            true => Self::Unavailable {
+                operation: call,
+                reason,
+            },
+            false => Self::Corrupt {
+                what: "a row",
+                reason,
+            },
+        }
+    }
+}
+
+impl Struck for crate::error::Fault {
+    fn struck(call: &'static str, passes: bool) -> Self {
+        Self {
+            retryable: passes,
+            ..Self::retryable(call, "the part under test", "struck by a test")
         }
     }
 }
 
 impl Struck for crate::error::StepError {
-    fn struck(call: &'static str) -> Self {
-        crate::error::Fault::retryable(call, "the part under test", "struck by a test").into()
+    fn struck(call: &'static str, passes: bool) -> Self {
+        crate::error::Fault::struck(call, passes).into()
     }
 }

@@ -3,14 +3,15 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::Faulty;
+use super::{Call, Faulty, Part};
 use crate::builder::{Artifact, BuildSpec, Builder, Workspace};
 use crate::command::PlannedStep;
 use crate::context::StepContext;
-use crate::error::StepResult;
+use crate::error::{Fault, StepResult};
 use crate::executor::{Endpoint, Executor, ExecutorCapabilities, ReleaseSpec};
 use crate::ingress::{Ingress, Route};
-use crate::model::{ProjectSettings, Recipe};
+use crate::model::{ProjectSettings, Recipe, Turn};
+use crate::notifier::{Notice, Notifier};
 use crate::source::{Commit, Source, SourceProvider};
 use crate::value::{CommitId, GitRef, Slug};
 
@@ -27,7 +28,10 @@ impl<T: SourceProvider + ?Sized> SourceProvider for Faulty<T> {
         ctx: &StepContext,
     ) -> StepResult<Commit> {
         self.plan
-            .call("resolve", self.part.resolve(source, reference, ctx))
+            .call(
+                Call::new(Part::Source, "resolve"),
+                self.part.resolve(source, reference, ctx),
+            )
             .await
     }
 
@@ -39,7 +43,10 @@ impl<T: SourceProvider + ?Sized> SourceProvider for Faulty<T> {
         ctx: &StepContext,
     ) -> StepResult<Commit> {
         self.plan
-            .call("checkout", self.part.checkout(source, commit, folder, ctx))
+            .call(
+                Call::new(Part::Source, "checkout"),
+                self.part.checkout(source, commit, folder, ctx),
+            )
             .await
     }
 }
@@ -56,7 +63,10 @@ impl<T: Builder + ?Sized> Builder for Faulty<T> {
 
     async fn prepare(&self, ctx: &StepContext) -> StepResult<Workspace> {
         self.plan
-            .call("builder.prepare", self.part.prepare(ctx))
+            .call(
+                Call::new(Part::Builder, "builder.prepare"),
+                self.part.prepare(ctx),
+            )
             .await
     }
 
@@ -66,16 +76,29 @@ impl<T: Builder + ?Sized> Builder for Faulty<T> {
         settings: &ProjectSettings,
     ) -> StepResult<Recipe> {
         self.plan
-            .call("detect", self.part.detect(workspace, settings))
+            .call(
+                Call::new(Part::Builder, "detect"),
+                self.part.detect(workspace, settings),
+            )
             .await
     }
 
     async fn build(&self, spec: &BuildSpec, ctx: &StepContext) -> StepResult<Artifact> {
-        self.plan.call("build", self.part.build(spec, ctx)).await
+        self.plan
+            .call(
+                Call::new(Part::Builder, "build"),
+                self.part.build(spec, ctx),
+            )
+            .await
     }
 
     async fn clean(&self, workspace: &Workspace) -> StepResult<()> {
-        self.plan.call("clean", self.part.clean(workspace)).await
+        self.plan
+            .call(
+                Call::new(Part::Builder, "clean"),
+                self.part.clean(workspace),
+            )
+            .await
     }
 }
 
@@ -100,12 +123,20 @@ impl<T: Executor + ?Sized> Executor for Faulty<T> {
         ctx: &StepContext,
     ) -> StepResult<()> {
         self.plan
-            .call("prepare", self.part.prepare(spec, artifact, ctx))
+            .call(
+                Call::new(Part::Executor, "prepare"),
+                self.part.prepare(spec, artifact, ctx),
+            )
             .await
     }
 
     async fn start(&self, spec: &ReleaseSpec, ctx: &StepContext) -> StepResult<Endpoint> {
-        self.plan.call("start", self.part.start(spec, ctx)).await
+        self.plan
+            .call(
+                Call::new(Part::Executor, "start"),
+                self.part.start(spec, ctx),
+            )
+            .await
     }
 
     async fn verify(
@@ -115,34 +146,56 @@ impl<T: Executor + ?Sized> Executor for Faulty<T> {
         ctx: &StepContext,
     ) -> StepResult<()> {
         self.plan
-            .call("verify", self.part.verify(spec, endpoint, ctx))
+            .call(
+                Call::new(Part::Executor, "verify"),
+                self.part.verify(spec, endpoint, ctx),
+            )
             .await
     }
 
-    async fn switch(&self, spec: &ReleaseSpec, turn: i64, ctx: &StepContext) -> StepResult<()> {
+    async fn switch(&self, spec: &ReleaseSpec, turn: Turn, ctx: &StepContext) -> StepResult<()> {
         self.plan
-            .call("switch", self.part.switch(spec, turn, ctx))
+            .call(
+                Call::new(Part::Executor, "switch"),
+                self.part.switch(spec, turn, ctx),
+            )
             .await
     }
 
     async fn current(&self, slug: &Slug) -> StepResult<Option<i64>> {
-        self.plan.call("current", self.part.current(slug)).await
+        self.plan
+            .call(
+                Call::new(Part::Executor, "current"),
+                self.part.current(slug),
+            )
+            .await
     }
 
     async fn retire(&self, slug: &Slug, number: i64, grace: Duration) -> StepResult<()> {
         self.plan
-            .call("retire", self.part.retire(slug, number, grace))
+            .call(
+                Call::new(Part::Executor, "retire"),
+                self.part.retire(slug, number, grace),
+            )
             .await
     }
 
     async fn discard(&self, slug: &Slug, number: i64) -> StepResult<()> {
         self.plan
-            .call("discard", self.part.discard(slug, number))
+            .call(
+                Call::new(Part::Executor, "discard"),
+                self.part.discard(slug, number),
+            )
             .await
     }
 
     async fn prune(&self, slug: &Slug, keep: &[i64]) -> StepResult<Vec<i64>> {
-        self.plan.call("prune", self.part.prune(slug, keep)).await
+        self.plan
+            .call(
+                Call::new(Part::Executor, "prune"),
+                self.part.prune(slug, keep),
+            )
+            .await
     }
 }
 
@@ -157,18 +210,41 @@ impl<T: Ingress + ?Sized> Ingress for Faulty<T> {
     }
 
     async fn route(&self, route: Route) -> StepResult<()> {
-        self.plan.call("route", self.part.route(route)).await
+        self.plan
+            .call(Call::new(Part::Ingress, "route"), self.part.route(route))
+            .await
     }
 
     async fn drain(&self, slug: &Slug, limit: Duration) -> StepResult<usize> {
-        self.plan.call("drain", self.part.drain(slug, limit)).await
+        self.plan
+            .call(
+                Call::new(Part::Ingress, "drain"),
+                self.part.drain(slug, limit),
+            )
+            .await
     }
 
     async fn remove(&self, slug: &Slug) -> StepResult<()> {
-        self.plan.call("remove", self.part.remove(slug)).await
+        self.plan
+            .call(Call::new(Part::Ingress, "remove"), self.part.remove(slug))
+            .await
     }
 
     async fn routes(&self) -> StepResult<Vec<Route>> {
-        self.plan.call("routes", self.part.routes()).await
+        self.plan
+            .call(Call::new(Part::Ingress, "routes"), self.part.routes())
+            .await
+    }
+}
+
+#[async_trait]
+impl<T: Notifier + ?Sized> Notifier for Faulty<T> {
+    fn name(&self) -> &str {
+        self.part.name()
+    }
+
+    async fn notify(&self, notice: &Notice) -> Result<(), Fault> {
+        let call = Call::new(Part::Notifier, "notify");
+        self.plan.call(call, self.part.notify(notice)).await
     }
 }

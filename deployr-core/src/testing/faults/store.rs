@@ -2,21 +2,21 @@ use std::time::Duration;
 
 use crate::log::LogLine;
 use crate::model::{
-    Actor, AuditEntry, Claim, Deployment, DeploymentId, EnvEntry, Job, JobId, JobState, Lease,
-    Page, Project, ProjectId, ProjectSettings, Release, ReleaseId, Stage, StageTimes,
+    Actor, AuditEntry, Claim, Deployment, DeploymentId, EnvEntry, Job, JobId, JobState, Page,
+    Project, ProjectId, ProjectSettings, Release, ReleaseId, Stage, StageTimes,
 };
 use crate::secret::Sealed;
 use crate::store::{
-    Audit, Beat, ClaimRequest, Deployments, JobFault, JobQueue, LiveRelease, Logs, NewDeployment,
-    NewJob, NewLine, NewProject, NewRelease, Outcome, Projects, QueueStats, Releases, StoreResult,
-    Sweep,
+    Audit, Beat, ClaimRequest, Deployments, Exchange, JobFault, JobQueue, LiveRelease, Logs,
+    NewDeployment, NewJob, NewLine, NewProject, NewRelease, Outcome, Projects, QueueStats,
+    Releases, StoreResult, Sweep,
 };
-use crate::value::{CommitId, EnvName, Slug, TenantId};
+use crate::value::{CommitId, EnvName, ProjectName, TenantId};
 
 forward! { Projects;
     fn create_project(&self, actor: &Actor, new: NewProject) -> StoreResult<Project>;
     fn project(&self, tenant: &TenantId, id: ProjectId) -> StoreResult<Project>;
-    fn project_by_slug(&self, tenant: &TenantId, slug: &Slug) -> StoreResult<Project>;
+    fn find_project(&self, tenant: &TenantId, name: &ProjectName) -> StoreResult<Project>;
     fn projects(&self, tenant: &TenantId, page: Page<ProjectId>) -> StoreResult<Vec<Project>>;
     fn update_project(
         &self,
@@ -66,15 +66,39 @@ forward! { Deployments;
 }
 
 forward! { JobQueue;
-    fn enqueue(&self, tenant: &TenantId, new: NewJob) -> StoreResult<Job>;
+    fn enqueue_all(&self, tenant: &TenantId, new: Vec<NewJob>) -> StoreResult<Vec<Job>>;
     fn job(&self, tenant: &TenantId, id: JobId) -> StoreResult<Job>;
-    fn claim(&self, request: ClaimRequest) -> StoreResult<Vec<Lease>>;
-    fn heartbeat(&self, claims: &[Claim], term: Duration) -> StoreResult<Vec<Beat>>;
-    fn complete(&self, claim: &Claim) -> StoreResult<()>;
     fn fail(&self, claim: &Claim, fault: JobFault) -> StoreResult<JobState>;
     fn release(&self, claim: &Claim) -> StoreResult<()>;
     fn sweep(&self, grace: Duration, retry_after: Duration, limit: u32) -> StoreResult<Sweep>;
     fn queue_stats(&self) -> StoreResult<QueueStats>;
+    else {
+        async fn exchange(
+            &self,
+            done: &[Claim],
+            next: Option<ClaimRequest>,
+        ) -> StoreResult<Exchange> {
+            let name = match (done, &next) {
+                ([], _) => "claim",
+                (_, None) => "complete",
+                _ => "exchange",
+            };
+            let next = next.map(|next| ClaimRequest {
+                term: self.plan.term(next.term),
+                ..next
+            });
+            let call = super::Call::new(super::Part::Store, name);
+            let answer = self.plan.call(call, self.part.exchange(done, next)).await?;
+            self.plan.exchanged(&answer);
+            Ok(answer)
+        }
+
+        async fn heartbeat(&self, claims: &[Claim], term: Duration) -> StoreResult<Vec<Beat>> {
+            let call = super::Call::new(super::Part::Store, "heartbeat");
+            let term = self.plan.term(term);
+            self.plan.call(call, self.part.heartbeat(claims, term)).await
+        }
+    }
 }
 
 forward! { Logs;
@@ -110,10 +134,15 @@ forward! { Releases;
         page: Page<ReleaseId>,
     ) -> StoreResult<Vec<Release>>;
     fn live_releases(&self, page: Page<ReleaseId>) -> StoreResult<Vec<LiveRelease>>;
-    fn mark_gone(
+    fn releases_on_target(
         &self,
         tenant: &TenantId,
         project: ProjectId,
+    ) -> StoreResult<Vec<Release>>;
+    fn mark_gone(
+        &self,
+        claim: &Claim,
+        deployment: DeploymentId,
         numbers: &[i64],
     ) -> StoreResult<()>;
 }

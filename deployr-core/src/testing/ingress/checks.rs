@@ -5,6 +5,7 @@ use super::{HttpServer, IngressHarness};
 use crate::error::StepError;
 use crate::executor::Endpoint;
 use crate::ingress::Route;
+use crate::model::Turn;
 use crate::testing::suite::check_list;
 use crate::value::Slug;
 
@@ -42,7 +43,7 @@ fn route(name: &str, endpoint: Endpoint, turn: i64) -> Route {
         slug: slug(name),
         release: turn,
         endpoint,
-        turn,
+        turn: Turn::new(turn, 1),
     }
 }
 

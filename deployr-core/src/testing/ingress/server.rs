@@ -52,6 +52,12 @@ impl HttpServer {
 
     /// Where it can be reached.
     #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The same, as the endpoint of a release.
+    #[must_use]
     pub fn endpoint(&self) -> Endpoint {
         Endpoint::Http {
             address: self.address,

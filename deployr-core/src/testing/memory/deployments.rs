@@ -156,14 +156,16 @@ impl Deployments for MemoryStore {
                 Some(id),
                 reason,
             );
-            if state.jobs[&deployment.job].job.state == JobState::Running {
+            let job = &state.jobs[&deployment.job].job;
+            if job.state != JobState::Running && job.attempt == 0 {
+                state.call_off(id, reason.to_owned(), &actor.name)?;
+            } else {
                 state.move_deployment(id, DeploymentEvent::RequestCancel, &actor.name)?;
                 state.row_mut(id)?.cancel_reason = Some(reason.to_owned());
-                if let Some(row) = state.jobs.get_mut(&deployment.job) {
-                    row.job.cancel_requested = true;
-                }
-            } else {
-                state.call_off(id, reason.to_owned(), &actor.name)?;
+                let now = state.now;
+                let job = &mut state.job_mut(deployment.job)?.job;
+                job.cancel_requested = true;
+                job.run_at = job.run_at.min(now);
             }
             Ok(state.row_mut(id)?.deployment.clone())
         })

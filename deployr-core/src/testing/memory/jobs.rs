@@ -143,7 +143,8 @@ impl State {
         Ok(JobState::Queued)
     }
 
-    /// After a fault: cancelled where asked for, else queued again, else failed.
+    /// After a fault: queued again where that is wanted and attempts are left (at once
+    /// where it is to be cancelled), else cancelled where asked for, else failed.
     pub(super) fn after_fault(
         &mut self,
         id: JobId,
@@ -151,10 +152,11 @@ impl State {
         retry_after: Option<Duration>,
     ) -> StoreResult<JobState> {
         let job = &self.job_mut(id)?.job;
-        let left = job.attempt < job.max_attempts;
+        let (left, cancel) = (job.attempt < job.max_attempts, job.cancel_requested);
         match retry_after {
-            _ if job.cancel_requested => self.cancel_job(id),
+            Some(_) if left && cancel => self.requeue_job(id, Duration::ZERO, Some(error)),
             Some(wait) if left => self.requeue_job(id, wait, Some(error)),
+            _ if cancel => self.cancel_job(id),
             _ => self.fail_job(id, error),
         }
     }

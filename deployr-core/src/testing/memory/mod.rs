@@ -48,6 +48,12 @@ impl MemoryStore {
         }
     }
 
+    /// Another store with the same content, which goes by `clock`.
+    pub(in crate::testing) fn copy(&self, clock: Arc<dyn Clock>) -> Self {
+        let state = Mutex::new(self.lock().clone());
+        Self { clock, state }
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -193,7 +193,7 @@ impl State {
         {
             if row.release.id == release {
                 row.release.state = ReleaseState::Live;
-                row.turn = turn;
+                row.release.live_turn = Some(turn);
             } else if row.release.state == ReleaseState::Live {
                 row.release.state = ReleaseState::Kept;
             }

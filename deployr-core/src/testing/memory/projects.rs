@@ -5,7 +5,7 @@ use super::state::{conflict, newest_first, not_found};
 use crate::model::{Actor, AuditAction, EnvEntry, Page, Project, ProjectId, ProjectSettings};
 use crate::secret::Sealed;
 use crate::store::{NewProject, Projects, StoreResult};
-use crate::value::{EnvName, Slug, TenantId};
+use crate::value::{EnvName, ProjectName, TenantId};
 
 #[async_trait]
 impl Projects for MemoryStore {
@@ -13,6 +13,11 @@ impl Projects for MemoryStore {
         self.write(|state| {
             if state.projects.contains_key(&new.id) {
                 return Err(conflict("project", &new.id, "is taken"));
+            }
+            let key = new.name.key();
+            let mut projects = state.projects.values();
+            if projects.any(|one| one.tenant == actor.tenant && one.name.key() == key) {
+                return Err(conflict("project", &new.name, "is there already"));
             }
             if state
                 .projects
@@ -30,6 +35,14 @@ impl Projects for MemoryStore {
                 created_at: state.now,
                 updated_at: state.now,
             };
+            for (name, value) in new.env {
+                let entry = EnvEntry {
+                    name: name.clone(),
+                    value,
+                    updated_at: state.now,
+                };
+                state.env.insert((project.id, name), entry);
+            }
             state.projects.insert(project.id, project.clone());
             let action = AuditAction::ProjectCreated;
             state.audit(&actor.tenant, &actor.name, action, project.id, None, "");
@@ -41,11 +54,17 @@ impl Projects for MemoryStore {
         self.read(|state| state.project(tenant, id).cloned())
     }
 
-    async fn project_by_slug(&self, tenant: &TenantId, slug: &Slug) -> StoreResult<Project> {
+    async fn find_project(&self, tenant: &TenantId, name: &ProjectName) -> StoreResult<Project> {
         self.read(|state| {
-            let mut projects = state.projects.values();
-            let found = projects.find(|project| project.tenant == *tenant && project.slug == *slug);
-            found.cloned().ok_or_else(|| not_found("project", &slug))
+            let of_tenant = || {
+                let projects = state.projects.values();
+                projects.filter(|project| project.tenant == *tenant)
+            };
+            of_tenant()
+                .find(|project| project.name.key() == name.key())
+                .or_else(|| of_tenant().find(|project| project.slug.as_str() == name.as_str()))
+                .cloned()
+                .ok_or_else(|| not_found("project", &name))
         })
     }
 

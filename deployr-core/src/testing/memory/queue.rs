@@ -3,11 +3,11 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::MemoryStore;
-use super::state::{End, not_found};
+use super::state::{End, State, not_found};
 use crate::model::{Claim, Job, JobId, JobState, Lease};
 use crate::state::{IllegalTransition, JobEvent};
 use crate::store::{
-    Beat, ClaimRequest, JobFault, JobQueue, NewJob, QueueStats, StoreResult, Sweep,
+    Beat, ClaimRequest, Exchange, JobFault, JobQueue, NewJob, QueueStats, StoreResult, Sweep,
 };
 use crate::testing::clock::later;
 use crate::value::TenantId;
@@ -17,8 +17,12 @@ const QUEUE_TIMEOUT: &str = "queue time-out: no worker took the job in time";
 
 #[async_trait]
 impl JobQueue for MemoryStore {
-    async fn enqueue(&self, tenant: &TenantId, new: NewJob) -> StoreResult<Job> {
-        self.write(|state| state.add_job(tenant, new, None))
+    async fn enqueue_all(&self, tenant: &TenantId, new: Vec<NewJob>) -> StoreResult<Vec<Job>> {
+        self.write(|state| {
+            new.into_iter()
+                .map(|new| state.add_job(tenant, new, None))
+                .collect()
+        })
     }
 
     async fn job(&self, tenant: &TenantId, id: JobId) -> StoreResult<Job> {
@@ -29,34 +33,11 @@ impl JobQueue for MemoryStore {
         })
     }
 
-    async fn claim(&self, request: ClaimRequest) -> StoreResult<Vec<Lease>> {
+    async fn exchange(&self, done: &[Claim], next: Option<ClaimRequest>) -> StoreResult<Exchange> {
         self.write(|state| {
-            let due = state.oldest(request.limit, |job| {
-                job.state == JobState::Queued
-                    && job.run_at <= state.now
-                    && request.kinds.contains(&job.kind)
-                    && !state.missed_start(job)
-            });
-            let until = later(state.now, request.term);
-            let take = |id: JobId| {
-                let job = &mut state.job_mut(id)?.job;
-                job.state = job.state.on(JobEvent::Claim)?;
-                job.fence.0 += 1;
-                job.attempt += 1;
-                job.worker = Some(request.worker);
-                job.lease_until = Some(until);
-                let claim = Claim {
-                    job: id,
-                    fence: job.fence,
-                    worker: request.worker,
-                };
-                Ok(Lease {
-                    job: job.clone(),
-                    claim,
-                    term: request.term,
-                })
-            };
-            due.into_iter().map(take).collect()
+            let completed = done.iter().map(|claim| state.complete(claim)).collect();
+            let leases = next.map_or(Ok(Vec::new()), |request| state.claim(&request))?;
+            Ok(Exchange { completed, leases })
         })
     }
 
@@ -74,28 +55,6 @@ impl JobQueue for MemoryStore {
                 Err(_) => Ok(Beat::Lost),
             };
             claims.iter().map(beat).collect()
-        })
-    }
-
-    async fn complete(&self, claim: &Claim) -> StoreResult<()> {
-        self.write(|state| {
-            if state.ended(claim) == Some(&End::Completed) {
-                return Ok(());
-            }
-            if let Some(id) = state.held(claim)?.deployment {
-                // A deployment ends by `finish`, which says how.
-                let from = state.deployments[&id].deployment.status.as_str();
-                let event = "complete";
-                return Err(IllegalTransition {
-                    machine: "deployment",
-                    from,
-                    event,
-                }
-                .into());
-            }
-            state.end_job(claim.job, JobEvent::Complete, None)?;
-            state.note_end(claim, End::Completed);
-            Ok(())
         })
     }
 
@@ -166,5 +125,54 @@ impl JobQueue for MemoryStore {
                 running: count(JobState::Running),
             })
         })
+    }
+}
+
+impl State {
+    fn claim(&mut self, request: &ClaimRequest) -> StoreResult<Vec<Lease>> {
+        let due = self.oldest(request.limit, |job| {
+            job.state == JobState::Queued
+                && job.run_at <= self.now
+                && request.kinds.contains(&job.kind)
+                && !self.missed_start(job)
+        });
+        let until = later(self.now, request.term);
+        let take = |id: JobId| {
+            let job = &mut self.job_mut(id)?.job;
+            job.state = job.state.on(JobEvent::Claim)?;
+            job.fence.0 += 1;
+            job.attempt += 1;
+            job.worker = Some(request.worker);
+            job.lease_until = Some(until);
+            let claim = Claim {
+                job: id,
+                fence: job.fence,
+                worker: request.worker,
+            };
+            Ok(Lease {
+                job: job.clone(),
+                claim,
+                term: request.term,
+            })
+        };
+        due.into_iter().map(take).collect()
+    }
+
+    fn complete(&mut self, claim: &Claim) -> StoreResult<()> {
+        if self.ended(claim) == Some(&End::Completed) {
+            return Ok(());
+        }
+        if let Some(id) = self.held(claim)?.deployment {
+            // A deployment ends by `finish`, which says how.
+            return Err(IllegalTransition {
+                machine: "deployment",
+                from: self.deployments[&id].deployment.status.as_str(),
+                event: "complete",
+            }
+            .into());
+        }
+        self.end_job(claim.job, JobEvent::Complete, None)?;
+        self.note_end(claim, End::Completed);
+        Ok(())
     }
 }

@@ -11,7 +11,8 @@ use crate::model::{
     AuditEntry, Claim, DeploymentId, Page, ProjectId, Release, ReleaseId, ReleaseState,
 };
 use crate::store::{
-    Audit, LiveRelease, Logs, NewLine, NewRelease, Releases, StoreError, StoreResult,
+    Audit, LOG_READ_BYTES, LiveRelease, Logs, NewLine, NewRelease, Releases, StoreError,
+    StoreResult,
 };
 use crate::value::TenantId;
 
@@ -56,17 +57,18 @@ impl Logs for MemoryStore {
     ) -> StoreResult<Vec<LogLine>> {
         self.read(|state| {
             state.deployment(tenant, id)?;
-            let log = state
-                .logs
-                .get(&id)
-                .map(|log| log.iter())
-                .unwrap_or_default();
-            let limit = limit.min(MAX_LINES) as usize;
-            Ok(log
-                .filter(|line| line.seq > after)
-                .take(limit)
-                .cloned()
-                .collect())
+            let log = state.logs.get(&id).map_or(&[][..], |log| log);
+            // The n-th line has number n.
+            let read = usize::try_from(after.max(0)).unwrap_or(usize::MAX);
+            let lines = log.get(read..).unwrap_or_default().iter();
+            let mut bytes = 0;
+            let room = |line: &&LogLine| {
+                let room = bytes < LOG_READ_BYTES;
+                bytes += line.text.len();
+                room
+            };
+            let lines = lines.take(limit.min(MAX_LINES) as usize).take_while(room);
+            Ok(lines.cloned().collect())
         })
     }
 
@@ -112,13 +114,13 @@ impl Releases for MemoryStore {
                 recipe: new.recipe,
                 env: new.env,
                 state: ReleaseState::Placed,
+                live_turn: None,
                 created_at: state.now,
             };
             state.releases.insert(
                 new.id,
                 ReleaseRow {
                     release: release.clone(),
-                    turn: 0,
                 },
             );
             if let Some(row) = state.deployments.get_mut(&deployment) {
@@ -162,23 +164,36 @@ impl Releases for MemoryStore {
             let give = |row: &ReleaseRow| LiveRelease {
                 release: row.release.clone(),
                 slug: state.projects[&row.release.project].slug.clone(),
-                turn: row.turn,
             };
             Ok(newest_first(rows, page, |row| row.release.id, give))
         })
     }
 
-    async fn mark_gone(
+    async fn releases_on_target(
         &self,
         tenant: &TenantId,
         project: ProjectId,
+    ) -> StoreResult<Vec<Release>> {
+        self.read(|state| {
+            state.project(tenant, project)?;
+            let rows = state.releases.values().rev().map(|row| &row.release);
+            let there = |release: &&Release| {
+                release.project == project && release.state != ReleaseState::Gone
+            };
+            Ok(rows.filter(there).cloned().collect())
+        })
+    }
+
+    async fn mark_gone(
+        &self,
+        claim: &Claim,
+        deployment: DeploymentId,
         numbers: &[i64],
     ) -> StoreResult<()> {
         self.write(|state| {
+            let project = state.held_deployment(claim, deployment)?.deployment.project;
             for ReleaseRow { release, .. } in state.releases.values_mut() {
-                let named = release.tenant == *tenant
-                    && release.project == project
-                    && numbers.contains(&release.number);
+                let named = release.project == project && numbers.contains(&release.number);
                 if named && release.state != ReleaseState::Live {
                     release.state = ReleaseState::Gone;
                 }

@@ -65,8 +65,6 @@ impl From<&Outcome> for End {
 #[derive(Debug, Clone)]
 pub(super) struct ReleaseRow {
     pub(super) release: Release,
-    /// The number of the deployment that last made it live.
-    pub(super) turn: i64,
 }
 
 pub(super) fn not_found(what: &'static str, key: &dyn std::fmt::Display) -> StoreError {

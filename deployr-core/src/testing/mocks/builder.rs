@@ -8,8 +8,9 @@ use crate::builder::{Artifact, ArtifactContent, BuildSpec, Builder, Workspace};
 use crate::command::{Command, PlannedStep};
 use crate::context::StepContext;
 use crate::error::{Fault, StepResult};
-use crate::model::{Framework, ProjectSettings, Recipe, Runtime};
-use crate::value::OutputDir;
+use crate::model::{ProjectSettings, Recipe, Runtime};
+use crate::testing::source::{Entry, digest, read_tree};
+use crate::value::{Framework, OutputDir};
 
 /// A builder that builds at once: the checkout is the artifact. Its workspaces are
 /// real folders, so that real sources and executors can be used with it.
@@ -49,6 +50,13 @@ impl Default for ScriptedBuilder {
     fn default() -> Self {
         let name = format!("deployr-testing-{}", uuid_of_process());
         Self::new(std::env::temp_dir().join(name))
+    }
+}
+
+fn size(entry: &Entry) -> u64 {
+    match entry {
+        Entry::File(content) | Entry::Program(content) => content.len() as u64,
+        Entry::Link(_) => 0,
     }
 }
 
@@ -99,14 +107,14 @@ impl Builder for ScriptedBuilder {
         };
         let output = OutputDir::parse(".").expect("a legal folder");
         Ok(Recipe {
-            framework: Framework("scripted".to_owned()),
+            framework: Framework::parse("scripted").expect("a legal name"),
             root: settings.root.clone(),
             commands: settings.build.clone().into_iter().collect(),
             output: settings.output.clone().unwrap_or(output),
             runtime,
             health: settings.health.clone().unwrap_or_default(),
             shared: settings.shared.clone().unwrap_or_default(),
-            writable: Vec::new(),
+            writable: settings.writable.clone().unwrap_or_default(),
         })
     }
 
@@ -116,11 +124,13 @@ impl Builder for ScriptedBuilder {
             ctx.log.say(format!("$ {command}")).await;
         }
         go_on(ctx)?;
-        let content = ArtifactContent::Folder(spec.workspace.checkout.clone());
+        let folder = spec.workspace.checkout.clone();
+        let tree =
+            read_tree(&folder).map_err(|error| Fault::io("read", folder.display(), error))?;
         Ok(Artifact {
-            content,
-            digest: format!("sha256:{:064x}", ctx.attempt),
-            bytes: 1,
+            content: ArtifactContent::Folder(folder),
+            digest: format!("sha256:{}", digest(&tree, "")),
+            bytes: tree.values().map(size).sum(),
         })
     }
 

@@ -11,7 +11,7 @@ use crate::command::PlannedStep;
 use crate::context::StepContext;
 use crate::error::{Fault, StepError, StepResult, VerdictCode};
 use crate::executor::{Endpoint, Executor, ExecutorCapabilities, ReleaseSpec};
-use crate::model::{Recipe, Runtime};
+use crate::model::{Recipe, Runtime, Turn};
 use crate::value::{CommitId, Slug};
 
 /// A release as it lies on a [`MemoryTarget`].
@@ -25,6 +25,11 @@ pub struct PlacedRelease {
     pub endpoint: Option<Endpoint>,
     /// Whether it is up.
     pub up: bool,
+    /// Whether all of it is there. What is half placed can neither be started nor
+    /// switched to.
+    pub whole: bool,
+    /// Whether it was found to be healthy, ever.
+    pub verified: bool,
 }
 
 /// What is on the target of one project.
@@ -35,7 +40,9 @@ pub struct MemoryTarget {
     /// The number of the present release.
     pub current: Option<i64>,
     /// The highest turn that was switched with.
-    pub turn: i64,
+    pub turn: Turn,
+    /// Every release that was ever switched to, as it was then, in order.
+    pub switches: Vec<(i64, PlacedRelease)>,
 }
 
 /// A target in memory. A clone works on the same target: as an executor does that is
@@ -148,8 +155,17 @@ impl Executor for ScriptedExecutor {
                 artifact,
                 endpoint: None,
                 up: false,
+                whole: false,
+                verified: false,
             };
             target.releases.entry(spec.number).or_insert(new);
+        });
+        // Here a process can die.
+        tokio::task::yield_now().await;
+        self.on(&spec.slug, |target| {
+            if let Some(release) = target.releases.get_mut(&spec.number) {
+                release.whole = true;
+            }
         });
         Ok(())
     }
@@ -161,6 +177,7 @@ impl Executor for ScriptedExecutor {
             let release = target
                 .releases
                 .get_mut(&spec.number)
+                .filter(|release| release.whole)
                 .ok_or_else(|| gone(spec))?;
             let endpoint = endpoint_of(spec);
             release.endpoint = Some(endpoint.clone());
@@ -188,27 +205,30 @@ impl Executor for ScriptedExecutor {
                 "answered 404 Not Found",
             ));
         }
-        match self.on(&spec.slug, |target| {
-            target.releases.get(&spec.number).cloned()
-        }) {
-            Some(release) if release.up => Ok(()),
-            _ => Err(StepError::verdict(VerdictCode::StartFailed, "it is not up")),
-        }
+        self.on(&spec.slug, |target| {
+            let release = target.releases.get_mut(&spec.number);
+            let up = release
+                .filter(|release| release.up)
+                .ok_or_else(|| StepError::verdict(VerdictCode::StartFailed, "it is not up"))?;
+            up.verified = true;
+            Ok(())
+        })
     }
 
-    async fn switch(&self, spec: &ReleaseSpec, turn: i64, _: &StepContext) -> StepResult<()> {
+    async fn switch(&self, spec: &ReleaseSpec, turn: Turn, _: &StepContext) -> StepResult<()> {
         self.script.called(
             "switch",
-            &format!("{} {} turn {turn}", spec.slug, spec.number),
+            &format!("{} {} turn {}", spec.slug, spec.number, turn.deployment),
         )?;
         self.on(&spec.slug, |target| {
             if turn < target.turn {
-                let reason = format!("turn {turn} is over: {} has switched", target.turn);
+                let reason = format!("the turn of {turn} is over: {} has switched", target.turn);
                 return Err(Fault::permanent("switch", &spec.slug, reason).into());
             }
-            if !target.releases.contains_key(&spec.number) {
-                return Err(Fault::permanent("switch", &spec.slug, "it is not placed").into());
-            }
+            let release = target.releases.get(&spec.number);
+            let release = release.filter(|release| release.whole);
+            let release = release.cloned().ok_or_else(|| gone(spec))?;
+            target.switches.push((spec.number, release));
             (target.current, target.turn) = (Some(spec.number), turn);
             Ok(())
         })
@@ -222,11 +242,14 @@ impl Executor for ScriptedExecutor {
     async fn retire(&self, slug: &Slug, number: i64, _grace: Duration) -> StepResult<()> {
         self.called("retire", slug, number)?;
         self.on(slug, |target| {
+            if target.current == Some(number) {
+                return Err(Fault::permanent("retire", slug, "it is the present release").into());
+            }
             if let Some(release) = target.releases.get_mut(&number) {
                 release.up = false;
             }
-        });
-        Ok(())
+            Ok(())
+        })
     }
 
     async fn discard(&self, slug: &Slug, number: i64) -> StepResult<()> {
@@ -243,7 +266,13 @@ impl Executor for ScriptedExecutor {
         self.script.called("prune", slug.as_str())?;
         Ok(self.on(slug, |target| {
             let current = target.current;
-            let stays = |number: &i64| keep.contains(number) || current == Some(*number);
+            let newest = keep.iter().copied().chain(current).max();
+            let stays = |number: &i64| {
+                keep.contains(number) || current == Some(*number) || Some(*number) > newest
+            };
+            for (number, release) in &mut target.releases {
+                release.up &= current == Some(*number) || Some(*number) > newest;
+            }
             let all: Vec<_> = target.releases.keys().copied().collect();
             target.releases.retain(|number, _| stays(number));
             all.into_iter().filter(|number| !stays(number)).collect()

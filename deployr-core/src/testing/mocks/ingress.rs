@@ -46,11 +46,17 @@ impl Ingress for ScriptedIngress {
     }
 
     async fn route(&self, route: Route) -> StepResult<()> {
-        let about = format!("{} {} turn {}", route.slug, route.release, route.turn);
+        let about = format!(
+            "{} {} turn {}",
+            route.slug, route.release, route.turn.deployment
+        );
         self.script.called("route", &about)?;
         let mut routes = lock(&self.routes);
         if let Some(present) = routes.get(&route.slug).filter(|old| old.turn > route.turn) {
-            let reason = format!("turn {} is over: {} has switched", route.turn, present.turn);
+            let reason = format!(
+                "the turn of {} is over: {} has switched",
+                route.turn, present.turn
+            );
             return Err(Fault::permanent("route", &route.slug, reason).into());
         }
         routes.insert(route.slug.clone(), route);

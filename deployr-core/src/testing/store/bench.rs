@@ -2,9 +2,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::model::{
-    Actor, Cause, Claim, Deployment, DeploymentId, Failure, Framework, HealthCheck, Job, JobId,
-    Lease, Page, Project, ProjectId, ProjectSettings, Recipe, Release, ReleaseId, Runtime, Stage,
-    WorkerId,
+    Actor, Cause, Claim, Deployment, DeploymentId, Failure, HealthCheck, Job, JobId, Lease, Page,
+    Project, ProjectId, ProjectSettings, Recipe, Release, ReleaseId, Runtime, Stage, WorkerId,
 };
 use crate::secret::Sealed;
 use crate::store::{
@@ -14,8 +13,8 @@ use crate::store::{
 use crate::system::Clock;
 use crate::testing::{ManualClock, SeededEntropy};
 use crate::value::{
-    BranchName, CommitId, GitRef, GitUrl, JobKind, OutputDir, ProjectName, Slug, TargetName,
-    TenantId,
+    BranchName, CommitId, Framework, GitRef, GitUrl, JobKind, OutputDir, ProjectName, Slug,
+    TargetName, TenantId,
 };
 
 /// How long the leases of a [`Bench`] hold.
@@ -66,7 +65,7 @@ pub(super) fn settings() -> ProjectSettings {
 
 pub(super) fn recipe() -> Recipe {
     Recipe {
-        framework: Framework("static".to_owned()),
+        framework: Framework::parse("static").unwrap(),
         root: None,
         commands: Vec::new(),
         output: OutputDir::parse("dist").unwrap(),
@@ -122,6 +121,7 @@ impl Bench {
             name: ProjectName::parse(slug).unwrap(),
             slug: Slug::parse(slug).unwrap(),
             settings: settings(),
+            env: Vec::new(),
         }
     }
 

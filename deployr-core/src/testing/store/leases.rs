@@ -70,6 +70,7 @@ async fn a_stale_fence_is_refused_by_every_write(b: Bench) {
             store.record_release(claim, id, b.new_release()).await,
             LeaseLost
         );
+        assert_refused!(store.mark_gone(claim, id, &[1]).await, LeaseLost);
         for outcome in [
             Outcome::Success { release: placed.id },
             Outcome::Failed(Failure::Fault {

@@ -1,12 +1,14 @@
 use super::bench::{Bench, assert_refused};
-use crate::log::{LogLine, LogStream};
-use crate::store::{NewLine, StoreError};
+use crate::log::{LogLine, LogStream, MAX_LINE_BYTES};
+use crate::store::{LOG_READ_BYTES, NewLine, StoreError};
 use crate::system::Clock;
 
 super::check_list! {
     lines_are_read_as_they_were_written,
     append_overlap_is_idempotent_and_a_gap_is_refused,
+    large_batches_are_stored_whole_and_in_order,
     reading_goes_on_from_any_line,
+    a_read_gives_so_much_text_at_most,
     the_log_goes_on_over_attempts,
 }
 
@@ -92,6 +94,24 @@ async fn append_overlap_is_idempotent_and_a_gap_is_refused(b: Bench) {
     assert!(log.iter().map(|line| line.seq).eq(1..=6));
 }
 
+async fn large_batches_are_stored_whole_and_in_order(b: Bench) {
+    let (_, deployment, claim) = b.held().await;
+    let id = deployment.id;
+    for (first, last) in [(1, 200), (151, 1_000)] {
+        let next = b
+            .store
+            .append_log(&claim, id, first, lines(&b, first..=last))
+            .await
+            .unwrap();
+        assert_eq!(next, last + 1);
+    }
+    let log = b.store.read_log(b.tenant(), id, 0, 2_000).await.unwrap();
+    assert!(log.iter().map(|line| line.seq).eq(1..=1_000));
+    for (line, want) in log.iter().zip(lines(&b, 1..=1_000)) {
+        assert_eq!((&line.text, line.stream), (&want.text, want.stream));
+    }
+}
+
 async fn reading_goes_on_from_any_line(b: Bench) {
     let (_, deployment, claim) = b.held().await;
     let id = deployment.id;
@@ -111,6 +131,28 @@ async fn reading_goes_on_from_any_line(b: Bench) {
         b.store.read_log(b.tenant(), b.deployment_id(), 0, 1).await,
         NotFound
     );
+}
+
+async fn a_read_gives_so_much_text_at_most(b: Bench) {
+    let (_, deployment, claim) = b.held().await;
+    let id = deployment.id;
+    let text = "x".repeat(MAX_LINE_BYTES);
+    let line = NewLine {
+        at: b.clock.now(),
+        stream: LogStream::Stdout,
+        text,
+    };
+    let (all, first) = (150, LOG_READ_BYTES / MAX_LINE_BYTES);
+    b.store
+        .append_log(&claim, id, 1, vec![line; all])
+        .await
+        .unwrap();
+    let mut read = 0;
+    for part in [first, first, all - 2 * first, 0] {
+        let lines = b.store.read_log(b.tenant(), id, read, 1_000).await.unwrap();
+        assert_eq!(lines.len(), part, "after line {read}");
+        read += part as i64;
+    }
 }
 
 async fn the_log_goes_on_over_attempts(b: Bench) {

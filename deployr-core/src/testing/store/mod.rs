@@ -1,5 +1,6 @@
 //! What every store must do: the rules of [`store`](crate::store), as checks.
 
+mod batches;
 mod bench;
 mod deployments;
 mod endings;
@@ -65,6 +66,7 @@ pub fn checks() -> Vec<Check> {
         deployments::checks(),
         endings::checks(),
         queue::checks(),
+        batches::checks(),
         leases::checks(),
         retries::checks(),
         logs::checks(),

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::log::LogStream;
 use crate::model::{
     Actor, AuditAction, Cause, Claim, Deployment, DeploymentId, Failure, Job, JobId, Lease, Page,
-    ProjectId, Release, Stage, StageTimes,
+    Release, Stage, StageTimes,
 };
 use crate::store::{
     ClaimRequest, JobFault, NewDeployment, NewJob, NewLine, NewRelease, Outcome, Store, StoreError,
@@ -21,19 +21,18 @@ use super::bench::{TERM, commit};
 #[derive(Debug, Clone)]
 pub(super) enum Op {
     Deploy(Actor, NewDeployment),
-    Enqueue(TenantId, NewJob),
-    Claim(ClaimRequest),
+    Enqueue(TenantId, Vec<NewJob>),
+    Exchange(Vec<Claim>, Option<ClaimRequest>),
     Beat(Vec<Claim>),
     Enter(Claim, DeploymentId, Stage),
     Append(Claim, DeploymentId, i64, Vec<NewLine>),
     Record(Claim, DeploymentId, NewRelease),
     Finish(Claim, DeploymentId, Outcome),
-    Complete(Claim),
     Fail(Claim, Option<Duration>),
     Release(Claim),
     Cancel(Actor, DeploymentId),
     Sweep,
-    Gone(TenantId, ProjectId, Vec<i64>),
+    Gone(Claim, DeploymentId, Vec<i64>),
     Wait(Duration),
 }
 
@@ -63,16 +62,23 @@ pub(super) async fn apply(store: &dyn Store, op: &Op) -> Answer {
     let ok = |(): &()| "done".to_owned();
     let text = match op.clone() {
         Op::Deploy(actor, new) => tell(store.create_deployment(&actor, new).await, show_deployment),
-        Op::Enqueue(tenant, new) => tell(store.enqueue(&tenant, new).await, |job| {
-            format!("{} {}", job.id, job.state)
+        Op::Enqueue(tenant, new) => tell(store.enqueue_all(&tenant, new).await, |jobs| {
+            let told = jobs.iter().map(|job| format!("{} {}", job.id, job.state));
+            told.collect::<Vec<_>>().join(", ")
         }),
-        Op::Claim(request) => {
-            let answer = store.claim(request).await;
-            leases = answer.as_ref().map(Vec::clone).unwrap_or_default();
-            tell(answer, |leases| {
-                format!("{:?}", leases.iter().map(|l| l.claim).collect::<Vec<_>>())
-            })
-        }
+        Op::Exchange(done, next) => match store.exchange(&done, next).await {
+            Ok(answer) => {
+                leases = answer.leases;
+                let completed = answer.completed.into_iter().map(|one| tell(one, ok));
+                let taken = leases.iter().map(|lease| lease.claim);
+                format!(
+                    "{:?}, took {:?}",
+                    completed.collect::<Vec<_>>(),
+                    taken.collect::<Vec<_>>()
+                )
+            }
+            Err(error) => tell(Err(error), ok),
+        },
         Op::Beat(claims) => tell(store.heartbeat(&claims, TERM).await, |beats| {
             format!("{beats:?}")
         }),
@@ -91,7 +97,6 @@ pub(super) async fn apply(store: &dyn Store, op: &Op) -> Answer {
         Op::Finish(claim, id, outcome) => {
             tell(store.finish(&claim, id, outcome).await, show_deployment)
         }
-        Op::Complete(claim) => tell(store.complete(&claim).await, ok),
         Op::Fail(claim, retry_after) => {
             let fault = JobFault {
                 error: "a fault".to_owned(),
@@ -116,9 +121,7 @@ pub(super) async fn apply(store: &dyn Store, op: &Op) -> Answer {
                 )
             })
         }
-        Op::Gone(tenant, project, numbers) => {
-            tell(store.mark_gone(&tenant, project, &numbers).await, ok)
-        }
+        Op::Gone(claim, id, numbers) => tell(store.mark_gone(&claim, id, &numbers).await, ok),
         Op::Wait(_) => String::new(),
     };
     Answer { text, leases }
@@ -235,6 +238,9 @@ pub(super) async fn observe(
             .await
             .unwrap();
         seen.extend(rows.iter().map(show_release));
+        let there = store.releases_on_target(tenant, project.id).await.unwrap();
+        let there: Vec<_> = there.iter().map(|row| row.number).collect();
+        seen.push(format!("on the target {there:?}"));
     }
     for id in jobs {
         seen.push(tell(store.job(tenant, *id).await, |job| show_job(job, now)));
@@ -243,7 +249,7 @@ pub(super) async fn observe(
     let live = store.live_releases(Page::first(1_000)).await.unwrap();
     let mut live: Vec<_> = live
         .iter()
-        .map(|live| (live.release.id, live.slug.as_str(), live.turn))
+        .map(|live| (live.release.id, live.slug.as_str(), live.release.live_turn))
         .collect();
     live.sort();
     seen.push(format!("live {live:?}"));

@@ -2,12 +2,14 @@ use std::time::Duration;
 
 use super::bench::{Bench, assert_refused, sealed, settings};
 use crate::model::{Actor, AuditAction, Page};
-use crate::store::StoreError;
+use crate::store::{NewProject, StoreError};
 use crate::system::Clock;
-use crate::value::{EnvName, TenantId};
+use crate::value::{EnvName, ProjectName, TenantId};
 
 super::check_list! {
-    a_project_is_found_by_key_and_by_slug,
+    a_project_is_found_by_key_by_name_and_by_slug,
+    a_name_is_taken_only_once_in_a_tenant,
+    a_project_is_created_with_its_environment,
     a_slug_is_taken_only_once_over_all_tenants,
     lists_page_by_key_newest_first,
     new_settings_replace_the_old,
@@ -15,20 +17,29 @@ super::check_list! {
     audit_tells_of_projects_newest_first,
 }
 
-async fn a_project_is_found_by_key_and_by_slug(b: Bench) {
+async fn a_project_is_found_by_key_by_name_and_by_slug(b: Bench) {
     let made = b.project("app").await;
+    let now = b.clock.now();
+    assert_eq!((made.created_at, made.updated_at), (now, now));
     assert_eq!(b.store.project(b.tenant(), made.id).await.unwrap(), made);
-    assert_eq!(
-        b.store
-            .project_by_slug(b.tenant(), &made.slug)
-            .await
-            .unwrap(),
-        made
-    );
-    assert_eq!(
-        (made.created_at, made.updated_at),
-        (b.clock.now(), b.clock.now())
-    );
+    let blog = NewProject {
+        name: ProjectName::parse("My Blog").unwrap(),
+        ..b.new_project("my-blog")
+    };
+    let blog = b.store.create_project(&b.actor, blog).await.unwrap();
+    // A name comes before somebody else's slug.
+    let namesake = NewProject {
+        name: ProjectName::parse("my-blog").unwrap(),
+        ..b.new_project("my-blog-2")
+    };
+    for (asked, wanted) in [("app", &made), ("MY BLOG", &blog), ("my-blog", &blog)] {
+        let asked = ProjectName::parse(asked).unwrap();
+        let found = b.store.find_project(b.tenant(), &asked).await.unwrap();
+        assert_eq!(found, *wanted);
+    }
+    let namesake = b.store.create_project(&b.actor, namesake).await.unwrap();
+    let found = b.store.find_project(b.tenant(), &namesake.name).await;
+    assert_eq!(found.unwrap(), namesake);
     assert_refused!(b.store.project(b.tenant(), b.project_id()).await, NotFound);
 }
 
@@ -41,7 +52,7 @@ async fn a_slug_is_taken_only_once_over_all_tenants(b: Bench) {
             Conflict
         );
     }
-    let same_id = crate::store::NewProject {
+    let same_id = NewProject {
         id: first.id,
         ..b.new_project("free")
     };
@@ -50,6 +61,39 @@ async fn a_slug_is_taken_only_once_over_all_tenants(b: Bench) {
         b.store.projects(b.tenant(), Page::first(10)).await.unwrap(),
         [first]
     );
+}
+
+async fn a_name_is_taken_only_once_in_a_tenant(b: Bench) {
+    b.project("app").await;
+    let again = NewProject {
+        name: ProjectName::parse("APP").unwrap(),
+        ..b.new_project("other-slug")
+    };
+    let refused = b.store.create_project(&b.actor, again.clone()).await;
+    assert!(
+        matches!(
+            &refused,
+            Err(StoreError::Conflict {
+                what: "project",
+                ..
+            })
+        ),
+        "{refused:?}"
+    );
+    let stranger = Actor::new(TenantId::parse("other").unwrap(), "eve");
+    b.store.create_project(&stranger, again).await.unwrap();
+}
+
+async fn a_project_is_created_with_its_environment(b: Bench) {
+    let name = EnvName::parse("PORT_NAME").unwrap();
+    let new = NewProject {
+        env: vec![(name.clone(), sealed(1))],
+        ..b.new_project("app")
+    };
+    let project = b.store.create_project(&b.actor, new).await.unwrap();
+    let env = b.store.env(b.tenant(), project.id).await.unwrap();
+    assert_eq!(env.len(), 1);
+    assert_eq!(env[0].name, name);
 }
 
 async fn lists_page_by_key_newest_first(b: Bench) {
@@ -103,7 +147,7 @@ async fn new_settings_replace_the_old(b: Bench) {
     let made = b.project("app").await;
     b.clock.advance(Duration::from_secs(1));
     let new = crate::model::ProjectSettings {
-        keep_releases: 9,
+        keep_releases: crate::value::KeepReleases::new(9).unwrap(),
         ..settings()
     };
     let updated = b

@@ -16,6 +16,7 @@ super::check_list! {
     a_failed_rollback_leaves_the_kept_release_kept,
     success_needs_a_release,
     live_releases_are_never_marked_gone,
+    what_is_on_the_target_is_listed_whole,
 }
 
 /// Asks for a rollback.
@@ -124,7 +125,8 @@ async fn live_releases_are_listed_with_their_turn(b: Bench) {
     let mut seen = Vec::new();
     let mut page = Page::first(1);
     while let [live] = &b.store.live_releases(page).await.unwrap()[..] {
-        seen.push((live.release.id, live.slug.as_str().to_owned(), live.turn));
+        let turn = live.release.live_turn.unwrap();
+        seen.push((live.release.id, live.slug.as_str().to_owned(), turn));
         page = page.after(live.release.id);
     }
     seen.sort();
@@ -151,14 +153,19 @@ async fn rollback_makes_a_kept_release_live_again(b: Bench) {
     assert_eq!(b.release(second.id).await.state, ReleaseState::Kept);
     let live = b.store.live_releases(Page::first(10)).await.unwrap();
     assert_eq!(live.len(), 1);
-    assert_eq!((live[0].release.id, live[0].turn), (first.id, 3));
+    assert_eq!(
+        (live[0].release.id, live[0].release.live_turn),
+        (first.id, Some(3))
+    );
 }
 
 async fn rollback_to_a_release_that_is_gone_is_refused(b: Bench) {
     let project = b.project("app").await.id;
     let (_, first) = b.go_live(project).await;
     b.go_live(project).await;
-    b.store.mark_gone(b.tenant(), project, &[1]).await.unwrap();
+    let deployment = b.deployment(project).await.id;
+    let claim = b.claim().await;
+    b.store.mark_gone(&claim, deployment, &[1]).await.unwrap();
     assert_eq!(b.release(first.id).await.state, ReleaseState::Gone);
     assert_refused!(roll_back(&b, project, first.id).await, Conflict);
 }
@@ -224,9 +231,12 @@ async fn live_releases_are_never_marked_gone(b: Bench) {
     for _ in 0..3 {
         b.go_live(project).await;
     }
+    let (_, others) = b.go_live(b.project("other").await.id).await;
+    let deployment = b.deployment(project).await.id;
+    let claim = b.claim().await;
     for _ in 0..2 {
         b.store
-            .mark_gone(b.tenant(), project, &[1, 3, 99])
+            .mark_gone(&claim, deployment, &[1, 3, 99])
             .await
             .unwrap();
         let rows = b
@@ -240,8 +250,37 @@ async fn live_releases_are_never_marked_gone(b: Bench) {
             [ReleaseState::Live, ReleaseState::Kept, ReleaseState::Gone]
         );
     }
-    b.store
-        .mark_gone(b.tenant(), b.project_id(), &[1])
+    let row = b.release(others.id).await;
+    assert_eq!(row.state, ReleaseState::Live, "another project's release 1");
+}
+
+async fn what_is_on_the_target_is_listed_whole(b: Bench) {
+    let project = b.project("app").await.id;
+    for _ in 0..3 {
+        b.go_live(project).await;
+    }
+    b.go_live(b.project("other").await.id).await;
+    let deployment = b.deployment(project).await.id;
+    let claim = b.claim().await;
+    b.store.mark_gone(&claim, deployment, &[2]).await.unwrap();
+    let first = b.place(&claim, deployment).await;
+    let second = b.new_release();
+    let second = b.store.record_release(&claim, deployment, second).await;
+    assert_eq!(b.release(first.id).await.state, ReleaseState::Gone);
+    let there = b
+        .store
+        .releases_on_target(b.tenant(), project)
         .await
         .unwrap();
+    let there: Vec<_> = there.iter().map(|row| (row.number, row.state)).collect();
+    let (placed, live, kept) = (ReleaseState::Placed, ReleaseState::Live, ReleaseState::Kept);
+    assert_eq!(
+        there,
+        [(second.unwrap().number, placed), (3, live), (1, kept)]
+    );
+    let unknown = b.project_id();
+    assert_refused!(
+        b.store.releases_on_target(b.tenant(), unknown).await,
+        NotFound
+    );
 }

@@ -2,16 +2,18 @@ use std::time::Duration;
 
 use super::bench::{Bench, TERM, assert_refused, fault};
 use crate::model::{Actor, DeploymentStatus, Failure, JobState, ReleaseState, Stage};
-use crate::store::Sweep;
+use crate::store::{Beat, Outcome, Sweep};
 use crate::system::Clock;
 
 super::check_list! {
     sweep_leaves_leases_alone_within_the_grace,
     sweep_requeues_then_fails_when_no_attempt_is_left,
-    sweep_cancels_what_was_asked_to_stop,
+    sweep_leaves_what_was_asked_to_stop_to_the_next_attempt,
     a_fault_is_tried_again_until_no_attempt_is_left,
     a_fault_that_nothing_can_mend_fails_at_once,
-    a_fault_after_a_wish_to_cancel_cancels,
+    a_fault_after_a_wish_to_cancel_leaves_it_to_the_next_attempt,
+    a_fault_that_nothing_can_mend_cancels_what_was_asked_to_stop,
+    cancel_between_two_attempts_leaves_it_to_the_next_at_once,
     fail_twice_is_one_failure,
 }
 
@@ -80,20 +82,35 @@ async fn sweep_requeues_then_fails_when_no_attempt_is_left(b: Bench) {
     assert_eq!(b.moves(deployment.id).await, moved);
 }
 
-async fn sweep_cancels_what_was_asked_to_stop(b: Bench) {
-    let (_, deployment, claim) = b.held().await;
+async fn sweep_leaves_what_was_asked_to_stop_to_the_next_attempt(b: Bench) {
+    let (_, deployment, mut claim) = b.held().await;
+    b.enter(&claim, deployment.id, Stage::Checkout)
+        .await
+        .unwrap();
     b.store
         .request_cancel(&b.actor, deployment.id, "changed my mind")
         .await
         .unwrap();
-    b.clock.advance(TERM * 2);
-    let rescued = b
-        .store
-        .sweep(Duration::ZERO, TERM, 100)
-        .await
-        .unwrap()
-        .rescued;
-    assert_eq!(rescued, [(claim.job, JobState::Cancelled)]);
+    for attempt in 1..=3 {
+        b.clock.advance(TERM * 2);
+        let sweep = b.store.sweep(Duration::ZERO, TERM, 100).await.unwrap();
+        let row = b.row(deployment.id).await;
+        if attempt < 3 {
+            assert_eq!(sweep.rescued, [(claim.job, JobState::Queued)]);
+            assert_eq!(
+                (row.status, row.stage),
+                (DeploymentStatus::Cancelling, Stage::Queued)
+            );
+            // At once: there is nothing to be spared by waiting.
+            claim = b.claim().await;
+            assert_refused!(
+                b.enter(&claim, deployment.id, Stage::Checkout).await,
+                Illegal
+            );
+        } else {
+            assert_eq!(sweep.rescued, [(claim.job, JobState::Cancelled)]);
+        }
+    }
     let row = b.row(deployment.id).await;
     assert_eq!(row.status, DeploymentStatus::Cancelled);
     assert!(
@@ -145,13 +162,63 @@ async fn a_fault_that_nothing_can_mend_fails_at_once(b: Bench) {
     assert_eq!(b.job(claim.job).await.state, JobState::Failed);
 }
 
-async fn a_fault_after_a_wish_to_cancel_cancels(b: Bench) {
+async fn a_fault_after_a_wish_to_cancel_leaves_it_to_the_next_attempt(b: Bench) {
     let (_, deployment, claim) = b.held().await;
+    let engine = Actor::engine(b.tenant().clone());
     b.store
-        .request_cancel(&Actor::engine(b.tenant().clone()), deployment.id, "x")
+        .request_cancel(&engine, deployment.id, "x")
         .await
         .unwrap();
-    let state = b.store.fail(&claim, fault(Some(TERM))).await.unwrap();
+    for _ in 0..2 {
+        let state = b.store.fail(&claim, fault(Some(TERM))).await.unwrap();
+        assert_eq!(state, JobState::Queued);
+    }
+    assert_eq!(
+        b.row(deployment.id).await.status,
+        DeploymentStatus::Cancelling
+    );
+    let claim = b.claim().await;
+    let beats = b.store.heartbeat(&[claim], TERM).await.unwrap();
+    assert_eq!(beats, [Beat::Held { cancel: true }]);
+    let row = b
+        .store
+        .finish(&claim, deployment.id, Outcome::Cancelled)
+        .await
+        .unwrap();
+    assert_eq!(row.status, DeploymentStatus::Cancelled);
+}
+
+async fn cancel_between_two_attempts_leaves_it_to_the_next_at_once(b: Bench) {
+    let (_, deployment, claim) = b.held().await;
+    b.enter(&claim, deployment.id, Stage::Checkout)
+        .await
+        .unwrap();
+    b.store.fail(&claim, fault(Some(TERM))).await.unwrap();
+    assert!(b.claim_up_to(1).await.is_empty());
+    for _ in 0..2 {
+        let row = b
+            .store
+            .request_cancel(&b.actor, deployment.id, "x")
+            .await
+            .unwrap();
+        assert_eq!(row.status, DeploymentStatus::Cancelling);
+    }
+    let claim = b.claim().await;
+    assert_eq!(claim.job, deployment.job);
+    b.store
+        .finish(&claim, deployment.id, Outcome::Cancelled)
+        .await
+        .unwrap();
+    assert_eq!(b.job(claim.job).await.state, JobState::Cancelled);
+}
+
+async fn a_fault_that_nothing_can_mend_cancels_what_was_asked_to_stop(b: Bench) {
+    let (_, deployment, claim) = b.held().await;
+    b.store
+        .request_cancel(&b.actor, deployment.id, "x")
+        .await
+        .unwrap();
+    let state = b.store.fail(&claim, fault(None)).await.unwrap();
     assert_eq!(state, JobState::Cancelled);
     assert_eq!(
         b.row(deployment.id).await.status,

@@ -26,7 +26,7 @@ async fn a_row_of_another_tenant_is_not_found(b: Bench) {
     let them = &eve.tenant;
     let name = EnvName::parse("TOKEN").unwrap();
     assert_refused!(store.project(them, project.id).await, NotFound);
-    assert_refused!(store.project_by_slug(them, &project.slug).await, NotFound);
+    assert_refused!(store.find_project(them, &project.name).await, NotFound);
     assert_refused!(
         store.update_project(&eve, project.id, settings()).await,
         NotFound
@@ -55,7 +55,7 @@ async fn a_row_of_another_tenant_is_not_found(b: Bench) {
         store.releases(them, project.id, Page::first(1)).await,
         NotFound
     );
-    store.mark_gone(them, project.id, &[1, 2]).await.unwrap();
+    assert_refused!(store.releases_on_target(them, project.id).await, NotFound);
 
     let own = store
         .create_project(&eve, b.new_project("eves"))

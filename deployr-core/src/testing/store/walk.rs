@@ -81,11 +81,7 @@ impl Walk {
             43..44 => self
                 .pick(&self.deployments)
                 .map(|&(owner, id, _)| Op::Cancel(self.actors[1 - owner].clone(), id)),
-            44..46 => self.pick(&self.projects).map(|&(owner, project)| {
-                let numbers = vec![1 + self.dice.below(3) as i64, 1 + self.dice.below(9) as i64];
-                Op::Gone(self.actors[owner].tenant.clone(), project, numbers)
-            }),
-            46..50 => self.last.clone(),
+            44..48 => self.last.clone(),
             which => {
                 let held = if which < 54 { &self.lost } else { &self.held };
                 match self.pick(held) {
@@ -127,12 +123,17 @@ impl Walk {
     fn enqueue(&self) -> Op {
         let owner = self.dice.below(2);
         let key = [None, Some(format!("key:{owner}"))][self.dice.below(2)].clone();
-        let delay = TERM * self.dice.below(2) as u32;
-        let new = NewJob {
-            delay,
+        let new = || NewJob {
+            delay: TERM * self.dice.below(2) as u32,
             ..self.bench.new_job("work", key.as_deref())
         };
-        Op::Enqueue(self.actors[owner].tenant.clone(), new)
+        let mut batch: Vec<_> = (0..self.dice.below(3)).map(|_| new()).collect();
+        if self.dice.below(6) == 0
+            && let Some(&id) = self.pick(&self.jobs)
+        {
+            batch.push(NewJob { id, ..new() });
+        }
+        Op::Enqueue(self.actors[owner].tenant.clone(), batch)
     }
 
     fn claim(&self) -> Op {
@@ -141,12 +142,22 @@ impl Walk {
             _ => vec![kind("work"), kind("deploy")],
         };
         let (worker, limit) = (self.bench.worker_id(), 1 + self.dice.below(3) as u32);
-        Op::Claim(ClaimRequest {
+        let next = ClaimRequest {
             worker,
             kinds,
             limit,
             term: TERM,
-        })
+        };
+        Op::Exchange(self.done(), Some(next))
+    }
+
+    /// Some jobs to hand in; rightly or not.
+    fn done(&self) -> Vec<Claim> {
+        let held = |_| self.pick([&self.held, &self.lost][usize::from(self.dice.below(4) == 0)]);
+        let held = (0..self.dice.below(4)).filter_map(held);
+        // Most of what is held is a deployment's, and refused.
+        let plain = |held: &&Held| held.deployment.is_none() || self.dice.below(4) == 0;
+        held.filter(plain).map(|held| held.claim).collect()
     }
 
     /// What a worker may do with a claim.
@@ -168,8 +179,12 @@ impl Walk {
             ),
             (_, 2) => Op::Release(claim),
             (_, 3..5) => Op::Fail(claim, retry),
-            (None, _) => Op::Complete(claim),
-            (Some(id), 5..11) => Op::Enter(claim, id, Stage::ALL[self.dice.below(7)]),
+            (None, _) => Op::Exchange([vec![claim], self.done()].concat(), None),
+            (Some(id), 5) => {
+                let numbers = vec![1 + self.dice.below(3) as i64, 1 + self.dice.below(9) as i64];
+                Op::Gone(claim, id, numbers)
+            }
+            (Some(id), 6..11) => Op::Enter(claim, id, Stage::ALL[self.dice.below(7)]),
             (Some(id), 11..14) => {
                 let first = held.lines + 1 - self.dice.below(2) as i64;
                 let number = self.dice.next() % 1_000;
@@ -260,7 +275,13 @@ impl Walk {
                     self.jobs.extend([job.id, *notify_job]);
                 }
             }
-            Op::Enqueue(_, new) if !self.jobs.contains(&new.id) => self.jobs.push(new.id),
+            Op::Enqueue(_, new) => {
+                for id in new.iter().map(|new| new.id) {
+                    if !self.jobs.contains(&id) {
+                        self.jobs.push(id);
+                    }
+                }
+            }
             Op::Append(claim, _, first, lines) => {
                 let end = first + lines.len() as i64 - 1;
                 for held in self.held.iter_mut().filter(|held| held.claim == *claim) {
@@ -295,8 +316,11 @@ impl Walk {
         }
         self.held = held;
         // What came of a claim's end is asked for again at once, or never.
-        let repeats = !matches!(op, Op::Wait(_) | Op::Claim(_) | Op::Cancel(..) | Op::Sweep);
-        self.last = repeats.then(|| op.clone());
+        let once = matches!(
+            op,
+            Op::Wait(_) | Op::Exchange(_, Some(_)) | Op::Cancel(..) | Op::Sweep
+        );
+        self.last = (!once).then(|| op.clone());
     }
 
     async fn exists(&self, owner: usize, id: DeploymentId) -> bool {

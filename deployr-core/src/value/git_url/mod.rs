@@ -171,16 +171,31 @@ fn local_url(path: &Path) -> Result<Url, &'static str> {
     Url::from_file_path(plain).map_err(|()| "a local path must be absolute")
 }
 
-/// The input with everything left out that could be a credential.
+/// The input with everything left out that could be a credential: what is before the
+/// last `@`, wherever that is, what should be a port and is none, and what comes after
+/// the path.
 fn shown(input: &str) -> String {
-    let input = input.split(['?', '#']).next().unwrap_or_default();
-    match (input.split_once("://"), input.rsplit_once('@')) {
-        (Some((scheme, _)), Some((_, rest))) if !scheme.contains('@') => {
-            format!("{scheme}://***@{rest}")
+    let (scheme, rest) = match input.split_once("://") {
+        Some((scheme, rest)) if !scheme.contains('@') => (format!("{scheme}://"), rest),
+        _ => (String::new(), input),
+    };
+    let (login, rest) = match rest.rsplit_once('@') {
+        Some((_, rest)) => ("***@", rest),
+        None => ("", rest),
+    };
+    let rest = rest.split(['?', '#']).next().unwrap_or_default();
+    let end = rest.find('/').unwrap_or(rest.len());
+    let (host, path) = rest.split_at(end);
+    match host.rsplit_once(':') {
+        Some((host, port)) if !scheme.is_empty() && !host.starts_with('[') && !is_port(port) => {
+            format!("{scheme}{login}{host}:***{path}")
         }
-        (_, Some((_, rest))) => format!("***@{rest}"),
-        _ => input.to_owned(),
+        _ => format!("{scheme}{login}{host}{path}"),
     }
+}
+
+fn is_port(text: &str) -> bool {
+    text.len() <= 5 && text.bytes().all(|digit| digit.is_ascii_digit())
 }
 
 impl fmt::Display for GitUrl {

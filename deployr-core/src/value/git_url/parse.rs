@@ -201,7 +201,9 @@ fn checked_host(host: &str) -> Result<Host<String>, Refusal> {
     if name.is_empty() || name.starts_with('-') || name.contains(['%', ',', '=', '+', '~']) {
         return Err(refusal);
     }
+    let too_long = |name: &str| name.len() > 253 || name.split('.').any(|label| label.len() > 63);
     match Host::parse(name) {
+        Ok(Host::Domain(name)) if too_long(&name) => Err(refusal),
         // Checked again, because mapping to ASCII may produce either one.
         Ok(Host::Domain(name)) if name.starts_with(['-', '.']) || name.ends_with('.') => {
             Err(refusal)

@@ -1,7 +1,7 @@
 //! Builds as confined processes on this host.
 
-mod confine;
 mod env;
+mod lifeline;
 mod limits;
 mod output;
 mod process;
@@ -25,39 +25,41 @@ use deployr_core::model::{ProjectSettings, Recipe};
 use deployr_core::value::RelPath;
 use tokio::time::Instant;
 
-pub use confine::Confinement;
 pub use limits::BuildLimits;
 
+use super::blocking;
+use super::sandbox::{Cell, Confinement, Own, Rules, Sandbox};
 use crate::framework;
-use confine::Reach;
+use env::Passed;
 use process::{Ended, Job};
 
 /// Runs builds as processes of the engine's user, each in a workspace of its own, and
 /// keeps them from everything else by the means of the kernel.
 ///
 /// A build sees the system's programs, the tools on the engine's `PATH`, its workspace
-/// and its project's cache; it has the project's environment and nothing of the
-/// engine's. On a kernel without Landlock it runs all the same, and its log says so:
-/// see [`confinement`](Self::confinement).
+/// and its project's cache; it has the project's environment and of the engine's what
+/// [`pass_env`](Self::pass_env) names. On a kernel without Landlock it runs all the same, and its log says so:
+/// see [`Sandbox`].
 ///
 /// ```
 /// use std::time::Duration;
+/// use deployr_exec::local::Sandbox;
 /// use deployr_exec::local::build::{BuildLimits, LocalBuilder};
 ///
-/// let builder = LocalBuilder::new("/var/lib/deployr/build")
-///     .tool_dirs(["/home/deploy/.rustup", "/home/deploy/.cargo/bin"])
+/// let builder = LocalBuilder::new("/opt/deployr/build")
+///     .sandbox(Sandbox::new().private(["/opt/deployr"]))
 ///     .limits(BuildLimits { output_bytes: 512 << 20, ..BuildLimits::default() })
 ///     .grace(Duration::from_secs(10));
-/// println!("{:?}", builder.confinement());
 /// ```
 #[derive(Debug, Clone)]
 pub struct LocalBuilder {
     root: PathBuf,
-    tool_dirs: Vec<PathBuf>,
+    sandbox: Sandbox,
     limits: BuildLimits,
-    confine: bool,
+    pass_env: Vec<String>,
     grace: Duration,
-    /// Of the workspaces in use, by name; the kernel lets go of them when we die.
+    /// The locks of the workspaces in use, by name. The kernel frees them when the engine
+    /// dies.
     locks: Arc<Mutex<HashMap<String, workspace::Lock>>>,
 }
 
@@ -66,19 +68,20 @@ impl LocalBuilder {
     pub fn new(root: impl Into<PathBuf>) -> Self {
         Self {
             root: root.into(),
-            tool_dirs: Vec::new(),
+            sandbox: Sandbox::new(),
             limits: BuildLimits::default(),
-            confine: true,
+            pass_env: Self::network_variables().map(str::to_owned).collect(),
             grace: Duration::from_secs(5),
             locks: Arc::default(),
         }
     }
 
-    /// Folders that builds may read and run programs from, besides those of the system
-    /// and of `PATH`: installations in somebody's home, above all.
+    /// What builds may read of this host. The system without [`private`](Sandbox::private)
+    /// paths where not called: an engine with its data below a folder of the system's, or
+    /// below one of `PATH`, has to name it.
     #[must_use]
-    pub fn tool_dirs<P: Into<PathBuf>>(mut self, dirs: impl IntoIterator<Item = P>) -> Self {
-        self.tool_dirs = dirs.into_iter().map(Into::into).collect();
+    pub fn sandbox(mut self, sandbox: Sandbox) -> Self {
+        self.sandbox = sandbox;
         self
     }
 
@@ -89,11 +92,23 @@ impl LocalBuilder {
         self
     }
 
-    /// Whether builds are confined, where the kernel can; they are unless told otherwise.
+    /// Variables of the engine's environment that builds get too, where they are set;
+    /// [`network_variables`](Self::network_variables) unless told otherwise. Builds can
+    /// read them, also the password in the address of a proxy. The project's own
+    /// variables win over them. Those called `DEPLOYR_…` are never passed on.
     #[must_use]
-    pub fn confine(mut self, confine: bool) -> Self {
-        self.confine = confine;
+    pub fn pass_env<S: Into<String>>(mut self, names: impl IntoIterator<Item = S>) -> Self {
+        self.pass_env = names.into_iter().map(Into::into).collect();
         self
+    }
+
+    /// What a build has to know of the network that this host is in, by the names that
+    /// the usual tools have for it: proxies (`HTTPS_PROXY`, `NO_PROXY` and the like, in
+    /// upper and lower case), certificates (`SSL_CERT_FILE`, `NODE_EXTRA_CA_CERTS`, …;
+    /// builds may read the files that they name), and mirrors of packages
+    /// (`npm_config_registry`, `PIP_INDEX_URL`, `GOPROXY`, …).
+    pub fn network_variables() -> impl Iterator<Item = &'static str> {
+        env::network_variables().into_iter()
     }
 
     /// How long a build that shall stop has for it, before it is killed. 5 s.
@@ -101,18 +116,6 @@ impl LocalBuilder {
     pub fn grace(mut self, grace: Duration) -> Self {
         self.grace = grace;
         self
-    }
-
-    /// What keeps builds away from the rest of this host.
-    #[must_use]
-    pub fn confinement(&self) -> Confinement {
-        if self.confine {
-            Confinement::of_kernel()
-        } else {
-            Confinement::None {
-                reason: "the builder was made with `confine(false)`".to_owned(),
-            }
-        }
     }
 
     /// Kills the builds and removes the workspaces of engines that are dead, and says
@@ -144,44 +147,54 @@ impl LocalBuilder {
             })
     }
 
-    async fn run_all(&self, spec: &BuildSpec, ctx: &StepContext) -> StepResult<()> {
-        let deadline = Instant::now() + spec.timeout;
+    /// What the commands of a build have in common.
+    fn set_up(&self, spec: &BuildSpec) -> StepResult<Setup> {
         let marker = self.name_of(&spec.workspace)?;
         let workspace = fs::canonicalize(&spec.workspace.path)
             .map_err(|error| Fault::io("entering", spec.workspace.path.display(), error))?;
         let cache = workspace::cache(&self.root, &spec.project.to_string())?;
-        let (path, ruleset) = match self.confinement() {
-            Confinement::Landlock { .. } => {
-                let writable = vec![workspace.clone(), cache.clone()];
-                let private = fs::canonicalize(&self.root).unwrap_or_else(|_| self.root.clone());
-                let reach = Reach::new(&self.tool_dirs, writable, &private);
-                (reach.search_path(), Some(reach.ruleset()?))
-            }
-            Confinement::None { reason } => {
-                ctx.log
-                    .say(format!("builds are not confined: {reason}"))
-                    .await;
-                (confine::whole_path(), None)
-            }
-        };
-        let env = env::environment(&marker, path, &workspace, &cache, &spec.env);
+        let passed = Passed::from_env(&self.pass_env);
+        let sandbox = self.sandbox.clone().and_tools(&passed.files);
+        let Cell { path, rules } = sandbox.enter(Own {
+            private: vec![self.root.clone()],
+            writable: vec![workspace.clone(), cache.clone()],
+            ..Own::default()
+        })?;
+        Ok(Setup {
+            env: env::environment(&marker, path, &workspace, &cache, passed, &spec.env),
+            marker,
+            workspace,
+            rules,
+        })
+    }
 
+    async fn run_all(&self, spec: &BuildSpec, ctx: &StepContext) -> StepResult<()> {
+        let deadline = Instant::now() + spec.timeout;
+        let (builder, of) = (self.clone(), spec.clone());
+        let Setup {
+            marker,
+            workspace,
+            env,
+            rules,
+        } = blocking(move || builder.set_up(&of)).await?;
+        if let Confinement::None { reason } = self.sandbox.confinement() {
+            let say = format!("builds are not confined: {reason}");
+            ctx.log.say(say).await;
+        }
         for line in &spec.recipe.commands {
             if ctx.cancel.is_cancelled() {
                 return Err(StepError::Stopped);
             }
             ctx.log.say(format!("$ {line}")).await;
-            let ruleset = ruleset
-                .as_ref()
-                .map(|ruleset| ruleset.try_clone())
-                .transpose();
+            let (checkout, root) = (spec.workspace.checkout.clone(), spec.recipe.root.clone());
+            let rules = rules.as_ref().map(Rules::try_clone).transpose();
             let job = Job {
                 command: Command::shell(line.as_str()),
                 // Each time anew: the last command may have put a link in its place.
-                dir: app_folder(&spec.workspace.checkout, spec.recipe.root.as_ref())?,
+                dir: blocking(move || app_folder(&checkout, root.as_ref())).await?,
                 env: env.clone(),
                 limits: self.limits.clone(),
-                ruleset: ruleset.map_err(|error| Fault::io("confining", "the build", error))?,
+                rules: rules.map_err(|error| Fault::io("confining", "the build", error))?,
                 marker: marker.clone(),
             };
             let line = line.as_str();
@@ -202,6 +215,14 @@ impl LocalBuilder {
         }
         Ok(())
     }
+}
+
+/// What the commands of a build have in common.
+struct Setup {
+    marker: String,
+    workspace: PathBuf,
+    env: Vec<(String, String)>,
+    rules: Option<Rules>,
 }
 
 #[async_trait]
@@ -259,10 +280,13 @@ impl Builder for LocalBuilder {
     }
 
     async fn clean(&self, workspace: &Workspace) -> StepResult<()> {
-        let name = self.name_of(workspace)?;
-        self.locked(|locks| locks.remove(&name));
-        let root = self.root.clone();
-        blocking(move || Ok(workspace::remove(&root, &name)?)).await
+        let (builder, workspace) = (self.clone(), workspace.clone());
+        blocking(move || {
+            let name = builder.name_of(&workspace)?;
+            builder.locked(|locks| locks.remove(&name));
+            Ok(workspace::remove(&builder.root, &name)?)
+        })
+        .await
     }
 }
 
@@ -282,13 +306,4 @@ fn app_folder(checkout: &Path, root: Option<&RelPath>) -> StepResult<PathBuf> {
         Ok(folder) if folder.is_dir() => Ok(folder),
         _ => Err(invalid("is not a folder of the repository")),
     }
-}
-
-/// Off the runtime's threads, where files are read or removed.
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> StepResult<T> + Send + 'static,
-) -> StepResult<T> {
-    tokio::task::spawn_blocking(work)
-        .await
-        .map_err(|error| Fault::retryable("finishing", "a task", error))?
 }

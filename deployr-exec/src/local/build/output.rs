@@ -138,6 +138,7 @@ pub(super) fn collect(
         cancel,
         bytes: 0,
         hash: Sha256::new(),
+        buffer: vec![0; 64 * 1024],
     };
     pass.folder(&dir)?;
     let hex = pass
@@ -159,6 +160,7 @@ struct Pass<'a> {
     cancel: &'a CancellationToken,
     bytes: u64,
     hash: Sha256,
+    buffer: Vec<u8>,
 }
 
 impl Pass<'_> {
@@ -210,11 +212,10 @@ impl Pass<'_> {
         let is_program = meta.permissions().mode() & 0o111 != 0;
         self.add(if is_program { b"x" } else { b"f" }, name);
         self.hash.update(meta.len().to_le_bytes());
-        let mut buffer = [0; 64 * 1024];
         loop {
-            match file.read(&mut buffer)? {
+            match file.read(&mut self.buffer)? {
                 0 => return Ok(Ok(())),
-                count => self.hash.update(&buffer[..count]),
+                count => self.hash.update(&self.buffer[..count]),
             }
         }
     }

@@ -1,6 +1,7 @@
 //! Runs one command of a build, and leaves nothing of it alive.
 
-use std::io;
+use std::io::{self, PipeReader};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::PathBuf;
 use std::process::{ChildStderr, ChildStdout, ExitStatus, Stdio};
@@ -8,38 +9,41 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use caps::CapSet;
 use deployr_core::command::Command;
 use deployr_core::context::StepContext;
 use deployr_core::error::Fault;
 use deployr_core::log::LogStream;
-use landlock::RulesetCreated;
 use nix::errno::Errno;
-use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::{Signal, killpg};
 use nix::sys::wait::{Id, WaitPidFlag, waitid};
-use nix::unistd::{Pid, getpid, getppid, setsid};
+use nix::unistd::{Pid, setsid};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep_until, timeout};
 
+use super::lifeline;
 use super::limits::BuildLimits;
 use super::pump::{Pump, Tail};
 use super::reap::{Mark, kill_marked};
+use crate::local::proc::{PATIENCE, Stat, stuck};
+use crate::local::sandbox::Rules;
 
 /// How long the last output is waited for once somebody wants the build to end.
 const LAST_OUTPUT: Duration = Duration::from_secs(2);
+/// How long the end of a killed build is waited for: somewhat longer than its thread tries
+/// to kill what the build has left.
+const DEATH: Duration = PATIENCE.saturating_add(Duration::from_secs(1));
 
-/// What is started, and with what.
+/// A command of a build, with everything that it is started with.
 pub(super) struct Job {
     pub(super) command: Command,
     pub(super) dir: PathBuf,
     pub(super) env: Vec<(String, String)>,
     pub(super) limits: BuildLimits,
-    pub(super) ruleset: Option<RulesetCreated>,
+    pub(super) rules: Option<Rules>,
     pub(super) marker: String,
 }
 
-/// How it ended.
+/// How a command ended.
 #[derive(Debug)]
 pub(super) enum Ended {
     Exited(ExitStatus, Tail),
@@ -49,6 +53,10 @@ pub(super) enum Ended {
 
 /// Runs the job until it ends, `deadline` passes or the context is cancelled; in the
 /// latter cases it has `grace` to end by itself. No process of it is alive afterwards.
+///
+/// # Errors
+///
+/// A fault when it could not be started, or does not die when it is killed.
 pub(super) async fn run(
     job: Job,
     deadline: Instant,
@@ -81,7 +89,10 @@ pub(super) async fn run(
     group.signal(Signal::SIGTERM);
     if timeout(grace, &mut exit).await.is_err() {
         group.signal(Signal::SIGKILL);
-        let _ = exit.await;
+        if timeout(DEATH, exit).await.is_err() {
+            let reason = stuck(group.leader().as_slice());
+            return Err(Fault::retryable("stopping", "the build", reason));
+        }
     }
     // The log may be slow; whoever stops a build does not wait for that.
     let last = async { (stdout.finish().await, stderr.finish().await) };
@@ -103,6 +114,11 @@ struct Launched {
 struct Group(Arc<Mutex<Option<Pid>>>);
 
 impl Group {
+    fn leader(&self) -> Option<i32> {
+        let leader = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        leader.map(Pid::as_raw)
+    }
+
     fn signal(&self, signal: Signal) {
         if let Some(group) = *self.0.lock().unwrap_or_else(PoisonError::into_inner) {
             // It may have ended by itself.
@@ -117,17 +133,21 @@ impl Drop for Group {
     }
 }
 
-/// Starts the job from a thread of its own. The kernel kills the job when the thread
-/// that started it ends ([`confine_child`]), so this one stays for as long as the job does;
-/// one of the runtime's might not.
+/// Starts the job from a thread of its own, which then waits for it and ends what it has
+/// left behind.
 async fn launch(job: Job) -> io::Result<Launched> {
     let (started, starting) = oneshot::channel();
     thread::Builder::new()
         .name("deployr-build".to_owned())
         .spawn(move || {
             let marker = job.marker.clone();
-            let mut child = match command(job).spawn() {
-                Ok(child) => child,
+            let begin = || {
+                let (at_build, at_engine) = io::pipe()?;
+                Ok((command(job, at_build).spawn()?, at_engine))
+            };
+            // Let go of when the build is over, or when the engine is.
+            let (mut child, _lifeline) = match begin() {
+                Ok(begun) => begun,
                 Err(error) => {
                     let _ = started.send(Err(error));
                     return;
@@ -151,11 +171,12 @@ async fn launch(job: Job) -> io::Result<Launched> {
                 == Err(Errno::EINTR)
             {}
             let _ = killpg(leader, Signal::SIGKILL);
-            if !kill_marked(&marker) {
-                tracing::warn!(build = marker, "a process of the build does not die");
+            let since = Stat::read(leader.as_raw()).map_or(0, |leader| leader.started);
+            if let Err(fault) = kill_marked(&marker, since) {
+                tracing::warn!(build = marker, %fault, "a build has left something");
             }
-            let mut alive = group.lock().unwrap_or_else(PoisonError::into_inner);
-            *alive = None;
+            // Before it is reaped, after which the number may be somebody else's.
+            *group.lock().unwrap_or_else(PoisonError::into_inner) = None;
             let _ = exited.send(child.wait());
         })?;
     starting
@@ -163,7 +184,7 @@ async fn launch(job: Job) -> io::Result<Launched> {
         .map_err(|_| io::Error::other("the thread that starts it has ended"))?
 }
 
-fn command(job: Job) -> std::process::Command {
+fn command(job: Job, lifeline: PipeReader) -> std::process::Command {
     let mut command = std::process::Command::new(&job.command.program);
     command
         .args(&job.command.args)
@@ -173,50 +194,32 @@ fn command(job: Job) -> std::process::Command {
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
-    let (engine, limits, mut ruleset) = (getpid(), job.limits, job.ruleset);
+    let (limits, mut rules) = (job.limits, job.rules);
     let mark = Mark::of(&job.marker);
     #[expect(
         unsafe_code,
         reason = "the closure makes system calls only, and allocates nothing"
     )]
     unsafe {
-        command.pre_exec(move || confine_child(engine, &limits, mark, ruleset.take()));
+        command.pre_exec(move || confine_child(lifeline.as_fd(), &limits, mark, rules.take()));
     }
     command
 }
 
 /// In the child, between fork and exec.
 fn confine_child(
-    engine: Pid,
+    lifeline: BorrowedFd<'_>,
     limits: &BuildLimits,
     mark: Mark,
-    ruleset: Option<RulesetCreated>,
+    rules: Option<Rules>,
 ) -> io::Result<()> {
     // No terminal to ask for a password on, and one number to signal all of it by.
     setsid()?;
+    lifeline::hold(lifeline)?;
     mark.apply();
     limits.apply()?;
-    if let Some(ruleset) = ruleset {
-        // The errors in words would have to be allocated.
-        let system = |_| io::Error::from(Errno::last());
-        ruleset.restrict_self().map_err(system)?;
-        drop_privileges().map_err(|_| io::Error::from(Errno::last()))?;
-    }
-    // An engine that is killed leaves no build running. Last, for a change of
-    // privileges may undo it.
-    set_pdeathsig(Signal::SIGKILL)?;
-    if getppid() != engine {
-        return Err(Errno::ESRCH.into());
-    }
-    Ok(())
-}
-
-/// Where the engine is root, a build is a root that may do nothing which others may
-/// not: one with `CAP_PERFMON` reads the engine's environment past Landlock. Whoever
-/// is confined cannot get them back with a program of root's.
-fn drop_privileges() -> Result<(), caps::errors::CapsError> {
-    for set in [CapSet::Ambient, CapSet::Inheritable, CapSet::Permitted] {
-        caps::clear(None, set)?;
+    if let Some(rules) = rules {
+        rules.impose()?;
     }
     Ok(())
 }

@@ -11,7 +11,8 @@ const CHUNK: usize = 32 * 1024;
 const TAIL: usize = 16 * 1024;
 /// What a pipe can hold at most, unless the administrator allows more.
 const PIPE: usize = 1024 * 1024;
-/// For the runtime to notice that there is something in the pipe.
+/// How long a pipe is read after its command has ended, so that the runtime notices what is
+/// still in it.
 const LAST_LOOK: Duration = Duration::from_millis(100);
 
 /// Carries one stream of a command into the log, at the pace of the log.

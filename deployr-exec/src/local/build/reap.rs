@@ -1,22 +1,17 @@
 //! Finds the processes that a build has left, wherever they have put themselves.
 
 use std::fs;
-use std::thread;
-use std::time::{Duration, Instant};
 
+use deployr_core::error::Fault;
 use nix::sys::resource::{Resource, setrlimit};
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
 use sha2::{Digest, Sha256};
 
 use super::env::MARKER;
+use crate::local::proc::{self, Stat};
 
-/// A process that does not die of SIGKILL in this time waits for a broken disk.
-const PATIENCE: Duration = Duration::from_secs(10);
-
-/// A number of a build that all its processes carry, also those that have left its
-/// group, its session and its environment: a limit which the kernel hands down to
-/// each child and has otherwise not used since Linux 2.4.
+/// Marks the processes of a build. The mark is a resource limit that the kernel has not
+/// used since Linux 2.4 but still hands down to each child: a process that has left the
+/// build's group and session, and has cleared its environment, is found by it.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Mark(u64);
 
@@ -48,56 +43,22 @@ impl Mark {
 }
 
 /// Kills all processes of a build, again and again until there is none, for they may
-/// be starting more. Whether there is none.
-pub(super) fn kill_marked(marker: &str) -> bool {
-    let begin = Instant::now();
-    loop {
-        let left = marked(marker);
-        if left.is_empty() {
-            return true;
-        }
-        for pid in left {
-            // It may have ended by itself.
-            let _ = kill(pid, Signal::SIGKILL);
-        }
-        if begin.elapsed() > PATIENCE {
-            return false;
-        }
-        thread::sleep(Duration::from_millis(5));
-    }
-}
-
-fn marked(marker: &str) -> Vec<Pid> {
+/// be starting more. None of them was started before `since`.
+///
+/// # Errors
+///
+/// A fault when some do not die.
+pub(super) fn kill_marked(marker: &str, since: u64) -> Result<(), Fault> {
     let (mark, variable) = (Mark::of(marker), format!("{MARKER}={marker}"));
-    let is_marked = |pid: &i32| is_alive(*pid) && (mark.is_on(*pid) || has(*pid, &variable));
     let engine = std::process::id().cast_signed();
-    let Ok(entries) = fs::read_dir("/proc") else {
-        return Vec::new();
+    let of_build = |pid: i32, _: &Stat| {
+        pid != engine && (mark.is_on(pid) || proc::has_variable(pid, variable.as_bytes()))
     };
-    let pids = entries
-        .flatten()
-        .filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-    pids.filter(|pid| *pid != engine)
-        .filter(is_marked)
-        .map(Pid::from_raw)
-        .collect()
-}
-
-/// Not a zombie, which only waits for its parent to look after it.
-fn is_alive(pid: i32) -> bool {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    // After the name, which may have anything in it.
-    let state = stat
-        .rsplit(") ")
-        .next()
-        .and_then(|rest| rest.chars().next());
-    state.is_some_and(|state| !matches!(state, 'Z' | 'X'))
-}
-
-/// Whether a process was started with this variable. Not to be read: another user's.
-fn has(pid: i32, variable: &str) -> bool {
-    let environ = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
-    environ
-        .split(|&byte| byte == 0)
-        .any(|var| var == variable.as_bytes())
+    proc::kill_all(|| proc::living(since, of_build)).map_err(|left| {
+        Fault::retryable(
+            "stopping",
+            format_args!("build {marker}"),
+            proc::stuck(&left),
+        )
+    })
 }

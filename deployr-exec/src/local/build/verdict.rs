@@ -12,9 +12,9 @@ use super::limits::BuildLimits;
 use super::process::ending_signal;
 use super::pump::Tail;
 
-/// Below this a disk counts as full.
+/// Below this a disk counts as full. What a command says is no sign of it: `ENOSPC` is
+/// also what node calls a want of file watchers.
 const FULL: u64 = 1 << 20;
-const NO_ROOM: [&str; 3] = ["ENOSPC", "No space left on device", "EDQUOT"];
 const NO_MEMORY: [&str; 3] = [
     "JavaScript heap out of memory",
     "Cannot allocate memory",
@@ -42,7 +42,7 @@ pub(super) fn failed(
             ),
         );
     }
-    if tail.has(&NO_ROOM) || is_full(workspace) {
+    if is_full(workspace) {
         return StepError::verdict(
             VerdictCode::DiskFull,
             format!(

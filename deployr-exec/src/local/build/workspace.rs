@@ -1,9 +1,10 @@
 //! The folders of the builder: `work/<deployment>-<attempt>`, `lock/…` of the same
-//! name, and `cache/<project>`.
+//! name (a file that says since when), `cache/<project>`, and `trash` for workspaces that are being removed.
 
-use std::fs::{self, DirBuilder, File, Permissions};
-use std::io;
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::collections::BTreeSet;
+use std::fs::{self, DirBuilder, File};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use deployr_core::builder::Workspace;
@@ -13,6 +14,8 @@ use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 
 use super::reap::kill_marked;
+use crate::local::files::{empty_trash, throw_away};
+use crate::local::proc;
 
 /// Held by the engine for as long as it uses a workspace.
 pub(super) type Lock = Flock<File>;
@@ -33,10 +36,17 @@ pub(super) fn prepare(root: &Path, ctx: &StepContext) -> Result<(Workspace, Lock
     let lock = lock(root, &name).map_err(fault)?.ok_or_else(|| {
         Fault::retryable("preparing a workspace", &name, "another engine is using it")
     })?;
-    let path = fs::canonicalize(&work).map_err(fault)?.join(name);
+    // Where it is cut off, or not written at all, it says an earlier time.
+    let _ = lock
+        .set_len(0)
+        .and_then(|()| (&*lock).write_all(proc::now().to_string().as_bytes()));
+    let path = fs::canonicalize(&work).map_err(fault)?.join(&name);
     let checkout = path.join("checkout");
-    for dir in [&path, &checkout, &path.join("tmp"), &path.join("home")] {
-        make_dir(dir).map_err(fault)?;
+    let dirs = [&path, &checkout, &path.join("tmp"), &path.join("home")];
+    if let Err(error) = dirs.into_iter().try_for_each(|dir| make_dir(dir)) {
+        // Nobody looks for the lock of a workspace that is not there.
+        let _ = remove(root, &name);
+        return Err(fault(error));
     }
     Ok((Workspace { path, checkout }, lock))
 }
@@ -49,12 +59,21 @@ pub(super) fn cache(root: &Path, project: &str) -> Result<PathBuf, Fault> {
 }
 
 /// Removes a workspace with all of its processes. One that is gone is fine.
+///
+/// # Errors
+///
+/// A fault where a process does not die, which would go on writing, or a file stays.
 pub(super) fn remove(root: &Path, name: &str) -> Result<(), Fault> {
-    kill_marked(name);
+    let lock = root.join("lock").join(name);
+    let since = fs::read_to_string(&lock)
+        .ok()
+        .and_then(|text| text.parse().ok());
+    kill_marked(name, since.unwrap_or(0))?;
     let path = root.join("work").join(name);
-    remove_tree(&path).map_err(|error| Fault::io("removing", path.display(), error))?;
+    throw_away(&path, &root.join("trash"))
+        .map_err(|error| Fault::io("removing", path.display(), error))?;
     // Nobody makes a workspace of that name again.
-    let _ = fs::remove_file(root.join("lock").join(name));
+    let _ = fs::remove_file(lock);
     Ok(())
 }
 
@@ -79,23 +98,27 @@ fn remove_earlier(root: &Path, ctx: &StepContext) -> Result<(), Fault> {
 
 /// Removes the workspaces that no engine is using, and says how many.
 pub(super) fn remove_stale(root: &Path) -> Result<usize, Fault> {
-    let work = root.join("work");
+    let work = names(&root.join("work"))?;
+    // Who died on the way into a workspace, or out of it, has left its lock alone.
+    let locks = names(&root.join("lock"))?;
+    let all: BTreeSet<&String> = work.iter().chain(&locks).collect();
     let mut removed = 0;
-    for name in names(&work)? {
-        let fault = |error| Fault::io("locking", &name, error);
-        let Some(_lock) = lock(root, &name).map_err(fault)? else {
-            continue;
-        };
-        remove(root, &name)?;
-        removed += 1;
+    for name in all {
+        let fault = |error| Fault::io("locking", name, error);
+        if let Some(_lock) = lock(root, name).map_err(fault)? {
+            remove(root, name)?;
+            removed += usize::from(work.contains(name));
+        }
     }
+    let trash = root.join("trash");
+    empty_trash(&trash).map_err(|error| Fault::io("emptying", trash.display(), error))?;
     Ok(removed)
 }
 
-fn names(work: &Path) -> Result<Vec<String>, Fault> {
-    let entries = match fs::read_dir(work) {
+fn names(dir: &Path) -> Result<Vec<String>, Fault> {
+    let entries = match fs::read_dir(dir) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        entries => entries.map_err(|error| Fault::io("reading", work.display(), error))?,
+        entries => entries.map_err(|error| Fault::io("reading", dir.display(), error))?,
     };
     Ok(entries
         .flatten()
@@ -107,47 +130,34 @@ fn names(work: &Path) -> Result<Vec<String>, Fault> {
 fn lock(root: &Path, name: &str) -> io::Result<Option<Lock>> {
     let dir = root.join("lock");
     make_dir(&dir)?;
-    let file = File::options()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(dir.join(name))?;
-    match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-        Ok(lock) => Ok(Some(lock)),
-        Err((_, Errno::EWOULDBLOCK)) => Ok(None),
-        Err((_, error)) => Err(error.into()),
+    let path = dir.join(name);
+    loop {
+        let file = File::options()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(&path)?;
+        match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+            Ok(lock) if is_at(&path, &lock)? => return Ok(Some(lock)),
+            // Somebody had it meanwhile, and removed it.
+            Ok(_) => {}
+            Err((_, Errno::EWOULDBLOCK)) => return Ok(None),
+            Err((_, error)) => return Err(error.into()),
+        }
+    }
+}
+
+/// Whether the file still has this name.
+fn is_at(path: &Path, file: &File) -> io::Result<bool> {
+    let file = file.metadata()?;
+    match fs::metadata(path) {
+        Ok(named) => Ok((named.dev(), named.ino()) == (file.dev(), file.ino())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
     }
 }
 
 /// Only for the engine's user: workspaces hold other people's sources.
 fn make_dir(dir: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(dir)
-}
-
-/// Removes a folder, also where a build has made parts of it unwritable. Links are
-/// removed, not followed.
-fn remove_tree(path: &Path) -> io::Result<()> {
-    let removed = match fs::remove_dir_all(path) {
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-            make_writable(path)?;
-            fs::remove_dir_all(path)
-        }
-        removed => removed,
-    };
-    match removed {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        removed => removed,
-    }
-}
-
-fn make_writable(dir: &Path) -> io::Result<()> {
-    fs::set_permissions(dir, Permissions::from_mode(0o700))?;
-    for entry in fs::read_dir(dir)? {
-        let entry = entry?;
-        // The type of the entry itself: a link is none.
-        if entry.file_type()?.is_dir() {
-            make_writable(&entry.path())?;
-        }
-    }
-    Ok(())
 }

@@ -1,6 +1,6 @@
-//! What a release's process finds in its environment: nothing of the engine's but
-//! what programs cannot do without, then the project's own, then what the engine
-//! alone decides.
+//! What a release's process finds in its environment: what programs cannot do without,
+//! then the project's own, then what the engine alone decides. Of the engine's there is
+//! no more than `PATH` and the language.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -11,37 +11,37 @@ use deployr_core::value::EnvSet;
 /// Marks every process of a release, however far it has gone from its parents.
 pub(super) const MARK: &str = "DEPLOYR_RUN";
 
+/// Where a release's processes are.
+pub(super) struct Place<'a> {
+    pub(super) number: i64,
+    pub(super) port: Option<u16>,
+    /// What marks its processes.
+    pub(super) mark: &'a Path,
+    /// Where it finds programs.
+    pub(super) path: String,
+    /// Its own folder for what is of no use later.
+    pub(super) scratch: &'a Path,
+}
+
 /// The variables, complete: the process is given these and no others.
-pub(super) fn variables(
-    project: &EnvSet,
-    number: i64,
-    port: Option<u16>,
-    mark: &Path,
-) -> BTreeMap<OsString, OsString> {
-    let inherited = |name: &str, otherwise: &str| {
-        (
-            name.into(),
-            std::env::var_os(name).unwrap_or_else(|| otherwise.into()),
-        )
-    };
+pub(super) fn variables(project: &EnvSet, place: Place<'_>) -> BTreeMap<OsString, OsString> {
+    let lang = std::env::var_os("LANG").unwrap_or_else(|| "C.UTF-8".into());
     let mut variables: BTreeMap<OsString, OsString> = BTreeMap::from([
-        inherited(
-            "PATH",
-            "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-        ),
-        inherited("HOME", "/"),
-        inherited("LANG", "C.UTF-8"),
+        ("PATH".into(), place.path.into()),
+        ("HOME".into(), place.scratch.into()),
+        ("TMPDIR".into(), place.scratch.into()),
+        ("LANG".into(), lang),
         ("HOST".into(), "127.0.0.1".into()),
         ("NODE_ENV".into(), "production".into()),
     ]);
     for (name, value) in project {
         variables.insert(name.as_str().into(), value.expose().into());
     }
-    if let Some(port) = port {
+    if let Some(port) = place.port {
         variables.insert("PORT".into(), port.to_string().into());
     }
-    variables.insert("DEPLOYR_RELEASE".into(), number.to_string().into());
-    variables.insert(MARK.into(), mark.into());
+    variables.insert("DEPLOYR_RELEASE".into(), place.number.to_string().into());
+    variables.insert(MARK.into(), place.mark.into());
     variables
 }
 
@@ -65,12 +65,23 @@ mod tests {
             )
             .unwrap();
         }
-        let made = variables(&env, 7, Some(20_000), Path::new("/r"));
+        let place = Place {
+            number: 7,
+            port: Some(20_000),
+            mark: Path::new("/r"),
+            path: "/bin".to_owned(),
+            scratch: Path::new("/tmp/7"),
+        };
+        let made = variables(&env, place);
         let get = |name: &str| made[&OsString::from(name)].to_str().unwrap().to_owned();
         assert_eq!(get("NODE_ENV"), "test");
         assert_eq!(get("PORT"), "20000");
         assert_eq!(get("A"), " $x `y` \"z\"\n");
         assert_eq!(get("DEPLOYR_RELEASE"), "7");
         assert_eq!(get("HOST"), "127.0.0.1");
+        assert_eq!(
+            (get("HOME"), get("TMPDIR")),
+            ("/tmp/7".into(), "/tmp/7".into())
+        );
     }
 }

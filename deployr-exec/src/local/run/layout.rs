@@ -14,6 +14,8 @@ use deployr_core::value::Slug;
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 
+use crate::local::files;
+
 /// The lock is only ever held for some milliseconds.
 const LOCK_WAIT: Duration = Duration::from_secs(10);
 
@@ -28,6 +30,11 @@ impl Layout {
         Self {
             base: root.join(slug.as_str()),
         }
+    }
+
+    /// The folder of all projects.
+    pub(super) fn root(&self) -> &Path {
+        self.base.parent().unwrap_or(&self.base)
     }
 
     pub(super) fn releases(&self) -> PathBuf {
@@ -60,6 +67,23 @@ impl Layout {
 
     pub(super) fn log(&self, number: i64) -> PathBuf {
         self.base.join("log").join(format!("{number}.log"))
+    }
+
+    /// Where the processes of a release put what is of no use to the next one.
+    pub(super) fn scratch(&self, number: i64) -> PathBuf {
+        self.base.join("tmp").join(number.to_string())
+    }
+
+    /// Where releases go that are being removed.
+    fn trash(&self) -> PathBuf {
+        self.base.join("trash")
+    }
+
+    /// Whether a process of the release may be there, or have been: each is given a log and
+    /// a folder of its own before it is started.
+    pub(super) fn has_run(&self, number: i64) -> bool {
+        let signs = [self.run(number), self.log(number), self.scratch(number)];
+        signs.iter().any(|sign| sign.exists())
     }
 
     /// Makes the folders. What runs and what it says is nobody else's business.
@@ -111,13 +135,16 @@ impl Layout {
     }
 
     /// What is left in the releases' folder of work that was cut off: `.7.3.tmp` of
-    /// the placing of 7, `.7.gone` of its removal. Of all releases where `number` is
-    /// absent.
-    pub(super) fn leftovers(&self, number: Option<i64>) -> StepResult<Vec<PathBuf>> {
-        let prefix = number.map_or_else(|| ".".to_owned(), |number| format!(".{number}."));
+    /// the placing of 7, `.7.gone` of its removal. Those of the releases with such a
+    /// number.
+    pub(super) fn leftovers(&self, such: impl Fn(i64) -> bool) -> StepResult<Vec<PathBuf>> {
         let left = |path: &PathBuf| {
             let name = path.file_name().and_then(OsStr::to_str).unwrap_or_default();
-            name.starts_with(&prefix) && (name.ends_with(".tmp") || name.ends_with(".gone"))
+            let number = name
+                .strip_prefix('.')
+                .and_then(|rest| rest.split('.').next());
+            let number = number.and_then(|number| number.parse().ok());
+            (name.ends_with(".tmp") || name.ends_with(".gone")) && number.is_some_and(&such)
         };
         Ok(self.entries()?.into_iter().filter(left).collect())
     }
@@ -135,22 +162,42 @@ impl Layout {
         }
     }
 
-    /// Removes a release. It loses its name first, so that one which is half deleted
-    /// is never mistaken for a whole one.
-    pub(super) fn remove_release(&self, number: i64) -> StepResult<()> {
+    /// Removes a release, if it may be. It loses its name first, so that one which is
+    /// half deleted is never mistaken for a whole one; and under the lock, so that nobody
+    /// switches to it meanwhile.
+    pub(super) fn remove_release(
+        &self,
+        number: i64,
+        may_be: impl FnOnce() -> StepResult<()>,
+    ) -> StepResult<()> {
         let release = self.release(number);
         let gone = self.releases().join(format!(".{number}.gone"));
-        remove_all(&gone)?;
-        match fs::rename(&release, &gone) {
-            Ok(()) => remove_all(&gone)?,
-            Err(error) if error.kind() == ErrorKind::NotFound => {}
-            Err(error) => return Err(Fault::io("remove", release.display(), error).into()),
+        self.throw_away(&gone)?;
+        if release.exists() {
+            let lock = self.lock()?;
+            may_be()?;
+            match fs::rename(&release, &gone) {
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                moved => moved.map_err(|e| Fault::io("remove", release.display(), e))?,
+            }
+            drop(lock);
+            self.throw_away(&gone)?;
         }
         let log = self.log(number);
-        for file in [log.with_extension("log.1"), log, self.run(number)] {
-            remove_all(&file)?;
+        let (older, scratch) = (log.with_extension("log.1"), self.scratch(number));
+        let run = self.run(number);
+        // Under this name a killed engine may have left it.
+        let unfinished = run.with_extension("new");
+        for path in [older, log, scratch, unfinished, run] {
+            self.throw_away(&path)?;
         }
         Ok(())
+    }
+
+    /// Removes what is of no use any more without waiting for it.
+    pub(super) fn throw_away(&self, path: &Path) -> StepResult<()> {
+        let thrown = files::throw_away(path, &self.trash());
+        Ok(thrown.map_err(|e| Fault::io("remove", path.display(), e))?)
     }
 }
 
@@ -169,7 +216,11 @@ pub(super) fn write_file(path: &Path, content: &[u8]) -> StepResult<()> {
         fs::rename(&temp, path)?;
         sync_parent(path)
     };
-    Ok(write().map_err(|e| Fault::io("write", path.display(), e))?)
+    Ok(write().map_err(|error| {
+        // Half of a file helps nobody, least of all on a disk that is full.
+        let _ = fs::remove_file(&temp);
+        Fault::io("write", path.display(), error)
+    })?)
 }
 
 /// Makes the last change of a name durable.
@@ -182,34 +233,5 @@ pub(super) fn sync_parent(path: &Path) -> io::Result<()> {
 
 /// Removes a file, a link or a folder; nothing there is fine.
 pub(super) fn remove_all(path: &Path) -> StepResult<()> {
-    let remove = || -> io::Result<()> {
-        if !fs::symlink_metadata(path)?.is_dir() {
-            return fs::remove_file(path);
-        }
-        match fs::remove_dir_all(path) {
-            // Some tools (Go's module cache) make folders that may not be written to.
-            Err(error) if error.kind() == ErrorKind::PermissionDenied => {
-                open_up(path)?;
-                fs::remove_dir_all(path)
-            }
-            other => other,
-        }
-    };
-    match remove() {
-        Err(error) if error.kind() != ErrorKind::NotFound => {
-            Err(Fault::io("remove", path.display(), error).into())
-        }
-        _ => Ok(()),
-    }
-}
-
-fn open_up(folder: &Path) -> io::Result<()> {
-    fs::set_permissions(folder, fs::Permissions::from_mode(0o700))?;
-    for entry in fs::read_dir(folder)? {
-        let entry = entry?;
-        if entry.file_type()?.is_dir() {
-            open_up(&entry.path())?;
-        }
-    }
-    Ok(())
+    Ok(files::remove_all(path).map_err(|e| Fault::io("remove", path.display(), e))?)
 }

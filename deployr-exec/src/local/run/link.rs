@@ -3,10 +3,11 @@
 
 use std::fs;
 use std::io::{self, ErrorKind};
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{OpenOptionsExt, symlink};
 use std::path::{Component, Path, PathBuf};
 
 use deployr_core::error::{Fault, StepResult};
+use deployr_core::model::Turn;
 use deployr_core::value::RelPath;
 use tokio_util::sync::CancellationToken;
 
@@ -53,7 +54,13 @@ fn seed(own: &Path, shared: &Path, path: &RelPath, cancel: &CancellationToken) -
             .file_name()
             .is_some_and(|name| name.as_encoded_bytes().contains(&b'.')) =>
         {
-            fs::File::create(shared).map_err(fault)?;
+            // Somebody will write passwords into it.
+            let mut file = fs::OpenOptions::new();
+            file.write(true)
+                .create_new(true)
+                .mode(0o600)
+                .open(shared)
+                .map_err(fault)?;
             Ok(())
         }
         _ => {
@@ -121,20 +128,28 @@ fn foreign(path: &Path, found: &str) -> deployr_core::error::StepError {
 }
 
 /// Lets `current` lead to the release, unless a newer deployment was here before.
-pub(super) fn switch(layout: &Layout, number: i64, turn: i64) -> StepResult<()> {
+pub(super) fn switch(
+    layout: &Layout,
+    number: i64,
+    turn: Turn,
+    is_placed: impl FnOnce() -> StepResult<()>,
+) -> StepResult<()> {
     let _lock = layout.lock()?;
+    // Under the lock: nobody discards it between this look and the switch.
+    is_placed()?;
     let seen = turn_seen(layout)?;
     if turn < seen {
         let reason = format!(
-            "deployment {turn} comes after deployment {seen} has switched already; \
-             nothing was changed. Deploy again (or, if the store was made anew, remove {})",
+            "{turn} comes after {seen} has switched already; nothing was changed. \
+             Deploy again (or, if the store was made anew, remove {})",
             layout.turn().display()
         );
         return Err(Fault::permanent("switch", layout.current().display(), reason).into());
     }
     let present = current(layout)?; // also refuses to replace what is not ours
     if turn > seen {
-        write_file(&layout.turn(), format!("{turn}\n").as_bytes())?;
+        let line = format!("{} {}\n", turn.deployment, turn.attempt);
+        write_file(&layout.turn(), line.as_bytes())?;
     }
     if present == Some(number) {
         return Ok(());
@@ -149,15 +164,20 @@ pub(super) fn switch(layout: &Layout, number: i64, turn: i64) -> StepResult<()> 
     Ok(turn_over().map_err(|e| Fault::io("switch", link.display(), e))?)
 }
 
-fn turn_seen(layout: &Layout) -> StepResult<i64> {
+/// `<deployment> <attempt>`; the attempt may be missing.
+fn turn_seen(layout: &Layout) -> StepResult<Turn> {
     let path = layout.turn();
     let text = match fs::read_to_string(&path) {
         Ok(text) => text,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(0),
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Turn::default()),
         Err(error) => return Err(Fault::io("read", path.display(), error).into()),
     };
-    Ok(text.trim().parse().map_err(|_| {
-        let reason = "it holds no number; write the number of the last deployment into it";
-        Fault::permanent("read", path.display(), reason)
-    })?)
+    let mut numbers = text.split_whitespace().map(str::parse);
+    match (numbers.next(), numbers.next().unwrap_or(Ok(0))) {
+        (Some(Ok(deployment)), Ok(attempt)) => Ok(Turn::new(deployment, attempt)),
+        _ => {
+            let reason = "it holds no number; write the number of the last deployment into it";
+            Err(Fault::permanent("read", path.display(), reason).into())
+        }
+    }
 }

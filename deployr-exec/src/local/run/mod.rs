@@ -7,6 +7,7 @@
 //! <root>/<slug>/turn                 the latest deployment that has switched
 //! <root>/<slug>/run/<number>.json    the process of a running release
 //! <root>/<slug>/log/<number>.log     its output
+//! <root>/<slug>/tmp/<number>/        its `HOME` and `TMPDIR`
 //! ```
 //!
 //! Processes outlive an engine that dies: the next one finds them by their run files
@@ -20,6 +21,7 @@ mod place;
 mod plan;
 mod proc;
 mod process;
+mod spawn;
 mod steps;
 mod supervisor;
 mod verify;
@@ -31,12 +33,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use deployr_core::error::{Fault, StepResult};
-use deployr_core::executor::{Endpoint, Executor, ReleaseSpec};
+use deployr_core::executor::{Endpoint, ReleaseSpec};
 use deployr_core::value::Slug;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+use super::{Sandbox, blocking};
 use layout::Layout;
 use process::{Launch, Ports};
+use spawn::Surroundings;
 use supervisor::Run;
 
 pub use supervisor::ProcessState;
@@ -45,8 +49,13 @@ pub use supervisor::ProcessState;
 /// are run, watched and restarted. Cheap to clone.
 ///
 /// Processes go on when the last clone is dropped or the engine dies, and are taken
-/// over by the next [`start`](Executor::start). To end them, call
+/// over by the next [`start`](deployr_core::executor::Executor::start). To end them, call
 /// [`shutdown`](Self::shutdown).
+///
+/// The process of a release, and its health command, read the system's programs and the
+/// release, and write to the project's `shared`, the recipe's `writable` folders and a
+/// folder of their own (`HOME` and `TMPDIR`); they see no other file. On a kernel without
+/// Landlock they run all the same, and the log of the deployment says so: see [`Sandbox`].
 ///
 /// ```
 /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
@@ -62,6 +71,7 @@ pub use supervisor::ProcessState;
 /// ```
 #[derive(Debug, Clone)]
 pub struct LocalExecutor {
+    sandbox: Sandbox,
     inner: Arc<Inner>,
 }
 
@@ -104,8 +114,18 @@ impl LocalExecutor {
             watching,
         };
         Self {
+            sandbox: Sandbox::new(),
             inner: Arc::new(inner),
         }
+    }
+
+    /// What releases may read of this host besides what is theirs; the same as for
+    /// [`LocalBuilder`](crate::LocalBuilder), as a rule. Holds for this clone and those made
+    /// of it, from the next start of a process on.
+    #[must_use]
+    pub fn sandbox(mut self, sandbox: Sandbox) -> Self {
+        self.sandbox = sandbox;
+        self
     }
 
     /// The processes of a project that this engine watches, in the order of their
@@ -146,7 +166,7 @@ impl LocalExecutor {
         let mut stopping = tokio::task::JoinSet::new();
         for (slug, number) in blocking(move || running_below(&root)).await? {
             let executor = self.clone();
-            stopping.spawn(async move { executor.retire(&slug, number, grace).await });
+            stopping.spawn(async move { executor.stop(&slug, number, grace).await });
         }
         let mut result = Ok(());
         while let Some(stopped) = stopping.join_next().await {
@@ -159,6 +179,10 @@ impl LocalExecutor {
 
     fn layout(&self, slug: &Slug) -> Layout {
         Layout::new(&self.inner.root, slug)
+    }
+
+    fn surroundings(&self, spec: &ReleaseSpec) -> Surroundings {
+        Surroundings::new(self.layout(&spec.slug), spec, self.sandbox.clone())
     }
 
     fn find(&self, slug: &Slug, number: i64) -> Option<Arc<Run>> {
@@ -193,7 +217,7 @@ impl LocalExecutor {
         }
         let (starting, ports) = (launch.clone(), Arc::clone(&self.inner.ports));
         let (up, serves) = blocking(move || {
-            let serves = link::current(&starting.layout)? == Some(starting.number);
+            let serves = link::current(starting.layout())? == Some(starting.number());
             Ok((starting.start(&ports)?, serves))
         })
         .await?;
@@ -222,15 +246,4 @@ fn running_below(root: &std::path::Path) -> StepResult<Vec<(Slug, i64)>> {
         found.extend(numbers.map(|number| (slug.clone(), number)));
     }
     Ok(found)
-}
-
-/// Does work that waits for the disk or for processes where it holds up nobody.
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> StepResult<T> + Send + 'static,
-) -> StepResult<T> {
-    tokio::task::spawn_blocking(work)
-        .await
-        .unwrap_or_else(
-            |error| Err(Fault::retryable("run", "work in the background", error).into()),
-        )
 }

@@ -57,8 +57,8 @@ pub(super) fn place(
     link::link_shared(layout, &source, &spec.recipe.shared, cancel)?;
     for path in &spec.recipe.writable {
         let folder = path.under(&source);
-        // A link to something shared was made above.
-        if fs::metadata(&folder).is_err() {
+        // A link to something shared leads there only once the release has its place.
+        if fs::symlink_metadata(&folder).is_err() {
             fs::create_dir_all(&folder).map_err(|e| Fault::io("create", folder.display(), e))?;
         }
     }

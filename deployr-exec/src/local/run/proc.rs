@@ -1,16 +1,16 @@
-//! What Linux tells of processes, and how all of a release's are found and ended.
+//! How all processes of a release are found and ended.
 
 use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use deployr_core::error::{Fault, StepResult};
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use nix::sys::signal::Signal;
 use serde::{Deserialize, Serialize};
 
 use super::blocking;
 use super::env::MARK;
+use crate::local::proc::{self, Stat};
 
 /// A process for which no other can be mistaken: numbers are used again, but not
 /// with the same start on the same boot.
@@ -22,7 +22,8 @@ pub(super) struct Identity {
 }
 
 impl Identity {
-    /// That of a process that was just started; none when it has ended already.
+    /// Identifies a process that was just started. One that has ended already gets an
+    /// identity that no living process has.
     pub(super) fn of(pid: i32) -> Self {
         let started = Stat::read(pid).map_or(0, |stat| stat.started);
         Self {
@@ -50,75 +51,27 @@ fn boot() -> String {
     id.trim().to_owned()
 }
 
-struct Stat {
-    ended: bool,
-    session: i32,
-    started: u64,
-}
-
-impl Stat {
-    fn read(pid: i32) -> Option<Self> {
-        let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-        // The second field is the program's name, in brackets, with anything in it.
-        let fields: Vec<&str> = text.rsplit_once(')')?.1.split_whitespace().collect();
-        Some(Self {
-            ended: matches!(*fields.first()?, "Z" | "X"),
-            session: fields.get(3)?.parse().ok()?,
-            started: fields.get(19)?.parse().ok()?,
-        })
-    }
-}
-
 /// All living processes of a session, and all that carry the mark in their
 /// environment, wherever they have moved to.
 fn members(leader: Option<&Identity>, mark: &Path) -> Vec<i32> {
     let session = leader
         .filter(|leader| leader.owns_session())
         .map(|leader| leader.pid);
-    let mut wanted = format!("{MARK}=").into_bytes();
-    wanted.extend_from_slice(mark.as_os_str().as_encoded_bytes());
-    let marked = |pid: i32| {
-        fs::read(format!("/proc/{pid}/environ"))
-            .is_ok_and(|env| env.split(|&byte| byte == 0).any(|entry| entry == wanted))
-    };
-    let Ok(processes) = fs::read_dir("/proc") else {
-        return Vec::new();
-    };
-    processes
-        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
-        .filter(|&pid| {
-            Stat::read(pid)
-                .is_some_and(|stat| !stat.ended && (Some(stat.session) == session || marked(pid)))
-        })
-        .collect()
+    let mut variable = format!("{MARK}=").into_bytes();
+    variable.extend_from_slice(mark.as_os_str().as_encoded_bytes());
+    // Before a new one was started, all that came before it was killed.
+    let since = leader
+        .filter(|leader| leader.boot == boot())
+        .map_or(0, |leader| leader.started);
+    let is_member =
+        |pid, stat: &Stat| Some(stat.session) == session || proc::has_variable(pid, &variable);
+    proc::living(since, is_member)
 }
 
-fn signal(pids: &[i32], signal: Signal) {
-    for &pid in pids {
-        // It may have ended since; whatever else is wrong shows when it stays.
-        let _ = kill(Pid::from_raw(pid), signal);
-    }
-}
-
-/// Kills at once, and waits until nothing is left. New children of those that were
-/// killed are found in the next round.
+/// Kills at once, and waits until nothing is left.
 pub(super) fn kill_now(leader: Option<&Identity>, mark: &Path) -> StepResult<()> {
-    let start = Instant::now();
-    loop {
-        let left = members(leader, mark);
-        if left.is_empty() {
-            return Ok(());
-        }
-        if start.elapsed() > Duration::from_secs(5) {
-            let reason = format!(
-                "the processes {left:?} are still there 5 s after SIGKILL; \
-                 see what they wait for (a disk?), end them, and deploy again"
-            );
-            return Err(Fault::retryable("stop", mark.display(), reason).into());
-        }
-        signal(&left, Signal::SIGKILL);
-        std::thread::sleep(Duration::from_millis(2));
-    }
+    proc::kill_all(|| members(leader, mark))
+        .map_err(|left| Fault::retryable("stop", mark.display(), proc::stuck(&left)).into())
 }
 
 /// Asks to end, and kills what is left after `grace`.
@@ -134,7 +87,7 @@ pub(super) async fn stop(leader: Option<Identity>, mark: &Path, grace: Duration)
             let left = blocking(move || {
                 let left = members(leader.as_ref(), &mark);
                 if first {
-                    signal(&left, Signal::SIGTERM);
+                    proc::signal(&left, Signal::SIGTERM);
                 }
                 Ok(left.len())
             });

@@ -1,28 +1,25 @@
 //! Starts a release's process, or finds the one that an earlier engine has started.
 
-use std::collections::{BTreeMap, HashSet};
-use std::ffi::OsString;
+use std::collections::HashSet;
 use std::fs::{self, File, OpenOptions};
 use std::hash::{BuildHasher, RandomState};
 use std::io::{self, ErrorKind};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
-use deployr_core::command::Command;
 use deployr_core::error::{Fault, StepResult};
-use deployr_core::value::{BuildCommand, EnvSet};
+use deployr_core::value::BuildCommand;
 use serde::{Deserialize, Serialize};
 use tokio::process::Child;
 
-use super::env;
 use super::layout::{Layout, write_file};
 use super::proc::{Identity, kill_now};
+use super::spawn::Surroundings;
 
-/// What is known of a running release to whoever comes later; holds no secrets.
-/// While the file is there, the release shall run.
+/// The file by which a later engine finds the process of a release. While it is there,
+/// the release shall run. It holds no secrets.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct RunFile {
     #[serde(flatten)]
@@ -33,8 +30,8 @@ pub(super) struct RunFile {
 }
 
 impl RunFile {
-    /// What the file says; nothing when it is not there or cannot be understood, in
-    /// which case its processes are still found by their mark.
+    /// Reads the file. None when it is not there or cannot be understood: then the
+    /// processes are still found by their mark.
     pub(super) fn read(layout: &Layout, number: i64) -> Option<Self> {
         serde_json::from_slice(&fs::read(layout.run(number)).ok()?).ok()
     }
@@ -54,22 +51,28 @@ pub(super) struct Up {
 /// All that starting a release takes, at first and again.
 #[derive(Debug, Clone)]
 pub(super) struct Launch {
-    pub(super) layout: Layout,
-    pub(super) number: i64,
+    pub(super) around: Surroundings,
     pub(super) line: BuildCommand,
-    pub(super) env: EnvSet,
 }
 
 impl Launch {
+    pub(super) fn layout(&self) -> &Layout {
+        &self.around.layout
+    }
+
+    pub(super) fn number(&self) -> i64 {
+        self.around.number
+    }
+
     /// What marks the release's processes: the path of its folder.
     pub(super) fn mark(&self) -> PathBuf {
-        self.layout.release(self.number)
+        self.layout().release(self.number())
     }
 
     /// The release's process: the one that is up, or else a new one.
     pub(super) fn start(&self, ports: &Ports) -> StepResult<Up> {
-        let _lock = self.layout.lock()?;
-        let known = RunFile::read(&self.layout, self.number);
+        let _lock = self.layout().lock()?;
+        let known = RunFile::read(self.layout(), self.number());
         if let Some(run) = known.clone().filter(|run| run.process.is_alive()) {
             ports.keep(run.port);
             return Ok(Up { run, child: None });
@@ -84,8 +87,8 @@ impl Launch {
 
     /// A new process on the same port; none once the release has been retired.
     pub(super) fn restart(&self) -> StepResult<Option<Up>> {
-        let _lock = self.layout.lock()?;
-        let Some(run) = RunFile::read(&self.layout, self.number) else {
+        let _lock = self.layout().lock()?;
+        let Some(run) = RunFile::read(self.layout(), self.number()) else {
             return Ok(None);
         };
         if run.process.is_alive() {
@@ -96,12 +99,10 @@ impl Launch {
     }
 
     fn spawn(&self, port: u16) -> StepResult<Up> {
-        let log = open_log(&self.layout, self.number)?;
+        let log = open_log(self.layout(), self.number())?;
         let log_from = log.metadata().map_or(0, |data| data.len());
         let mark = self.mark();
-        let variables = env::variables(&self.env, self.number, Some(port), &mark);
-        let child = shell(&self.line, &mark, &variables, log)
-            .map_err(|e| Fault::io("start", mark.display(), e))?;
+        let child = self.around.shell(&self.line, Some(port), &mark, log)?;
         let pid = child
             .id()
             .and_then(|pid| i32::try_from(pid).ok())
@@ -113,7 +114,7 @@ impl Launch {
         };
         let noted = serde_json::to_vec(&run)
             .map_err(|e| Fault::io("write", mark.display(), e.into()).into())
-            .and_then(|text| write_file(&self.layout.run(self.number), &text));
+            .and_then(|text| write_file(&self.layout().run(self.number()), &text));
         if let Err(error) = noted {
             kill_now(Some(&run.process), &mark)?;
             return Err(error);
@@ -134,33 +135,6 @@ pub(super) fn open_log(layout: &Layout, number: i64) -> StepResult<File> {
         .mode(0o600)
         .open(&path);
     Ok(open.map_err(|e| Fault::io("open", path.display(), e))?)
-}
-
-/// Runs a line of the user's in a session of its own, so that neither the engine's
-/// terminal nor its end reaches it. Output goes straight to the file, which no pipe
-/// to an engine that has died can break.
-pub(super) fn shell(
-    line: &BuildCommand,
-    folder: &Path,
-    variables: &BTreeMap<OsString, OsString>,
-    output: File,
-) -> io::Result<Child> {
-    let command = Command::shell(line.as_str());
-    let mut process = tokio::process::Command::new(&command.program);
-    process
-        .args(&command.args)
-        .current_dir(folder)
-        .env_clear()
-        .envs(variables)
-        .stdin(Stdio::null())
-        .stdout(output.try_clone()?)
-        .stderr(output);
-    #[expect(unsafe_code, reason = "setsid is safe to call between fork and exec")]
-    // SAFETY: the closure makes one system call and allocates nothing.
-    unsafe {
-        process.pre_exec(|| Ok(nix::unistd::setsid().map(drop)?));
-    }
-    process.spawn()
 }
 
 /// The ports that releases of this engine have, or had until they crashed.

@@ -8,15 +8,16 @@ use deployr_core::command::PlannedStep;
 use deployr_core::context::StepContext;
 use deployr_core::error::{Fault, StepError, StepResult, VerdictCode};
 use deployr_core::executor::{Endpoint, Executor, ExecutorCapabilities, ReleaseSpec};
-use deployr_core::model::{Recipe, Runtime};
+use deployr_core::model::{Recipe, ReleaseId, Runtime, Turn};
 use deployr_core::value::Slug;
 
 use super::layout::{Layout, remove_all};
 use super::process::{Launch, RunFile};
 use super::verify::Verify;
 use super::{LocalExecutor, blocking, link, place, plan, proc};
+use crate::local::Confinement;
 
-/// What a release that failed has for its end.
+/// How long the processes of a release that is discarded have to end.
 const DISCARD_GRACE: Duration = Duration::from_secs(1);
 
 #[async_trait]
@@ -53,8 +54,8 @@ impl Executor for LocalExecutor {
             let layout = layout.clone();
             blocking(move || {
                 layout.create()?;
-                for path in layout.leftovers(Some(number))? {
-                    remove_all(&path)?;
+                for path in layout.leftovers(|of| of == number)? {
+                    layout.throw_away(&path)?;
                 }
                 if place::is_placed(&layout, number, release) {
                     return Ok(true);
@@ -81,20 +82,25 @@ impl Executor for LocalExecutor {
             return Err(StepError::Stopped);
         }
         let layout = self.layout(&spec.slug);
-        check_placed(&layout, spec).await?;
-        let number = spec.number;
+        let (number, release) = (spec.number, spec.release);
+        let placed = layout.clone();
+        blocking(move || check_placed(&placed, number, release)).await?;
+        let runs = matches!(spec.recipe.runtime, Runtime::Process { .. });
+        if let Confinement::None { reason } = self.sandbox.confinement()
+            && (runs || spec.recipe.health.command.is_some())
+        {
+            let say = format!("releases are not confined: {reason}");
+            ctx.log.say(say).await;
+        }
         match &spec.recipe.runtime {
             Runtime::Static { single_page } => Ok(Endpoint::Folder {
                 path: layout.release(number),
                 single_page: *single_page,
             }),
             Runtime::Process { start } => {
-                let (line, env) = (start.clone(), spec.env.clone());
                 let launch = Launch {
-                    layout,
-                    number,
-                    line,
-                    env,
+                    around: self.surroundings(spec),
+                    line: start.clone(),
                 };
                 let endpoint = self.start_process(spec, launch).await?;
                 if let Endpoint::Http { address } = endpoint {
@@ -113,25 +119,26 @@ impl Executor for LocalExecutor {
         endpoint: &Endpoint,
         ctx: &StepContext,
     ) -> StepResult<()> {
-        let layout = &self.layout(&spec.slug);
-        let run = self.find(&spec.slug, spec.number);
         Verify {
-            layout,
+            around: self.surroundings(spec),
             spec,
             endpoint,
-            run,
+            run: self.find(&spec.slug, spec.number),
         }
         .run(ctx)
         .await
     }
 
-    async fn switch(&self, spec: &ReleaseSpec, turn: i64, ctx: &StepContext) -> StepResult<()> {
+    async fn switch(&self, spec: &ReleaseSpec, turn: Turn, ctx: &StepContext) -> StepResult<()> {
         if ctx.cancel.is_cancelled() {
             return Err(StepError::Stopped);
         }
-        let (layout, number) = (self.layout(&spec.slug), spec.number);
-        check_placed(&layout, spec).await?;
-        blocking(move || link::switch(&layout, number, turn)).await?;
+        let (layout, number, release) = (self.layout(&spec.slug), spec.number, spec.release);
+        blocking(move || {
+            let is_placed = || check_placed(&layout, number, release);
+            link::switch(&layout, number, turn, is_placed)
+        })
+        .await?;
         if let Some(run) = self.find(&spec.slug, number) {
             run.serve();
         }
@@ -145,26 +152,14 @@ impl Executor for LocalExecutor {
 
     async fn retire(&self, slug: &Slug, number: i64, grace: Duration) -> StepResult<()> {
         let layout = self.layout(slug);
-        if let Some(run) = self.take(slug, number) {
-            run.release().await;
-            self.inner.ports.give_back(run.report.borrow().run.port);
-        }
-        let known = RunFile::read(&layout, number);
-        let leader = known.map(|run| run.process);
-        proc::stop(leader, &layout.release(number), grace).await?;
-        // Not before: while it is there, an engine that follows on a crash goes on here.
-        blocking(move || remove_all(&layout.run(number))).await
+        blocking(move || check_not_present(&layout, number)).await?;
+        self.stop(slug, number, grace).await
     }
 
     async fn discard(&self, slug: &Slug, number: i64) -> StepResult<()> {
-        if self.current(slug).await? == Some(number) {
-            let subject = format!("release {number} of {slug}");
-            let reason = "it is the present one; switch to another release first";
-            return Err(Fault::permanent("discard", subject, reason).into());
-        }
-        self.retire(slug, number, DISCARD_GRACE).await?;
         let layout = self.layout(slug);
-        blocking(move || layout.remove_release(number)).await
+        self.retire(slug, number, DISCARD_GRACE).await?;
+        blocking(move || layout.remove_release(number, || check_not_present(&layout, number))).await
     }
 
     async fn prune(&self, slug: &Slug, keep: &[i64]) -> StepResult<Vec<i64>> {
@@ -173,36 +168,70 @@ impl Executor for LocalExecutor {
             let layout = layout.clone();
             blocking(move || Ok((layout.numbers()?, link::current(&layout)?))).await?
         };
+        let newest = keep.iter().copied().chain(present).max();
         let mut removed = Vec::new();
         for number in numbers {
-            if !keep.contains(&number) && present != Some(number) {
+            let stays = keep.contains(&number) || present == Some(number);
+            if !stays && Some(number) < newest {
                 self.discard(slug, number).await?;
                 removed.push(number);
             }
         }
+        // Of those that stay only the present one may run. An engine that was going back to
+        // another when it was killed for the last time has left that running, too.
+        for number in keep.iter().copied().filter(|of| present != Some(*of)) {
+            if layout.run(number).exists() {
+                self.retire(slug, number, DISCARD_GRACE).await?;
+            }
+        }
         blocking(move || {
             layout
-                .leftovers(None)?
+                .leftovers(|of| Some(of) <= newest)?
                 .iter()
-                .try_for_each(|path| remove_all(path))
+                .try_for_each(|path| layout.throw_away(path))
         })
         .await?;
         Ok(removed)
     }
 }
 
-async fn check_placed(layout: &Layout, spec: &ReleaseSpec) -> StepResult<()> {
-    let (layout, number, release) = (layout.clone(), spec.number, spec.release);
-    blocking(move || {
-        if place::is_placed(&layout, number, release) {
-            return Ok(());
+impl LocalExecutor {
+    /// Stops a release, also the present one.
+    pub(super) async fn stop(&self, slug: &Slug, number: i64, grace: Duration) -> StepResult<()> {
+        let layout = self.layout(slug);
+        if let Some(run) = self.take(slug, number) {
+            run.release().await;
+            self.inner.ports.give_back(run.report.borrow().run.port);
         }
-        let path = layout.release(number);
-        let message = format!(
-            "release {number} is not in {}; deploy its commit again",
-            path.display()
-        );
-        Err(StepError::verdict(VerdictCode::ReleaseGone, message))
-    })
-    .await
+        let of = layout.clone();
+        let has_run = blocking(move || Ok(of.has_run(number).then(|| RunFile::read(&of, number))));
+        let Some(known) = has_run.await? else {
+            return Ok(()); // spares a look at all processes of the host
+        };
+        let leader = known.map(|run| run.process);
+        proc::stop(leader, &layout.release(number), grace).await?;
+        // Not before: while it is there, an engine that follows on a crash goes on here.
+        blocking(move || remove_all(&layout.run(number))).await
+    }
+}
+
+fn check_placed(layout: &Layout, number: i64, release: ReleaseId) -> StepResult<()> {
+    if place::is_placed(layout, number, release) {
+        return Ok(());
+    }
+    let path = layout.release(number);
+    let message = format!(
+        "release {number} is not in {}; deploy its commit again",
+        path.display()
+    );
+    Err(StepError::verdict(VerdictCode::ReleaseGone, message))
+}
+
+fn check_not_present(layout: &Layout, number: i64) -> StepResult<()> {
+    if link::current(layout)? != Some(number) {
+        return Ok(());
+    }
+    let path = layout.release(number);
+    let reason = "it is the present one; switch to another release first";
+    Err(Fault::permanent("stop", path.display(), reason).into())
 }

@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use super::proc::kill_now;
 use super::process::{Launch, RunFile, Up};
@@ -15,7 +15,8 @@ use super::{blocking, output};
 /// Before the first restart; doubles with each that follows soon.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
-/// Who has run for so long has not crashed for the reason of the last time.
+/// A process that ran for so long is restarted after the first pause again: it has not
+/// crashed for the reason of the last time.
 const LONG_ENOUGH: Duration = Duration::from_secs(60);
 const ADOPTED_POLL: Duration = Duration::from_millis(250);
 const LOG_CHECK: Duration = Duration::from_secs(10);
@@ -48,7 +49,7 @@ pub(super) struct Run {
     pub(super) report: watch::Receiver<Report>,
     serves: watch::Sender<bool>,
     stop: CancellationToken,
-    task: JoinHandle<()>,
+    watching: TaskTracker,
 }
 
 impl Run {
@@ -69,12 +70,14 @@ impl Run {
         let (tell, report) = watch::channel(report);
         let (serves, serving) = watch::channel(serves);
         let stop = engine.child_token();
-        let task = tokio::spawn(supervise(launch, up, tell, serving, stop.clone()));
+        let watching = TaskTracker::new();
+        watching.spawn(supervise(launch, up, tell, serving, stop.clone()));
+        watching.close();
         Arc::new(Self {
             report,
             serves,
             stop,
-            task,
+            watching,
         })
     }
 
@@ -86,9 +89,7 @@ impl Run {
     /// Stops watching; returns when nothing will be started any more.
     pub(super) async fn release(&self) {
         self.stop.cancel();
-        while !self.task.is_finished() {
-            sleep(Duration::from_millis(1)).await;
-        }
+        self.watching.wait().await;
     }
 
     /// Waits until the process has ended for good, and says how.
@@ -160,7 +161,7 @@ async fn supervise(
     }
 }
 
-/// What the process has left behind would hold its port.
+/// Kills what the process has left behind, which would hold its port.
 async fn clear(launch: &Launch, up: &Up) {
     let (process, mark) = (up.run.process.clone(), launch.mark());
     if let Err(error) = blocking(move || kill_now(Some(&process), &mark)).await {
@@ -187,7 +188,7 @@ async fn end_of(up: &mut Up, launch: &Launch) -> String {
     let rotate = async {
         loop {
             sleep(LOG_CHECK).await;
-            let log = launch.layout.log(launch.number);
+            let log = launch.layout().log(launch.number());
             if let Err(error) = blocking(move || output::rotate(&log, output::LIMIT)).await {
                 tracing::warn!(%error, "could not shorten a release's log");
             }

@@ -9,16 +9,16 @@ use deployr_core::executor::{Endpoint, ReleaseSpec};
 use deployr_core::log::LogStream;
 use deployr_core::value::BuildCommand;
 
-use super::layout::Layout;
 use super::proc::kill_now;
 use super::process::{self, RunFile};
+use super::spawn::Surroundings;
 use super::supervisor::Run;
-use super::{blocking, env, output};
+use super::{blocking, output};
 use crate::health::{self, Answer};
 
 /// One verification.
 pub(super) struct Verify<'a> {
-    pub(super) layout: &'a Layout,
+    pub(super) around: Surroundings,
     pub(super) spec: &'a ReleaseSpec,
     pub(super) endpoint: &'a Endpoint,
     /// The process, where the release has one that this engine knows.
@@ -87,8 +87,8 @@ impl Verify<'_> {
         }
     }
 
-    /// Runs the recipe's own check, with the environment of the release. What it
-    /// says goes to the release's log.
+    /// Runs the recipe's own check, with the environment of the release and confined as
+    /// that is. What it says goes to the release's log.
     async fn command(&self, line: &BuildCommand) -> Answer {
         // One that took too long, before the next.
         self.end_command()
@@ -98,15 +98,12 @@ impl Verify<'_> {
             Endpoint::Http { address } => Some(address.port()),
             _ => None,
         };
-        let run = || -> StepResult<_> {
-            let number = self.spec.number;
-            let log = process::open_log(self.layout, number)?;
-            let variables = env::variables(&self.spec.env, number, port, &self.command_mark());
-            let folder = self.layout.release(number);
-            let child = process::shell(line, &folder, &variables, log);
-            Ok(child.map_err(|e| Fault::io("run the health command in", folder.display(), e))?)
-        };
-        let mut child = run().map_err(|error| error.to_string())?;
+        let (around, line, mark) = (self.around.clone(), line.clone(), self.command_mark());
+        let run = blocking(move || {
+            let log = process::open_log(&around.layout, around.number)?;
+            around.shell(&line, port, &mark, log)
+        });
+        let mut child = run.await.map_err(|error| error.to_string())?;
         let status = child.wait().await.map_err(|error| error.to_string())?;
         let text = |status: ExitStatus| format!("the health command ended with {status}");
         if status.success() {
@@ -117,7 +114,8 @@ impl Verify<'_> {
     }
 
     fn command_mark(&self) -> std::path::PathBuf {
-        self.layout
+        self.around
+            .layout
             .base
             .join("health")
             .join(self.spec.number.to_string())
@@ -142,27 +140,23 @@ impl Verify<'_> {
         }
         let message = format!(
             "the process of release {number} {exit} before it was healthy; its last output is \
-             in the deployment's log. The start command must stay in the foreground"
+             in the deployment's log. The start command must stay in the foreground, and may \
+             write to `shared` and `writable` folders only"
         );
         StepError::verdict(VerdictCode::StartFailed, message)
     }
 
     async fn show_output(&self, ctx: &StepContext) {
-        let (log, from) = (self.layout.log(self.spec.number), self.log_from());
-        let tail = blocking(move || Ok(output::tail(&log, from)))
-            .await
-            .unwrap_or_default();
+        let (layout, number) = (self.around.layout.clone(), self.around.number);
+        let known = self.run.as_ref();
+        let known = known.map(|run| run.report.borrow().run.log_from);
+        let tail = blocking(move || {
+            let read = || RunFile::read(&layout, number).map(|run| run.log_from);
+            let from = known.or_else(read).unwrap_or_default();
+            Ok(output::tail(&layout.log(number), from))
+        });
+        let tail = tail.await.unwrap_or_default();
         ctx.log.write(LogStream::Stdout, &tail).await;
-    }
-
-    fn log_from(&self) -> u64 {
-        let known = self
-            .run
-            .as_ref()
-            .map(|run| run.report.borrow().run.log_from);
-        known
-            .or_else(|| RunFile::read(self.layout, self.spec.number).map(|run| run.log_from))
-            .unwrap_or_default()
     }
 
     fn hint(&self) -> String {

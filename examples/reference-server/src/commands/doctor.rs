@@ -4,12 +4,12 @@ use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 
 use deployr_core::system::{Clock, SystemClock};
-use deployr_exec::local::build::Confinement;
+use deployr_exec::local::Confinement;
 use deployr_store::SqliteStore;
 use serde_json::json;
 
 use crate::config::Settings;
-use crate::data::{DataDir, Lock};
+use crate::data::DataDir;
 use crate::exit::{Exit, Result};
 use crate::ui::Ui;
 use crate::{host, keys};
@@ -27,15 +27,18 @@ enum Found {
 
 pub(super) async fn run(settings: &Settings, ui: &Ui) -> Result<Exit> {
     let mut exit = Exit::Ok;
-    let data = DataDir::open(&settings.data);
-    let mut checks = vec![("data directory", data_dir(&settings.data, &data))];
-    if let Ok(data) = &data {
-        checks.push(("free space", free_space(data.path())));
-        checks.push(("database", database(data).await));
-        checks.push(("keys", key_file(data)));
-        checks.push(("port", port(settings, data)));
-        checks.push(("confinement", confinement(settings, data)));
+    let data = DataDir::at(&settings.data);
+    let mut checks = vec![
+        ("data directory", data_dir(&data)),
+        ("free space", free_space(&nearest(data.path()))),
+    ];
+    // Where there is nothing yet, nothing is made by looking.
+    if DataDir::existing(&settings.data).is_ok() {
+        checks.push(("database", database(&data).await));
+        checks.push(("keys", key_file(&data)));
     }
+    checks.push(("port", port(settings, &data)));
+    checks.push(("confinement", confinement(settings, &data)));
     checks.push(("clock", clock()));
     for (program, need) in PROGRAMS {
         checks.push((program, find(program, *need)));
@@ -74,18 +77,26 @@ const PROGRAMS: &[(&str, Option<&str>)] = &[
     ),
 ];
 
-fn data_dir(path: &Path, opened: &Result<DataDir>) -> Found {
-    let written = opened
-        .as_ref()
-        .map_err(ToString::to_string)
-        .and_then(|data| {
-            tempfile::tempfile_in(data.path())
-                .map_err(|error| format!("{}: {error}", data.path().display()))
-        });
-    match written {
-        Ok(_) => Found::Good(path.display().to_string()),
-        Err(error) => Found::Missing(error, "make it writable, or choose another with --data DIR"),
+fn data_dir(data: &DataDir) -> Found {
+    let (path, nearest) = (data.path().display(), nearest(data.path()));
+    // Without a name, so that it is gone whatever happens.
+    if let Err(error) = tempfile::tempfile_in(&nearest) {
+        let text = format!("{}: {error}", nearest.display());
+        return Found::Missing(text, "make it writable, or choose another with --data DIR");
     }
+    match DataDir::existing(data.path()) {
+        Ok(_) => Found::Good(path.to_string()),
+        Err(_) => Found::Lacking(
+            format!("there is nothing in {path} yet"),
+            "`deployr deploy` and `deployr serve` make it; where it is elsewhere, name it with --data DIR",
+        ),
+    }
+}
+
+/// The folder itself, or the one in which it would be made.
+fn nearest(path: &Path) -> PathBuf {
+    let there = path.ancestors().find(|folder| folder.is_dir());
+    there.unwrap_or(Path::new("/")).to_owned()
 }
 
 fn free_space(path: &Path) -> Found {
@@ -119,6 +130,12 @@ async fn database(data: &DataDir) -> Found {
 }
 
 fn key_file(data: &DataDir) -> Found {
+    if !keys::are_there(data) {
+        return Found::Missing(
+            format!("{} is not there", data.keys().display()),
+            "put it back from a backup; stored variables cannot be read without it",
+        );
+    }
     match keys::load(data) {
         Ok(_) => Found::Good(data.keys().display().to_string()),
         Err(error) => Found::Missing(
@@ -130,12 +147,14 @@ fn key_file(data: &DataDir) -> Found {
 
 fn port(settings: &Settings, data: &DataDir) -> Found {
     let address = settings.listen;
-    match (TcpListener::bind(address), data.lock("doctor")) {
-        (Ok(_), _) => Found::Good(format!("{address} is free")),
-        (Err(_), Ok(Lock::Held(holder))) if holder.address == Some(address) => {
+    let Err(error) = TcpListener::bind(address).map(drop) else {
+        return Found::Good(format!("{address} is free"));
+    };
+    match data.holder() {
+        Some(holder) if holder.address == Some(address) => {
             Found::Good(format!("{address} is served by {holder}"))
         }
-        (Err(error), _) => Found::Lacking(
+        _ => Found::Lacking(
             format!("{address}: {error}"),
             "choose another with --listen ADDRESS",
         ),
@@ -143,11 +162,11 @@ fn port(settings: &Settings, data: &DataDir) -> Found {
 }
 
 fn confinement(settings: &Settings, data: &DataDir) -> Found {
-    match host::local_builder(settings, data).confinement() {
+    match host::sandbox(settings, data.path()).confinement() {
         Confinement::Landlock { abi } => Found::Good(format!("Landlock, version {abi}")),
         Confinement::None { reason } => Found::Lacking(
             reason,
-            "until then deploy only what may do all that you may do",
+            "builds and releases may do all that you may do; deploy only what you would run by hand",
         ),
         other => Found::Good(format!("{other:?}")),
     }

@@ -5,13 +5,13 @@ use std::path::{Path, PathBuf};
 use deployr_core::engine::DeployRequest;
 use deployr_core::model::{HealthCheck, ProjectSettings};
 use deployr_core::value::{
-    BranchName, BuildCommand, CommitId, EnvName, EnvSet, EnvValue, GitRef, HealthPath, OutputDir,
-    RelPath, TagName, TargetName,
+    BranchName, BuildCommand, CommitId, EnvName, EnvSet, EnvValue, Framework, GitRef, HealthPath,
+    OutputDir, RelPath, TagName, TargetName,
 };
 
 use crate::exit::{Error, Result};
 
-/// What of a repository.
+/// Which revision of the repository to take: a branch, a tag or a commit.
 #[derive(Debug, Default, clap::Args)]
 #[group(multiple = false)]
 pub(crate) struct Reference {
@@ -95,7 +95,7 @@ impl Build {
             settings.root = Some(RelPath::parse(root)?);
         }
         if let Some(framework) = &self.framework {
-            settings.framework = Some(framework.clone());
+            settings.framework = Some(Framework::parse(framework)?);
         }
         if let Some(output) = &self.output {
             settings.output = Some(OutputDir::parse(output)?);

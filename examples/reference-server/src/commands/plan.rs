@@ -32,28 +32,44 @@ pub(crate) struct Args {
 
 pub(crate) async fn run(args: &Args, settings: &Settings, ui: &Ui) -> Result<Exit> {
     let reference = args.reference.parse()?;
-    let host = Host::client(settings).await?;
-    let plan = match host.engine.project_by_name(&host.actor, &args.what).await {
-        Ok(project) => host.engine.plan(&host.actor, project.id, reference).await?,
-        Err(EngineError::Invalid(_) | EngineError::Store(StoreError::NotFound { .. })) => {
-            plan_of_new(args, settings, reference).await?
+    let data = DataDir::existing(&settings.data).ok();
+    let plan = match &data {
+        Some(data) => {
+            let host = Host::open(settings, data, None).await?;
+            match host.engine.project_by_name(&host.actor, &args.what).await {
+                Ok(project) => host.engine.plan(&host.actor, project.id, reference).await?,
+                Err(EngineError::Invalid(_) | EngineError::Store(StoreError::NotFound { .. })) => {
+                    plan_of_new(args, settings, Some(data), reference).await?
+                }
+                Err(error) => return Err(error.into()),
+            }
         }
-        Err(error) => return Err(error.into()),
+        None => plan_of_new(args, settings, None, reference).await?,
     };
     ui.emit(&json!({"plan": plan}));
     show(&plan, ui);
     Ok(Exit::Ok)
 }
 
-/// What is no project yet becomes one, in a database that is thrown away.
-async fn plan_of_new(args: &Args, settings: &Settings, reference: Option<GitRef>) -> Result<Plan> {
+/// What is no project yet becomes one, in a database that is thrown away; so is all the
+/// rest where there is no data directory yet.
+async fn plan_of_new(
+    args: &Args,
+    settings: &Settings,
+    data: Option<&DataDir>,
+    reference: Option<GitRef>,
+) -> Result<Plan> {
     let repository = Repository::parse(&args.what, &settings.url_policy())?;
     let mut request =
         ProjectRequest::new(&repository.name()?, repository.url)?.branch(&repository.branch)?;
     args.build.apply(&mut request.settings)?;
     let scratch = tempfile::tempdir().map_err(|error| Error::io("make a folder", error))?;
     let database = scratch.path().join("plan.db");
-    let host = Host::over(&database, settings, &DataDir::open(&settings.data)?, None).await?;
+    let data = match data {
+        Some(data) => data.clone(),
+        None => DataDir::open(&scratch.path().join("data"))?,
+    };
+    let host = Host::over(&database, settings, &data, None).await?;
     let project = host.engine.create_project(&host.actor, request).await?;
     Ok(host.engine.plan(&host.actor, project.id, reference).await?)
 }
@@ -63,10 +79,10 @@ fn show(plan: &Plan, ui: &Ui) {
     ui.say(format_args!(
         "commit {} as {}",
         plan.commit.short(),
-        recipe.framework.0
+        recipe.framework
     ));
     ui.say(match &recipe.runtime {
-        Runtime::Static { .. } => format!("serves the files of {}", recipe.output),
+        Runtime::Static { .. } => "serves files".to_owned(),
         Runtime::Process { start } => format!("serves with `{start}`"),
     });
     for (at, step) in plan.steps.iter().enumerate() {

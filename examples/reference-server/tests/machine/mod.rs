@@ -25,7 +25,8 @@ impl Machine {
         self.0.path()
     }
 
-    fn command(&self, arguments: &[&str]) -> Command {
+    /// The program in this folder, not yet started.
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_deployr"));
         command
             .args(arguments)

@@ -63,7 +63,7 @@ pub(crate) async fn run(args: &Args, mut settings: Settings, ui: &Ui) -> Result<
         work: &work,
         ui,
         repository: &folder.path().join("hello"),
-        domain: &settings.domain,
+        domain: settings.domain.as_str(),
     };
     match demo.show(signals).await {
         Ok(signals) if !args.once => {

@@ -45,7 +45,7 @@ pub(super) struct Visitors {
     tasks: Vec<JoinHandle<Visits>>,
 }
 
-/// What came of it.
+/// The requests that the visitors have made, and those that failed.
 #[derive(Debug, Default)]
 pub(super) struct Visits {
     pub(super) made: usize,

@@ -1,0 +1,169 @@
+//! Ours: what a build prints goes through a `LogSink` into the store, under a claim,
+//! and comes out of `Engine::follow`.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use deployr_core::bus::LocalBus;
+use deployr_core::engine::{DeployRequest, Engine, Event, Follow, ProjectRequest};
+use deployr_core::log::{LogLimits, LogSink, LogStream, LogTarget, Redactor};
+use deployr_core::model::{Actor, DeploymentId, WorkerId};
+use deployr_core::secret::{KeyId, KeyRing};
+use deployr_core::store::{ClaimRequest, JobQueue};
+use deployr_core::system::{Clock, SystemClock, SystemEntropy};
+use deployr_core::value::{GitUrl, JobKind, TenantId};
+use deployr_exec::{LocalBuilder, LocalExecutor};
+use deployr_github::GitSource;
+use deployr_store::SqliteStore;
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
+use tokio_util::sync::CancellationToken;
+
+use super::{BURST, TICK, delays};
+use crate::Error;
+
+/// In what pieces the builder reads a command's output.
+const PIECE: usize = 32 << 10;
+
+/// How long `output` takes until all of it is durable and the follower has seen the
+/// last of its lines.
+pub(super) fn throughput(output: &str, lines: usize) -> Result<Duration, Error> {
+    Runtime::new()?.block_on(async {
+        let build = Build::start().await?;
+        let follower = build.follow(lines).await?;
+        let started = Instant::now();
+        let log = build.sink.writer();
+        for piece in output.as_bytes().chunks(PIECE) {
+            log.write(LogStream::Stdout, piece).await;
+        }
+        build.sink.close().await?;
+        let last = follower.await??.last;
+        let took = started.elapsed();
+        if !output.trim_end().ends_with(&last) {
+            return Err(format!("the wrong last line: {last}").into());
+        }
+        Ok(took)
+    })
+}
+
+/// How long each line takes from its write to its arrival at the follower.
+pub(super) fn follow(lines: &[String]) -> Result<Vec<Duration>, Error> {
+    Runtime::new()?.block_on(async {
+        let build = Build::start().await?;
+        let follower = build.follow(lines.len()).await?;
+        let log = build.sink.writer();
+        let mut written = Vec::with_capacity(lines.len());
+        let mut ticks = tokio::time::interval(TICK);
+        for burst in lines.chunks(BURST) {
+            ticks.tick().await;
+            for line in burst {
+                let bytes = format!("{line}\n");
+                written.push(Instant::now());
+                log.write(LogStream::Stdout, bytes.as_bytes()).await;
+            }
+        }
+        build.sink.close().await?;
+        Ok(delays(&written, &follower.await??.at))
+    })
+}
+
+/// A deployment in the hands of a worker, with its log open.
+struct Build {
+    engine: Engine,
+    actor: Actor,
+    deployment: DeploymentId,
+    sink: LogSink,
+    _folder: TempDir,
+}
+
+impl Build {
+    async fn start() -> Result<Self, Error> {
+        let folder = tempfile::tempdir()?;
+        let place = |name: &str| folder.path().join(name);
+        let store = Arc::new(SqliteStore::open(place("deployr.db")).await?);
+        let bus = Arc::new(LocalBus::default());
+        let engine = Engine::builder()
+            .store(store.clone())
+            .bus(bus.clone())
+            .source(Arc::new(GitSource::new(place("mirrors"))))
+            .builder(Arc::new(LocalBuilder::new(place("builds"))))
+            .executor("local", Arc::new(LocalExecutor::new(place("sites"))))
+            .keys(KeyRing::new(vec![(KeyId::parse("bench")?, [7; 32])])?)
+            .build()?;
+        let actor = Actor::new(TenantId::parse("acme")?, "bench");
+        let url = GitUrl::parse("https://git.example.com/acme/blog.git")?;
+        let project = engine
+            .create_project(&actor, ProjectRequest::new("blog", url)?)
+            .await?;
+        let deployment = engine
+            .deploy(&actor, project.id, DeployRequest::branch("main")?)
+            .await?
+            .id;
+        let request = ClaimRequest {
+            worker: WorkerId::new(SystemClock.now(), &SystemEntropy),
+            kinds: vec![JobKind::parse("deploy")?],
+            limit: 1,
+            term: Duration::from_secs(600),
+        };
+        let lease = store
+            .claim(request)
+            .await?
+            .pop()
+            .ok_or("nothing to claim")?;
+        let target = LogTarget {
+            store,
+            bus,
+            clock: Arc::new(SystemClock),
+            claim: lease.claim,
+            deployment,
+            lost: CancellationToken::new(),
+        };
+        let secrets: Vec<String> = (1..=10)
+            .map(|n| format!("s{n}_{}", "kT9vQ2/xW7".repeat(n % 4 + 1)))
+            .collect();
+        let redactor = Arc::new(Redactor::new(secrets.iter().map(String::as_str)));
+        // A round is longer than the log of one deployment may be.
+        let limits = LogLimits {
+            total: 1 << 30,
+            ..LogLimits::default()
+        };
+        Ok(Self {
+            engine,
+            actor,
+            deployment,
+            sink: LogSink::start(target, 1, redactor, limits),
+            _folder: folder,
+        })
+    }
+
+    /// Follows the log, in a task of its own, to its line `count`.
+    async fn follow(&self, count: usize) -> Result<Follower, Error> {
+        let follow = self.engine.follow(&self.actor, self.deployment, 0).await?;
+        Ok(tokio::spawn(collect(follow, count)))
+    }
+}
+
+type Follower = tokio::task::JoinHandle<Result<Arrived, String>>;
+
+/// What a follower has seen.
+struct Arrived {
+    at: Vec<Instant>,
+    last: String,
+}
+
+async fn collect(mut follow: Follow, count: usize) -> Result<Arrived, String> {
+    let mut arrived = Arrived {
+        at: Vec::with_capacity(count),
+        last: String::new(),
+    };
+    while arrived.at.len() < count {
+        match follow.try_next().await {
+            Ok(Some(Event::Line(line))) if line.seq == arrived.at.len() as i64 + 1 => {
+                arrived.at.push(Instant::now());
+                arrived.last = line.text;
+            }
+            other => return Err(format!("expected line {}: {other:?}", arrived.at.len() + 1)),
+        }
+    }
+    Ok(arrived)
+}

@@ -1,0 +1,78 @@
+//! Secrets stay out of what the engine writes, stores and answers: which ones there are,
+//! and what is done to errors that may quote them.
+
+use secrecy::ExposeSecret;
+
+use super::Inner;
+use crate::error::{Fault, StepError, Verdict};
+use crate::log::Redactor;
+use crate::model::{Project, Release};
+use crate::source::{Credentials, Source};
+use crate::value::EnvSet;
+
+impl Inner {
+    /// Knows the secrets that may come up in work for a project: of its environment, of
+    /// its repository, and of the releases that may be started, whose environment was
+    /// another then.
+    pub(crate) fn redactor(
+        &self,
+        project: &Project,
+        env: &EnvSet,
+        source: Option<&Source>,
+        releases: &[Release],
+    ) -> Redactor {
+        // One that does not open cannot be started either.
+        let specs = releases
+            .iter()
+            .filter_map(|release| self.release_spec(release, &project.slug).ok());
+        let specs: Vec<_> = specs.collect();
+        let envs = specs.iter().map(|spec| &spec.env).chain([env]);
+        let values = envs.flat_map(EnvSet::iter).map(|(_, value)| value.expose());
+        let credentials = source.and_then(|source| source.credentials.as_ref());
+        let credential = credentials.map(|credentials| match credentials {
+            Credentials::Password { password, .. } => password.expose_secret(),
+            Credentials::SshKey { key } => key.expose_secret(),
+        });
+        Redactor::new(
+            values
+                .filter(|value| !is_known(project, value))
+                .chain(credential),
+        )
+    }
+}
+
+/// Whether whoever may read a project's logs knows the value anyway.
+fn is_known(project: &Project, value: &str) -> bool {
+    let settings = &project.settings;
+    [
+        project.name.as_str(),
+        project.slug.as_str(),
+        settings.branch.as_str(),
+        settings.target.as_str(),
+        settings.source.as_str(),
+    ]
+    .contains(&value)
+}
+
+/// What is told of a failure is as free of secrets as the log: a message may quote what
+/// a tool printed. The error underneath is left out; it may quote it too.
+pub(crate) fn redacted(error: StepError, redactor: &Redactor) -> StepError {
+    match error {
+        StepError::Verdict(Verdict { code, message }) => {
+            StepError::verdict(code, redactor.redact(&message))
+        }
+        StepError::Fault(fault) => StepError::Fault(redacted_fault(&fault, redactor)),
+        StepError::Stopped => StepError::Stopped,
+    }
+}
+
+/// The same for a fault.
+pub(crate) fn redacted_fault(fault: &Fault, redactor: &Redactor) -> Fault {
+    Fault {
+        operation: fault.operation,
+        retryable: fault.retryable,
+        subject: redactor.redact(&fault.subject).into_owned(),
+        reason: redactor.redact(&fault.reason).into_owned(),
+        source: None,
+    }
+}

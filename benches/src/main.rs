@@ -9,6 +9,7 @@
 
 mod logs;
 mod pipeline;
+mod proxy;
 mod queue;
 mod report;
 mod side_by_side;
@@ -25,6 +26,7 @@ type Bench = fn() -> Rows;
 const BENCHES: &[(&str, Bench)] = &[
     ("logs", logs::run),
     ("pipeline", pipeline::run),
+    ("proxy", proxy::run),
     ("queue", queue::run),
 ];
 

@@ -27,6 +27,7 @@ pub(crate) struct Site<'r> {
     worker: Worker,
     actor: Actor,
     pub(crate) project: Project,
+    pub(crate) ingress: Arc<BuiltinIngress>,
 }
 
 /// A deployment that has ended.
@@ -58,7 +59,7 @@ impl<'r> Site<'r> {
                 .source(source)
                 .builder(Arc::new(LocalBuilder::new(folder.join("builds"))))
                 .executor("local", Arc::new(LocalExecutor::new(folder.join("sites"))))
-                .ingress(ingress)
+                .ingress(ingress.clone())
                 .keys(KeyRing::new(vec![(KeyId::parse("k1")?, [7; 32])])?)
                 .build()?;
             let actor = Actor::new(TenantId::parse("bench")?, "bench");
@@ -70,6 +71,7 @@ impl<'r> Site<'r> {
                 project: engine.create_project(&actor, request).await?,
                 engine,
                 actor,
+                ingress,
             })
         })
     }

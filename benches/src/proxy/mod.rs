@@ -6,7 +6,6 @@ mod redeploy;
 
 use std::fs;
 use std::net::SocketAddr;
-use std::path::Path;
 
 use axum::Router;
 use axum::routing::get;
@@ -39,8 +38,10 @@ pub(crate) fn run() -> Rows {
 
 /// Files, beside axum with `ServeDir` over the same folder.
 fn files(runtime: &Runtime) -> Rows {
-    const FILES: [(&str, &str, usize); 2] =
-        [("static", "/1k.html", 1 << 10), ("static-100k", "/100k.html", 100 << 10)];
+    const FILES: [(&str, &str, usize); 2] = [
+        ("static", "/1k.html", 1 << 10),
+        ("static-100k", "/100k.html", 100 << 10),
+    ];
     let folder = tempfile::tempdir()?;
     for (_, path, length) in FILES {
         fs::write(folder.path().join(&path[1..]), "x".repeat(length))?;
@@ -87,8 +88,10 @@ fn process(runtime: &Runtime) -> Result<Row, Error> {
 
 /// An ingress whose one site is at `endpoint`.
 async fn ingress(endpoint: Endpoint) -> Result<BuiltinIngress, Error> {
-    let ingress = BuiltinIngress::bind("127.0.0.1:0".parse()?).await?;
-    ingress.route(route(1, endpoint)?).await?;
+    let address = "127.0.0.1:0".parse()?;
+    let ingress = BuiltinIngress::bind(address).await?;
+    let route = route(1, endpoint)?;
+    ingress.route(route).await?;
     Ok(ingress)
 }
 

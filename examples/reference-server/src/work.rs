@@ -22,6 +22,9 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// How long requests under way, and apps, are given to end.
 const GRACE: Duration = Duration::from_secs(10);
 
+/// How long a server may be away before those who wait for it give up.
+const RESTART: Duration = Duration::from_secs(10);
+
 /// How often to look for what other processes have done.
 const POLL: Duration = Duration::from_millis(250);
 
@@ -149,7 +152,25 @@ pub(crate) async fn attend(
             ui.say(format_args!("{holder} does the work"));
             let mut host = Host::open(settings, &data, None).await?;
             host.holder = Some(holder);
-            wish(&host, &mut signals).await
+            tokio::select! {
+                done = wish(&host, &mut signals) => done,
+                () = until_free(&data) => Err(Error::fault(
+                    "the process that did the work has ended; what was asked for goes on with \
+                     the next `deployr serve`, and `deployr list` shows it",
+                )),
+            }
+        }
+    }
+}
+
+/// Waits until nobody has worked on the data directory for a moment: a server that is
+/// started anew takes over before that.
+async fn until_free(data: &DataDir) {
+    let mut seen = Instant::now();
+    while seen.elapsed() < RESTART {
+        tokio::time::sleep(POLL).await;
+        if data.holder().is_some() {
+            seen = Instant::now();
         }
     }
 }

@@ -215,6 +215,19 @@ fn one_process_at_a_time_works_on_a_data_directory() {
 }
 
 #[test]
+fn who_waits_for_a_server_that_has_died_is_told_so() {
+    let machine = Machine::new();
+    let site = Repository::new(&machine, "site", "echo at work; sleep 600");
+    let server = machine.serve(&[]);
+    let mut waiting = machine.start(&["deploy", site.path(), "--json"]);
+    waiting.wait_for_line("at work");
+    assert_eq!(server.stop(Signal::SIGKILL), None);
+    let told = waiting.wait_for_line("\"error\"");
+    assert!(told.contains("has ended"), "{told}");
+    assert_eq!(waiting.wait(), Some(2));
+}
+
+#[test]
 fn two_deployments_and_back() {
     let machine = Machine::new();
     let site = Repository::new(

@@ -259,33 +259,3 @@ async fn the_plan_says_what_would_be_done() {
     );
     assert!(!host.root().exists(), "nothing was done");
 }
-
-/// Not run by default: `cargo test --test executor -- --ignored --nocapture placing`.
-#[tokio::test(flavor = "multi_thread")]
-#[ignore = "a measurement"]
-async fn placing_a_large_release() {
-    for elsewhere in [false, true] {
-        let host = Host::new();
-        let artifact = if elsewhere {
-            folder(tempfile::tempdir_in("/dev/shm").unwrap().keep())
-        } else {
-            host.files(&[])
-        };
-        let root = host.folder(&artifact);
-        for i in 0..20_000 {
-            let dir = root.join(format!("{}", i / 100));
-            fs::create_dir_all(&dir).unwrap();
-            fs::write(dir.join(format!("{i}")), [b'x'; 4096]).unwrap();
-        }
-        let start = std::time::Instant::now();
-        host.executor
-            .prepare(&host.site(1), &artifact, &context())
-            .await
-            .unwrap();
-        eprintln!("20,000 files, copied: {elsewhere}: {:?}", start.elapsed());
-        let start = std::time::Instant::now();
-        host.executor.discard(&host.slug, 1).await.unwrap();
-        eprintln!("removed in {:?}", start.elapsed());
-        let _ = fs::remove_dir_all(root);
-    }
-}

@@ -8,11 +8,11 @@ use std::fs;
 use std::net::TcpListener;
 use std::os::unix::fs::symlink;
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
 use deployr_core::error::VerdictCode;
 use deployr_core::executor::{Executor, ReleaseSpec};
+use deployr_core::testing::RecordedStep;
 use deployr_core::value::{BuildCommand, HealthDeadline, RelPath};
 use deployr_exec::local::run::LocalExecutor;
 use deployr_exec::local::{Confinement, Sandbox};
@@ -228,21 +228,19 @@ async fn what_a_release_has_put_aside_goes_with_it() {
 async fn an_executor_that_does_not_confine_says_so_in_the_log() {
     let mut bed = Bed::new();
     bed.host.executor = LocalExecutor::new(bed.host.root()).sandbox(Sandbox::new().confine(false));
-    let recorder = Arc::new(executor_support::log::Recorder::default());
-    let (ctx, sink) = recorder.context(&[]);
+    let step = RecordedStep::new();
     let mut spec = bed.spec();
     spec.recipe.health.command = Some(command("true"));
     let artifact = bed.host.files(&[("index.html", "")]);
     bed.host
         .executor
-        .prepare(&spec, &artifact, &ctx)
+        .prepare(&spec, &artifact, &step.ctx)
         .await
         .unwrap();
-    bed.host.executor.start(&spec, &ctx).await.unwrap();
-    sink.close().await.unwrap();
+    bed.host.executor.start(&spec, &step.ctx).await.unwrap();
+    let lines = step.said().await;
     assert!(
-        recorder.lines()[0].starts_with("releases are not confined: "),
-        "{:?}",
-        recorder.lines()
+        lines[0].starts_with("releases are not confined: "),
+        "{lines:?}"
     );
 }

@@ -5,12 +5,12 @@ mod executor_support;
 
 use std::collections::HashSet;
 use std::fs;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use deployr_core::error::{StepError, StepResult, VerdictCode};
 use deployr_core::executor::{Endpoint, Executor};
 use deployr_core::model::Turn;
+use deployr_core::testing::RecordedStep;
 use deployr_core::value::{
     BuildCommand, EnvName, EnvValue, HealthDeadline, HealthInterval, HealthPath, HealthTimeout,
 };
@@ -110,18 +110,17 @@ async fn a_process_that_ends_at_once_is_told_with_its_output() {
 async fn the_last_output_is_in_the_log_of_the_deployment_without_secrets() {
     let host = Host::new();
     let line = "seq 100; echo password is hunter2hunter2; exit 1";
-    let recorder = Arc::new(executor_support::log::Recorder::default());
-    let (ctx, sink) = recorder.context(&["hunter2hunter2"]);
+    let step = RecordedStep::redacting(&["hunter2hunter2"]);
+    let ctx = &step.ctx;
     let spec = host.sh(1, line);
     host.executor
-        .prepare(&spec, &host.files(&[]), &ctx)
+        .prepare(&spec, &host.files(&[]), ctx)
         .await
         .unwrap();
-    let endpoint = host.executor.start(&spec, &ctx).await.unwrap();
-    let verdict = expect_verdict(host.executor.verify(&spec, &endpoint, &ctx).await);
+    let endpoint = host.executor.start(&spec, ctx).await.unwrap();
+    let verdict = expect_verdict(host.executor.verify(&spec, &endpoint, ctx).await);
     assert_eq!(verdict.code, VerdictCode::StartFailed);
-    sink.close().await.unwrap();
-    let lines = recorder.lines();
+    let lines = step.said().await;
     assert_eq!(
         lines.len(),
         51,

@@ -34,25 +34,35 @@ pub struct RecordedStep {
     /// What the step is given.
     pub ctx: StepContext,
     lines: Arc<Book>,
+    redactor: Arc<Redactor>,
     /// Ends when the last writer is gone.
     _sink: LogSink,
 }
 
 impl RecordedStep {
-    /// The first attempt of a deployment of its own. Call it inside a tokio runtime.
+    /// The first attempt of a deployment of its own, without secrets. Call it inside a
+    /// tokio runtime.
     #[must_use]
     pub fn new() -> Self {
+        Self::redacting(&[])
+    }
+
+    /// The same, with a log that leaves these secrets out.
+    #[must_use]
+    pub fn redacting(secrets: &[&str]) -> Self {
         let deployment = DeploymentId::new(SystemClock.now(), &SystemEntropy);
-        Self::attempt(deployment, 1)
+        let redactor = Arc::new(Redactor::new(secrets.iter().copied()));
+        Self::attempt(deployment, 1, redactor)
     }
 
     /// The next attempt of the same deployment: another log, and nothing is cancelled.
     #[must_use]
     pub fn next_attempt(&self) -> Self {
-        Self::attempt(self.ctx.deployment, self.ctx.attempt + 1)
+        let redactor = Arc::clone(&self.redactor);
+        Self::attempt(self.ctx.deployment, self.ctx.attempt + 1, redactor)
     }
 
-    fn attempt(deployment: DeploymentId, attempt: i64) -> Self {
+    fn attempt(deployment: DeploymentId, attempt: i64, redactor: Arc<Redactor>) -> Self {
         let (lines, now) = (Arc::new(Book::default()), SystemClock.now());
         let claim = Claim {
             job: JobId::new(now, &SystemEntropy),
@@ -67,7 +77,7 @@ impl RecordedStep {
             deployment,
             lost: CancellationToken::new(),
         };
-        let sink = LogSink::start(target, 1, Arc::new(Redactor::new([])), LogLimits::default());
+        let sink = LogSink::start(target, 1, Arc::clone(&redactor), LogLimits::default());
         let log: LogWriter = sink.writer();
         Self {
             ctx: StepContext {
@@ -77,6 +87,7 @@ impl RecordedStep {
                 log,
             },
             lines,
+            redactor,
             _sink: sink,
         }
     }

@@ -4,8 +4,6 @@
     reason = "test code, of which each test file uses a part"
 )]
 
-pub(crate) mod log;
-
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};

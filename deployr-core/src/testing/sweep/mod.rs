@@ -1,7 +1,7 @@
 //! A fault at every call in turn. A scenario is played once without any, to count the
 //! calls of the process under test; then again for each call and each way in which it can
 //! be [struck](super::Strike), and each time everything must end in good order: see
-//! [`checks`]. Whatever dies is started again, as a supervisor does; whatever stands still
+//! `checks`. Whatever dies is started again, as a supervisor does; whatever stands still
 //! is replaced, and wakes up later.
 //!
 //! Time is tokio's paused clock, so that hours pass in milliseconds and a run is the same

@@ -1,0 +1,38 @@
+//! What must outlive a process. [`Store`] is the sum of the small traits below; a
+//! backend writes them all, and passes the suite in `testing::store`.
+//!
+//! # Rules for all of them
+//!
+//! * **One transaction a call.** A call happens whole or not at all, and once it has
+//!   returned `Ok` it survives the loss of power.
+//! * **The tenant is in the query.** A row of another tenant is
+//!   [`StoreError::NotFound`], as if it did not exist.
+//! * **A write of a worker names its [`Claim`](crate::model::Claim)**, and is refused with
+//!   [`StoreError::LeaseLost`] unless the job is running with that fence and worker.
+//!   A lease that has run out but was not taken from the worker still counts.
+//! * **The store's clock** is the only one: no call takes the present time.
+//! * **States change by [`state`](crate::state)** and nowhere else; each change of a
+//!   deployment writes its audit entry in the same transaction.
+//! * All calls may run at the same time. None blocks the runtime's threads.
+
+mod audit;
+mod deployments;
+mod error;
+mod logs;
+mod projects;
+mod queue;
+mod releases;
+
+pub use audit::Audit;
+pub use deployments::{Deployments, NewDeployment, Outcome};
+pub use error::{StoreError, StoreResult};
+pub use logs::{LOG_READ_BYTES, Logs, NewLine};
+pub use projects::{NewProject, Projects};
+pub use queue::{Beat, ClaimRequest, Exchange, JobFault, JobQueue, NewJob, QueueStats, Sweep};
+pub use releases::{LiveRelease, NewRelease, Releases};
+
+/// Keeps everything that must outlive a process. Implemented for whatever
+/// implements all of its parts.
+pub trait Store: Projects + Deployments + JobQueue + Logs + Releases + Audit {}
+
+impl<T: Projects + Deployments + JobQueue + Logs + Releases + Audit + ?Sized> Store for T {}

@@ -1,0 +1,89 @@
+//! Projects and their environments.
+
+use async_trait::async_trait;
+
+use super::StoreResult;
+use crate::model::{Actor, EnvEntry, Page, Project, ProjectId, ProjectSettings};
+use crate::secret::Sealed;
+use crate::value::{EnvName, ProjectName, Slug, TenantId};
+
+/// A project to be created. The id is fresh, from the caller.
+#[derive(Debug, Clone)]
+pub struct NewProject {
+    /// Its key.
+    pub id: ProjectId,
+    /// What people call it. Unique in the tenant, by its [`key`](ProjectName::key).
+    pub name: ProjectName,
+    /// Unique in the store, over all tenants.
+    pub slug: Slug,
+    /// Its settings.
+    pub settings: ProjectSettings,
+    /// Its environment, each value sealed to its row.
+    pub env: Vec<(EnvName, Sealed)>,
+}
+
+/// Projects and their environments.
+#[async_trait]
+pub trait Projects: Send + Sync {
+    /// Creates a project of the actor's tenant, with its environment.
+    ///
+    /// # Errors
+    ///
+    /// `Conflict`: of `project` when the id is taken or the tenant has one of that name,
+    /// of `subdomain` when only the slug is taken.
+    async fn create_project(&self, actor: &Actor, new: NewProject) -> StoreResult<Project>;
+
+    /// The project of that key.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound`.
+    async fn project(&self, tenant: &TenantId, id: ProjectId) -> StoreResult<Project>;
+
+    /// The project of that name; where there is none, the one that has it as its slug.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound`.
+    async fn find_project(&self, tenant: &TenantId, name: &ProjectName) -> StoreResult<Project>;
+
+    /// The tenant's projects, newest first.
+    ///
+    /// # Errors
+    ///
+    /// Only the store's own.
+    async fn projects(&self, tenant: &TenantId, page: Page<ProjectId>)
+    -> StoreResult<Vec<Project>>;
+
+    /// Replaces a project's settings. Deployments that have started are not affected.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound`.
+    async fn update_project(
+        &self,
+        actor: &Actor,
+        id: ProjectId,
+        settings: ProjectSettings,
+    ) -> StoreResult<Project>;
+
+    /// Sets a variable, or removes it where `value` is none. Removing an absent one succeeds.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound` for the project.
+    async fn set_env(
+        &self,
+        actor: &Actor,
+        id: ProjectId,
+        name: &EnvName,
+        value: Option<Sealed>,
+    ) -> StoreResult<()>;
+
+    /// A project's variables, by name.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound` for the project.
+    async fn env(&self, tenant: &TenantId, id: ProjectId) -> StoreResult<Vec<EnvEntry>>;
+}

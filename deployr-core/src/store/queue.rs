@@ -1,0 +1,220 @@
+//! Scheduled work: a queue with leases and fences.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use super::{StoreError, StoreResult};
+use crate::model::{Claim, Job, JobId, JobState, Lease, WorkerId};
+use crate::value::{JobKind, TenantId};
+
+/// A job to be enqueued. The id is fresh, from the caller.
+#[derive(Debug, Clone)]
+pub struct NewJob {
+    /// Its key.
+    pub id: JobId,
+    /// Which handler shall carry it out.
+    pub kind: JobKind,
+    /// What the handler needs to know; never a secret.
+    pub input: serde_json::Value,
+    /// At most one job of a key is queued or running.
+    pub concurrency_key: Option<String>,
+    /// Not claimed before so long has passed.
+    pub delay: Duration,
+    /// At least 1.
+    pub max_attempts: u32,
+    /// Fails with a queue time-out when it has not started after so long.
+    pub start_within: Duration,
+}
+
+/// What a worker asks for.
+#[derive(Debug, Clone)]
+pub struct ClaimRequest {
+    /// Who asks.
+    pub worker: WorkerId,
+    /// The kinds that it can carry out; others are left alone.
+    pub kinds: Vec<JobKind>,
+    /// How many at most.
+    pub limit: u32,
+    /// For how long without a heartbeat.
+    pub term: Duration,
+}
+
+/// The answer to [`JobQueue::exchange`].
+#[derive(Debug)]
+pub struct Exchange {
+    /// For each claim that was handed in, in order: what [`JobQueue::complete`] says of it.
+    pub completed: Vec<StoreResult<()>>,
+    /// The jobs that were taken.
+    pub leases: Vec<Lease>,
+}
+
+/// The answer to one job's heartbeat.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Beat {
+    /// Still held, for one more term. `cancel`: somebody wants it to stop.
+    Held {
+        /// Stop, then finish as cancelled.
+        cancel: bool,
+    },
+    /// Held by nobody or by somebody else. Stop at once.
+    Lost,
+}
+
+/// A fault in carrying out a job.
+#[derive(Debug, Clone)]
+pub struct JobFault {
+    /// In words, without secrets.
+    pub error: String,
+    /// Try again after so long, if attempts are left; never where none.
+    pub retry_after: Option<Duration>,
+}
+
+/// What a sweep of the queue did.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Sweep {
+    /// Jobs whose lease had run out, and the state that each has now.
+    pub rescued: Vec<(JobId, JobState)>,
+    /// Jobs that had not started in time, now failed.
+    pub timed_out: Vec<JobId>,
+    /// Pending jobs whose key was free, now queued.
+    pub promoted: u32,
+    /// Rows that could not be handled; the others were.
+    pub poisoned: u32,
+}
+
+/// How full the queue is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
+pub struct QueueStats {
+    /// Wait for their key.
+    pub pending: u64,
+    /// Could be claimed, or will be once their time comes.
+    pub queued: u64,
+    /// In the hands of workers.
+    pub running: u64,
+}
+
+/// Scheduled work: a queue with leases and fences.
+///
+/// For a job that carries out a deployment, each of these moves the deployment too,
+/// in the same transaction: a job that goes back to the queue takes its deployment
+/// back to `Queued`, save one that is `Cancelling`, which stays so; one that fails takes
+/// it to `Failed`; one that is cancelled, to `Cancelled`.
+#[async_trait]
+pub trait JobQueue: Send + Sync {
+    /// Adds jobs, all or none, as if one after the other: where two have the same key,
+    /// the second is pending. Gives them in the same order; none for none.
+    ///
+    /// # Errors
+    ///
+    /// `Conflict` for the first id that is taken: the same call had been carried out
+    /// before, or the id is there twice.
+    async fn enqueue_all(&self, tenant: &TenantId, new: Vec<NewJob>) -> StoreResult<Vec<Job>>;
+
+    /// Adds a job.
+    ///
+    /// # Errors
+    ///
+    /// As [`enqueue_all`](Self::enqueue_all).
+    async fn enqueue(&self, tenant: &TenantId, new: NewJob) -> StoreResult<Job> {
+        let jobs = self.enqueue_all(tenant, vec![new]).await?;
+        jobs.into_iter().next().ok_or(StoreError::Corrupt {
+            what: "the answer to `enqueue_all`",
+            reason: "no job for the one that was enqueued".into(),
+        })
+    }
+
+    /// The job of that key.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound`.
+    async fn job(&self, tenant: &TenantId, id: JobId) -> StoreResult<Job>;
+
+    /// Completes the jobs of `done`, then takes others where `next` asks for some: what a
+    /// worker with many short jobs does over and over, for the price of one commit.
+    ///
+    /// A completion that is refused is so in its place of the answer, and stops neither
+    /// the other completions nor the claim. A key that a completion frees is free for the
+    /// claim. After an error nothing was changed, and the same call may be made again.
+    ///
+    /// # Errors
+    ///
+    /// Only the store's own.
+    async fn exchange(&self, done: &[Claim], next: Option<ClaimRequest>) -> StoreResult<Exchange>;
+
+    /// Takes up to `limit` jobs that are queued and due, the oldest first: each is
+    /// `running`, its fence and its attempts grown by one. No job is ever given to two.
+    ///
+    /// # Errors
+    ///
+    /// Only the store's own.
+    async fn claim(&self, request: ClaimRequest) -> StoreResult<Vec<Lease>> {
+        Ok(self.exchange(&[], Some(request)).await?.leases)
+    }
+
+    /// Extends leases by `term` from now; one answer a claim, in order. A lease that
+    /// has run out is extended too, as long as nobody has taken the job.
+    ///
+    /// # Errors
+    ///
+    /// Only the store's own.
+    async fn heartbeat(&self, claims: &[Claim], term: Duration) -> StoreResult<Vec<Beat>>;
+
+    /// The job is done. The same call made again succeeds.
+    ///
+    /// # Errors
+    ///
+    /// `LeaseLost`; `Illegal` for a deployment's job, which ends by
+    /// [`Deployments::finish`](super::Deployments::finish).
+    async fn complete(&self, claim: &Claim) -> StoreResult<()> {
+        let answer = self.exchange(std::slice::from_ref(claim), None).await?;
+        answer.completed.into_iter().next().unwrap_or_else(|| {
+            Err(StoreError::Corrupt {
+                what: "the answer to `exchange`",
+                reason: "nothing about the job that was handed in".into(),
+            })
+        })
+    }
+
+    /// The job could not be carried out. With attempts left it is queued again (at once
+    /// where it is to be cancelled: the next attempt puts the target in order); else it
+    /// is cancelled where that was asked for, else failed. Gives the new state. The same
+    /// call made again gives the same.
+    ///
+    /// # Errors
+    ///
+    /// `LeaseLost`.
+    async fn fail(&self, claim: &Claim, fault: JobFault) -> StoreResult<JobState>;
+
+    /// Hands a job back unharmed (the worker is shutting down): it is queued at once,
+    /// and the attempt does not count.
+    ///
+    /// # Errors
+    ///
+    /// `LeaseLost`.
+    async fn release(&self, claim: &Claim) -> StoreResult<()>;
+
+    /// Puts right what time has changed, at most `limit` rows of each sort:
+    ///
+    /// * a running job whose lease ran out more than `grace` ago ends its attempt, as by
+    ///   [`fail`](Self::fail) with `retry_after`;
+    /// * a job that should have started by now fails with a queue time-out;
+    /// * a pending job whose key is free is queued, the oldest of each key.
+    ///
+    /// A row that cannot be handled is counted, left as it is, and stops none of the
+    /// others. Any number of nodes may sweep at the same time.
+    ///
+    /// # Errors
+    ///
+    /// Only the store's own.
+    async fn sweep(&self, grace: Duration, retry_after: Duration, limit: u32)
+    -> StoreResult<Sweep>;
+
+    /// How full the queue is.
+    ///
+    /// # Errors
+    ///
+    /// Only the store's own.
+    async fn queue_stats(&self) -> StoreResult<QueueStats>;
+}

@@ -50,7 +50,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use plan::FaultPlan;
-pub(in crate::testing) use plan::Onlooker;
+pub(in crate::testing) use plan::{Onlooker, on_the_spot};
 
 /// What happens to a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,8 +1,10 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::Poll;
+use std::task::{Context, Poll, Wake};
+use std::thread::{self, Thread};
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -45,7 +47,7 @@ struct State {
     calls: Vec<Call>,
     strikes: BTreeMap<usize, Strike>,
     onlooker: Option<Arc<dyn Onlooker>>,
-    holds_time: bool,
+    stays: bool,
     term: Option<Duration>,
 }
 
@@ -131,10 +133,9 @@ impl FaultPlan {
         self.lock().onlooker = Some(onlooker);
     }
 
-    /// Tokio's clock, where it is paused, stands still while a call of the store is under
-    /// way: for a store that works on threads of its own.
-    pub(in crate::testing) fn hold_time(&self) {
-        self.lock().holds_time = true;
+    /// Calls of the store are waited for [on the spot](on_the_spot).
+    pub(in crate::testing) fn stay_on_the_spot(&self) {
+        self.lock().stays = true;
     }
 
     /// Leases hold for `term` only, whatever the process asks for: so it does not notice
@@ -266,15 +267,15 @@ impl FaultPlan {
         call: Call,
         work: impl Future<Output = Result<T, E>> + Send,
     ) -> Result<T, E> {
-        let (onlooker, holds_time) = {
+        let (onlooker, stays) = {
             let state = self.lock();
-            (state.onlooker.clone(), state.holds_time)
+            (state.onlooker.clone(), state.stays)
         };
         if let Some(onlooker) = &onlooker {
             onlooker.begins(self, call);
         }
-        let answer = match holds_time && call.part == Part::Store {
-            true => holding_time(work).await,
+        let answer = match stays && call.part == Part::Store {
+            true => on_the_spot(work),
             false => work.await,
         };
         if let Some(onlooker) = &onlooker {
@@ -289,12 +290,23 @@ impl FaultPlan {
     }
 }
 
-/// Tokio moves a paused clock on only while none of its threads is at work.
-async fn holding_time<T>(work: impl Future<Output = T>) -> T {
-    let (done, wait) = std::sync::mpsc::channel::<()>();
-    let hold = tokio::task::spawn_blocking(move || wait.recv().is_ok());
-    let answer = work.await;
-    drop(done);
-    let _ = hold.await;
-    answer
+/// Waits for what other threads do without letting go of this one: so nothing else happens
+/// on it meanwhile, nor does tokio's clock go on, and a test is the same each time.
+pub(in crate::testing) fn on_the_spot<T>(work: impl Future<Output = T>) -> T {
+    struct Unpark(Thread);
+    impl Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+    let waker = Arc::new(Unpark(thread::current())).into();
+    let mut cx = Context::from_waker(&waker);
+    // Tokio would else ask this task to let others have a turn, which never comes.
+    let mut work = pin!(tokio::task::unconstrained(work));
+    loop {
+        match work.as_mut().poll(&mut cx) {
+            Poll::Ready(answer) => return answer,
+            Poll::Pending => thread::park(),
+        }
+    }
 }

@@ -14,7 +14,8 @@ pub trait Disk: Send + Sync {
     /// Another disk with the same content. Called while nobody writes to this one.
     async fn copy(&self) -> Arc<dyn Disk>;
 
-    /// Whether the store works on threads of its own: then time stands still meanwhile.
+    /// Whether the store works on threads of its own: then whoever calls it waits on the
+    /// spot, so that a run is the same each time.
     fn has_threads(&self) -> bool {
         true
     }

@@ -39,8 +39,10 @@ pub(super) fn play_all<C: Sync>(
 }
 
 impl Tally {
+    #[expect(clippy::print_stdout, reason = "how much a soak has done")]
     pub(super) fn assert_good(&self) {
         assert!(self.played > 0, "nothing was played");
+        println!("{} cases played", self.played);
         let told = self.failed.iter().take(TOLD).cloned();
         assert!(
             self.failed.is_empty(),

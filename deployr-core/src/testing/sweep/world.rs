@@ -17,10 +17,10 @@ use crate::notifier::{Notice, Notifier};
 use crate::secret::{KeyId, KeyRing};
 use crate::store::Store;
 use crate::system::{Clock, Timestamp};
-use crate::testing::faults::Call;
+use crate::testing::faults::{Call, on_the_spot};
 use crate::testing::{
-    FaultPlan, ManualClock, MemoryTarget, RecordingNotifier, ScriptedBuilder, ScriptedExecutor,
-    ScriptedIngress, ScriptedSource, SeededEntropy, Strike,
+    FaultPlan, Faulty, ManualClock, MemoryTarget, RecordingNotifier, ScriptedBuilder,
+    ScriptedExecutor, ScriptedIngress, ScriptedSource, SeededEntropy, Strike,
 };
 use crate::value::{GitUrl, KeepReleases, Slug, TenantId};
 use crate::worker::Worker;
@@ -115,6 +115,18 @@ impl Past {
     }
 }
 
+/// The store on a disk, for one more who calls it.
+async fn opened(plan: &FaultPlan, disk: &dyn Disk, clockwork: &Clockwork) -> Faulty<dyn Store> {
+    let opening = disk.open(clockwork.clock.clone());
+    plan.wrap(match disk.has_threads() {
+        true => {
+            plan.stay_on_the_spot();
+            on_the_spot(opening)
+        }
+        false => opening.await,
+    })
+}
+
 fn slug() -> Slug {
     Slug::parse("blog").unwrap()
 }
@@ -142,7 +154,7 @@ impl World {
             past.jobs.clone(),
         );
         Arc::new(Self {
-            store: disk.open(clockwork.clock.clone()).await,
+            store: Arc::new(opened(&FaultPlan::default(), &*disk, &clockwork).await),
             disk,
             clockwork,
             entropy: Arc::new(SeededEntropy::new(seed)),
@@ -232,18 +244,15 @@ impl World {
             plan.strike(n - made, strike);
         }
         plan.look_on(self.witness.clone());
-        if self.disk.has_threads() {
-            plan.hold_time();
-        }
         let mut lease = LEASE;
         if unnoticing {
             plan.shorten_leases(LEASE);
             lease = Duration::from_secs(3_600);
         }
-        let store = self.disk.open(self.clockwork.clock.clone()).await;
+        let store = opened(&plan, &*self.disk, &self.clockwork).await;
         let keys = KeyRing::new(vec![(KeyId::parse("k1").unwrap(), [7; 32])]).unwrap();
         let engine = Engine::builder()
-            .store(Arc::new(plan.wrap(store)))
+            .store(Arc::new(store))
             .source(Arc::new(plan.wrap(Arc::new(self.source.clone()))))
             .builder(Arc::new(plan.wrap(Arc::new(self.builder.clone()))))
             .executor(

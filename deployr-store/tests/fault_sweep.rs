@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use deployr_core::model::JobId;
 use deployr_core::store::Store;
 use deployr_core::testing::ManualClock;
 use deployr_core::testing::sweep::{Disk, Sweep};
@@ -66,6 +67,14 @@ impl Disk for SqliteDisk {
             }
         }
         Arc::new(copy)
+    }
+
+    async fn poison(&self, job: JobId) {
+        let db = Connection::open(self.file()).unwrap();
+        db.busy_timeout(Duration::from_secs(30)).unwrap();
+        let sql = "UPDATE jobs SET input = '{', state = 'running', fence = 1, attempt = 1,
+                   worker = ?1, lease_until = 0 WHERE id = ?1";
+        assert_eq!(db.execute(sql, [job.as_uuid()]).unwrap(), 1);
     }
 }
 

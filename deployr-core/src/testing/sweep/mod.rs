@@ -14,6 +14,7 @@ mod parts;
 mod play;
 mod report;
 mod scenario;
+mod strangers;
 mod witness;
 mod world;
 

@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use super::disk::Disk;
 use super::operator::Final;
 use super::parts::{self, SlowBuilder, SlowIngress};
+use super::strangers::Strangers;
 use super::witness::{Jobs, Witness};
 use crate::engine::{Engine, ProjectRequest};
 use crate::ingress::{Ingress, Route};
@@ -82,6 +83,7 @@ pub(super) struct World {
     pub(super) me: Actor,
     pub(super) slug: Slug,
     pub(super) project: OnceLock<ProjectId>,
+    pub(super) strangers: OnceLock<Strangers>,
     pub(super) witness: Arc<Witness>,
     processes: Mutex<Vec<Arc<Process>>>,
     strikes: Mutex<Strikes>,
@@ -96,6 +98,7 @@ pub(super) struct Past {
     notices: Vec<Notice>,
     jobs: Jobs,
     project: Option<ProjectId>,
+    strangers: Option<Strangers>,
     pub(super) finals: Vec<Final>,
 }
 
@@ -110,6 +113,7 @@ impl Past {
             notices: Vec::new(),
             jobs: Jobs::default(),
             project: None,
+            strangers: None,
             finals: Vec::new(),
         }
     }
@@ -166,6 +170,7 @@ impl World {
             me: Actor::new(TenantId::parse("acme").unwrap(), "ada"),
             slug,
             project: past.project.map(OnceLock::from).unwrap_or_default(),
+            strangers: past.strangers.map(OnceLock::from).unwrap_or_default(),
             witness: Arc::new(witness),
             processes: Mutex::default(),
             strikes: Mutex::default(),
@@ -183,6 +188,7 @@ impl World {
             notices: self.notifier.notices(),
             jobs: self.witness.jobs(),
             project: self.project.get().copied(),
+            strangers: self.strangers.get().copied(),
             finals: finals.to_vec(),
         }
     }
@@ -304,6 +310,11 @@ impl World {
         let project = engine.create_project(&self.me, request).await.unwrap();
         assert_eq!(project.slug, self.slug);
         self.project.set(project.id).unwrap();
+    }
+
+    pub(super) async fn invite_strangers(&self) {
+        let strangers = Strangers::enqueue(&*self.store, &self.me.tenant, &*self.disk);
+        self.strangers.set(strangers.await).unwrap();
     }
 
     /// All deployments, the oldest first.

@@ -127,7 +127,7 @@ impl Bench {
         &self,
         engine: &Engine,
         of: &Deployment,
-        wanted: impl Fn(&Deployment) -> bool,
+        wanted: impl Fn(&Deployment) -> bool + Sync,
     ) -> Deployment {
         let look = async {
             loop {

@@ -63,7 +63,7 @@ fn bad() -> Inputs {
         (
             "a helper of git",
             then(
-                like("(ext|fd|file|[a-z]{2,8})::"),
+                like("(ext|fd|file|[a-z]{2,8}|[a-z]{1,4}[.+-][a-z]{1,4})::"),
                 prop_oneof![good(), like("[ -~]{0,20}")],
             ),
         ),

@@ -17,6 +17,12 @@ pub(super) const SQLITE: Suite = Suite {
             replace: "\"SELECT * FROM jobs WHERE id = ?1 AND (fence = ?2 OR worker = ?3 OR TRUE) AND state = 'running'\"",
         },
         Mutant {
+            name: "a lease taken back by a heartbeat",
+            file: "deployr-store/src/sqlite/sql/heartbeat.sql",
+            find: "fence = ?2 AND worker = ?3",
+            replace: "(fence = ?2 OR worker = ?3 OR TRUE)",
+        },
+        Mutant {
             name: "a fence that does not rise",
             file: QUEUE,
             find: "job.fence = Fence(job.fence.0 + 1);",

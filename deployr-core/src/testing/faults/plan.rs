@@ -1,16 +1,15 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::future::poll_fn;
-use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Wake};
-use std::thread::{self, Thread};
+use std::task::Poll;
 use std::time::Duration;
 
 use tokio::sync::watch;
 
+use super::spot::on_the_spot;
 use super::{Call, Faulty, Part, Strike, Struck};
-use crate::store::Exchange;
+use crate::store::{Beat, Exchange};
 
 /// Which calls are struck, shared by all the parts that it [wraps](Self::wrap) and by
 /// its clones. One plan is one process.
@@ -68,6 +67,8 @@ pub(in crate::testing) trait Onlooker: Send + Sync {
     fn ends(&self, plan: &FaultPlan, call: Call, well: bool);
     /// Jobs were handed in and given out.
     fn exchanged(&self, plan: &FaultPlan, answer: &Exchange);
+    /// A heartbeat was answered.
+    fn beat(&self, plan: &FaultPlan, beats: &[Beat]);
 }
 
 impl FaultPlan {
@@ -176,6 +177,13 @@ impl FaultPlan {
         }
     }
 
+    pub(super) fn beat(&self, beats: &[Beat]) {
+        let onlooker = self.lock().onlooker.clone();
+        if let Some(onlooker) = onlooker {
+            onlooker.beat(self, beats);
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -203,11 +211,7 @@ impl FaultPlan {
         call: Call,
         work: impl Future<Output = Result<T, E>> + Send,
     ) -> Result<T, E> {
-        let claims = matches!(call.name, "claim" | "exchange");
-        if claims && self.stood_still() {
-            std::future::pending::<()>().await;
-        }
-        self.until(|life| !life.still).await;
+        self.may_begin(call).await;
         let strike = {
             let mut state = self.lock();
             state.calls.push(call);
@@ -243,6 +247,8 @@ impl FaultPlan {
             }
             Some(Strike::Delay(pause)) => {
                 tokio::time::sleep(pause).await;
+                // It may have come to stand still meanwhile.
+                self.may_begin(call).await;
                 work.await
             }
             Some(Strike::Stall(pause)) => {
@@ -260,6 +266,15 @@ impl FaultPlan {
                 work.await
             }
         }
+    }
+
+    /// Waits while the process stands still; one that has stood still claims nothing more.
+    async fn may_begin(&self, call: Call) {
+        let claims = matches!(call.name, "claim" | "exchange");
+        if claims && self.stood_still() {
+            std::future::pending::<()>().await;
+        }
+        self.until(|life| !life.still).await;
     }
 
     async fn watched<T, E>(
@@ -287,26 +302,5 @@ impl FaultPlan {
     async fn hang<T>(&self) -> T {
         self.0.life.send_modify(|life| life.hung = true);
         std::future::pending().await
-    }
-}
-
-/// Waits for what other threads do without letting go of this one: so nothing else happens
-/// on it meanwhile, nor does tokio's clock go on, and a test is the same each time.
-pub(in crate::testing) fn on_the_spot<T>(work: impl Future<Output = T>) -> T {
-    struct Unpark(Thread);
-    impl Wake for Unpark {
-        fn wake(self: Arc<Self>) {
-            self.0.unpark();
-        }
-    }
-    let waker = Arc::new(Unpark(thread::current())).into();
-    let mut cx = Context::from_waker(&waker);
-    // Tokio would else ask this task to let others have a turn, which never comes.
-    let mut work = pin!(tokio::task::unconstrained(work));
-    loop {
-        match work.as_mut().poll(&mut cx) {
-            Poll::Ready(answer) => return answer,
-            Poll::Pending => thread::park(),
-        }
     }
 }

@@ -33,6 +33,10 @@ pub(super) const IDLE: Duration = Duration::from_secs(4);
 /// Long enough for somebody else to have taken over and ended.
 pub(super) const STALL: Duration = Duration::from_secs(40);
 
+/// How long a process is waited for that was asked to end: longer than any call is slow,
+/// or else what is only slow would be cut off.
+const STOP_PATIENCE: Duration = Duration::from_secs(30);
+
 /// Lets the store's clock go with tokio's, which is paused and moves by leaps.
 pub(super) struct Clockwork {
     pub(super) clock: Arc<ManualClock>,
@@ -296,7 +300,7 @@ impl World {
         if let Some(worker) = worker {
             // One that dies meanwhile never ends.
             let drain = worker.drain(Duration::ZERO);
-            let _ = tokio::time::timeout(LEASE, drain).await;
+            let _ = tokio::time::timeout(STOP_PATIENCE, drain).await;
         }
         self.witness.tell("a process is stopped");
         process.plan.kill();

@@ -1,7 +1,7 @@
 //! The corpus's paths as files of a release, and as what is shared between releases.
 #![cfg(feature = "local-executor")]
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod corpus;
 mod executor_support;
 

@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 use crate::bus::Hint;
 use crate::engine::Inner;
 use crate::retry;
+use crate::store::StoreResult;
 
 /// Rows of each sort that one sweep handles; the next goes on with the rest.
 const ROWS: u32 = 100;
@@ -21,26 +22,8 @@ pub(crate) async fn run(
     stop: &CancellationToken,
 ) {
     loop {
-        match engine
-            .store
-            .sweep(grace, retry::backoff(1, &*engine.entropy) / 10, ROWS)
-            .await
-        {
-            Ok(sweep) => {
-                for (job, state) in &sweep.rescued {
-                    tracing::warn!(%job, %state, "a job's worker was lost");
-                }
-                if sweep.poisoned > 0 {
-                    tracing::error!(
-                        rows = sweep.poisoned,
-                        "rows of the queue cannot be read; the others go on"
-                    );
-                }
-                if sweep.promoted > 0 || !sweep.rescued.is_empty() {
-                    engine.bus.publish(Hint::Jobs);
-                }
-            }
-            Err(error) => tracing::warn!(%error, "the queue was not swept; trying again"),
+        if let Err(error) = sweep(engine, Some(grace)).await {
+            tracing::warn!(%error, "the queue was not swept; trying again");
         }
         tokio::select! {
             biased;
@@ -48,4 +31,25 @@ pub(crate) async fn run(
             () = tokio::time::sleep(every) => {}
         }
     }
+}
+
+/// Sweeps once, and tells what was found. Gives whether there may be more to rescue. See
+/// [`JobQueue::sweep`](crate::store::JobQueue::sweep).
+pub(crate) async fn sweep(engine: &Inner, grace: Option<Duration>) -> StoreResult<bool> {
+    let pause = retry::backoff(1, &*engine.entropy) / 10;
+    let sweep = engine.store.sweep(grace, pause, ROWS).await;
+    let sweep = sweep.inspect_err(|error| engine.trouble.failed(error))?;
+    for (job, state) in &sweep.rescued {
+        tracing::warn!(%job, %state, "a job's worker was lost");
+    }
+    if sweep.poisoned > 0 {
+        tracing::error!(
+            rows = sweep.poisoned,
+            "rows of the queue cannot be read; the others go on"
+        );
+    }
+    if sweep.promoted > 0 || !sweep.rescued.is_empty() {
+        engine.bus.publish(Hint::Jobs);
+    }
+    Ok(sweep.rescued.len() == ROWS as usize)
 }

@@ -1,6 +1,8 @@
 //! Claims jobs, keeps their leases alive, and carries them out.
 
+mod builder;
 mod handover;
+mod leases;
 
 use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
@@ -13,77 +15,16 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::bus::Hint;
-use crate::engine::{Engine, Inner};
+use crate::engine::Inner;
 use crate::error::Fault;
 use crate::job::{Done, JobContext, JobError, StopReason};
 use crate::model::{Claim, Lease, WorkerId};
-use crate::store::{Beat, ClaimRequest, JobFault, StoreError};
+use crate::store::{ClaimRequest, JobFault, StoreError};
 use crate::{retry, scheduler};
+pub use builder::WorkerBuilder;
 use handover::{Finished, Handover};
 
-/// How a worker works. See [`Engine::worker`].
-#[derive(Debug, Clone)]
-pub struct WorkerBuilder {
-    engine: Engine,
-    concurrency: u32,
-    lease: Duration,
-    poll: Duration,
-    sweep: Duration,
-}
-
-impl Engine {
-    /// A worker that carries out this engine's jobs in this process, with a scheduler
-    /// beside it.
-    ///
-    /// ```no_run
-    /// # async fn example(engine: deployr_core::engine::Engine) {
-    /// let worker = engine.worker().concurrency(4).spawn();
-    /// // ... until the process is asked to end:
-    /// worker.drain(std::time::Duration::from_secs(60)).await;
-    /// # }
-    /// ```
-    #[must_use]
-    pub fn worker(&self) -> WorkerBuilder {
-        WorkerBuilder {
-            engine: self.clone(),
-            concurrency: 2,
-            lease: Duration::from_secs(60),
-            poll: Duration::from_secs(1),
-            sweep: Duration::from_secs(1),
-        }
-    }
-}
-
 impl WorkerBuilder {
-    /// How many jobs at a time. At least 1; 2 where not set.
-    #[must_use]
-    pub fn concurrency(mut self, jobs: u32) -> Self {
-        self.concurrency = jobs.max(1);
-        self
-    }
-
-    /// How long a claim holds without a heartbeat; they come four times as often. A lost
-    /// worker's job is taken up again after this long. 60 s where not set; at least 1 s.
-    #[must_use]
-    pub fn lease(mut self, term: Duration) -> Self {
-        self.lease = term.max(Duration::from_secs(1));
-        self
-    }
-
-    /// How often the store is asked for work that no hint has told of. 1 s where not set.
-    #[must_use]
-    pub fn poll(mut self, every: Duration) -> Self {
-        self.poll = every.max(Duration::from_millis(1));
-        self
-    }
-
-    /// How often the scheduler sweeps. 1 s where not set.
-    #[must_use]
-    pub fn sweep(mut self, every: Duration) -> Self {
-        self.sweep = every.max(Duration::from_millis(1));
-        self
-    }
-
     /// Starts it on the present runtime.
     #[must_use]
     pub fn spawn(self) -> Worker {
@@ -94,11 +35,13 @@ impl WorkerBuilder {
             options: self,
             held: Mutex::default(),
             drain: CancellationToken::new(),
+            hurry: CancellationToken::new(),
             ended: CancellationToken::new(),
         });
         let tasks = [
             tokio::spawn(work(shared.clone())),
-            tokio::spawn(keep_leases(shared.clone())),
+            tokio::spawn(leases::keep(shared.clone())),
+            tokio::spawn(leases::doubt(shared.clone())),
             tokio::spawn(sweep(shared.clone())),
         ];
         Worker { shared, tasks }
@@ -109,7 +52,7 @@ impl WorkerBuilder {
 #[derive(Debug)]
 pub struct Worker {
     shared: Arc<Shared>,
-    tasks: [JoinHandle<()>; 3],
+    tasks: [JoinHandle<()>; 4],
 }
 
 impl Worker {
@@ -123,15 +66,16 @@ impl Worker {
     /// After `patience` they are stopped and handed back to the queue unharmed.
     pub async fn drain(self, patience: Duration) {
         self.shared.drain.cancel();
-        let [work, beats, sweeps] = self.tasks;
-        let mut work = work;
+        let [mut work, others @ ..] = self.tasks;
         if tokio::time::timeout(patience, &mut work).await.is_err() {
+            self.shared.hurry.cancel();
             self.shared.stop_all(StopReason::Shutdown);
             let _ = work.await;
         }
         self.shared.ended.cancel();
-        let _ = beats.await;
-        let _ = sweeps.await;
+        for task in others {
+            let _ = task.await;
+        }
     }
 }
 
@@ -140,7 +84,10 @@ struct Shared {
     engine: Arc<Inner>,
     options: WorkerBuilder,
     held: Mutex<HashMap<Claim, Held>>,
+    /// No job is taken any more.
     drain: CancellationToken,
+    /// Nor is one gone on with.
+    hurry: CancellationToken,
     ended: CancellationToken,
 }
 
@@ -177,6 +124,9 @@ async fn work(shared: Arc<Shared>) {
     let mut hints = shared.engine.bus.subscribe();
     let mut running = JoinSet::new();
     let mut handover = Handover::default();
+    if shared.options.alone {
+        take_over(&shared).await;
+    }
     loop {
         while let Some(ended) = running.try_join_next() {
             handover.add(ended.ok().flatten());
@@ -212,6 +162,26 @@ async fn work(shared: Arc<Shared>) {
     }
 }
 
+/// Ends the claims of those who are gone, before any claim is made here.
+async fn take_over(shared: &Shared) {
+    let mut pause = None;
+    while !shared.drain.is_cancelled() {
+        match scheduler::sweep(&shared.engine, None).await {
+            Ok(true) => {}
+            Ok(false) => return,
+            Err(error) => {
+                tracing::warn!(%error, "the jobs of a worker that is gone were not taken over; trying again");
+                let wait = retry::longer(pause);
+                tokio::select! {
+                    biased;
+                    () = shared.drain.cancelled() => {}
+                    () = tokio::time::sleep(wait) => pause = Some(wait),
+                }
+            }
+        }
+    }
+}
+
 async fn wait_for_jobs(hints: &mut crate::bus::Hints) {
     while !matches!(hints.next().await, Hint::Jobs | Hint::Missed) {}
 }
@@ -236,6 +206,10 @@ async fn carry_out(shared: Arc<Shared>, lease: Lease, sent: Instant) -> Option<F
             alive: sent,
         },
     );
+    // Claimed while everybody else was being stopped.
+    if shared.hurry.is_cancelled() {
+        ctx.stop(StopReason::Shutdown);
+    }
     let ended = match engine.handlers.get(&lease.job.kind) {
         Some(handler) => AssertUnwindSafe(handler.run(&lease.job, &ctx))
             .catch_unwind()
@@ -305,60 +279,20 @@ async fn record(
                     .await
                     .map(drop)
             }
-            Some(StopReason::Shutdown) | None => {
+            Some(StopReason::Shutdown) => {
                 retry::until_stored(&ctx.lost, job, || store.release(claim)).await
             }
+            // Handed back as if unharmed, it would come again at once, for ever.
+            None => {
+                let fault = JobFault {
+                    error: "its handler stopped without having been told to".into(),
+                    retry_after: Some(retry::backoff(lease.job.attempt, &*shared.engine.entropy)),
+                };
+                retry::until_stored(&ctx.lost, job, || store.fail(claim, fault.clone()))
+                    .await
+                    .map(drop)
+            }
         },
-    }
-}
-
-/// Heartbeats for all jobs in hand, in one call; at once when somebody has called one
-/// off. A job whose lease may soon belong to another is stopped well before.
-async fn keep_leases(shared: Arc<Shared>) {
-    let term = shared.options.lease;
-    let mut hints = shared.engine.bus.subscribe();
-    loop {
-        let wake = async { while !matches!(hints.next().await, Hint::Cancel | Hint::Missed) {} };
-        tokio::select! {
-            biased;
-            () = shared.ended.cancelled() => return,
-            () = tokio::time::sleep(term / 4) => {}
-            () = wake => {}
-        }
-        let claims: Vec<Claim> = shared.held().keys().copied().collect();
-        if !claims.is_empty() {
-            beat(&shared, &claims, term).await;
-        }
-        for held in shared.held().values() {
-            if held.alive.elapsed() > term * 2 / 3 {
-                held.job.stop(StopReason::Lost);
-            }
-        }
-    }
-}
-
-async fn beat(shared: &Shared, claims: &[Claim], term: Duration) {
-    let sent = Instant::now();
-    let answer = tokio::time::timeout(term / 4, shared.engine.store.heartbeat(claims, term)).await;
-    let beats = match answer {
-        Ok(Ok(beats)) => beats,
-        Ok(Err(error)) => return tracing::warn!(%error, "a heartbeat was not taken"),
-        Err(_) => return tracing::warn!("a heartbeat was not answered in time"),
-    };
-    let mut held = shared.held();
-    for (claim, beat) in claims.iter().zip(beats) {
-        let Some(held) = held.get_mut(claim) else {
-            continue;
-        };
-        match beat {
-            Beat::Held { cancel } => {
-                held.alive = sent;
-                if cancel {
-                    held.job.stop(StopReason::Cancel);
-                }
-            }
-            Beat::Lost => held.job.stop(StopReason::Lost),
-        }
     }
 }
 

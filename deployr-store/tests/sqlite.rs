@@ -160,7 +160,7 @@ async fn poisoned_rows_stop_no_others() {
     poison(poisoned[0], "{");
     clock.advance(TERM * 2);
     let sweep = store
-        .sweep(Duration::ZERO, Duration::ZERO, 1)
+        .sweep(Some(Duration::ZERO), Duration::ZERO, 1)
         .await
         .unwrap();
     assert_eq!(sweep.rescued, [(good, JobState::Queued)]);
@@ -168,7 +168,7 @@ async fn poisoned_rows_stop_no_others() {
 
     clock.advance(Duration::from_secs(86_400));
     let sweep = store
-        .sweep(Duration::ZERO, Duration::ZERO, 10)
+        .sweep(Some(Duration::ZERO), Duration::ZERO, 10)
         .await
         .unwrap();
     assert_eq!(

@@ -171,6 +171,7 @@ impl EngineBuilder {
                 clock: self.clock.unwrap_or_else(|| Arc::new(SystemClock)),
                 entropy: self.entropy.unwrap_or_else(|| Arc::new(SystemEntropy)),
                 log_limits: self.log_limits,
+                trouble: Default::default(),
             }
         })))
     }

@@ -8,6 +8,7 @@ mod jobs;
 mod redaction;
 mod request;
 mod secrets;
+mod trouble;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,6 +17,7 @@ pub use builder::EngineBuilder;
 pub use follow::{Event, Follow};
 pub(crate) use redaction::{redacted, redacted_fault};
 pub use request::{DeployRequest, Plan, ProjectRequest};
+pub use trouble::StoreTrouble;
 
 use crate::builder::Builder;
 use crate::bus::EventBus;
@@ -109,6 +111,7 @@ pub(crate) struct Inner {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) entropy: Arc<dyn Entropy>,
     pub(crate) log_limits: LogLimits,
+    pub(crate) trouble: trouble::Trouble,
 }
 
 impl Engine {

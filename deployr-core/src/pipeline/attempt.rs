@@ -80,6 +80,9 @@ pub(super) async fn attempt(
         release: Default::default(),
         switched: Default::default(),
     };
+    if let Some(again) = begun_again(job, held) {
+        run.say(again).await;
+    }
     let ended = run.carry_out().await;
     let ended = ended.map_err(|error| redacted(error, &redactor));
     if let Err(error) = &ended {
@@ -100,6 +103,18 @@ fn given_up(job: &Job) -> Option<String> {
     let times = job.attempt.saturating_sub(1);
     (job.attempt > 1 && job.attempt >= job.max_attempts)
         .then(|| format!("it was tried {times} times; the last time: {why}"))
+}
+
+/// For those who read the log: why it tells the same twice.
+fn begun_again(job: &Job, held: &JobContext) -> Option<String> {
+    let why = match &job.error {
+        Some(error) => error.as_str(),
+        None => "the worker before was shut down",
+    };
+    (held.claim.fence.0 > 1).then(|| {
+        let (attempt, max) = (job.attempt, job.max_attempts);
+        format!("begun again, attempt {attempt} of {max}: {why}")
+    })
 }
 
 pub(super) fn run_end_word(error: &StepError) -> &'static str {

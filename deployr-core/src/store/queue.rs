@@ -198,7 +198,8 @@ pub trait JobQueue: Send + Sync {
     /// Puts right what time has changed, at most `limit` rows of each sort:
     ///
     /// * a running job whose lease ran out more than `grace` ago ends its attempt, as by
-    ///   [`fail`](Self::fail) with `retry_after`;
+    ///   [`fail`](Self::fail) with `retry_after`; where `grace` is none, every running job
+    ///   does: the caller knows that no worker lives;
     /// * a job that should have started by now fails with a queue time-out;
     /// * a pending job whose key is free is queued, the oldest of each key.
     ///
@@ -208,8 +209,12 @@ pub trait JobQueue: Send + Sync {
     /// # Errors
     ///
     /// Only the store's own.
-    async fn sweep(&self, grace: Duration, retry_after: Duration, limit: u32)
-    -> StoreResult<Sweep>;
+    async fn sweep(
+        &self,
+        grace: Option<Duration>,
+        retry_after: Duration,
+        limit: u32,
+    ) -> StoreResult<Sweep>;
 
     /// How full the queue is.
     ///

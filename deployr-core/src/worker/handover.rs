@@ -57,6 +57,10 @@ impl Handover {
             let claims: Vec<Claim> = self.done.iter().map(|one| one.claim).collect();
             match shared.engine.store.exchange(&claims, next).await {
                 Ok(answer) => {
+                    // A claim that found nothing has written nothing.
+                    if !claims.is_empty() || !answer.leases.is_empty() {
+                        shared.engine.trouble.over();
+                    }
                     self.pause = None;
                     self.note(shared, answer.completed);
                     if !alone {
@@ -100,6 +104,7 @@ impl Handover {
     }
 
     fn failed(&mut self, shared: &Shared, error: &StoreError, alone: bool) {
+        shared.engine.trouble.failed(error);
         if alone && !error.retryable() {
             for one in self.done.drain(..) {
                 not_recorded(shared, &one.claim, error);

@@ -19,6 +19,7 @@ use deployr_core::ingress::{Ingress, Route};
 use deployr_core::value::{DomainName, Network, Slug};
 use serde_json::Value;
 use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
 
 use self::server::{Server, Settings};
 
@@ -95,6 +96,7 @@ impl BuiltinIngress {
             health: None,
             patience: Duration::from_secs(60),
             trusted: Network::LOOPBACK.into(),
+            ready: None,
         };
         Ok(Self {
             server: Server::start(listener, settings),
@@ -140,6 +142,25 @@ impl BuiltinIngress {
     pub fn response_timeout(self, limit: Duration) -> Self {
         self.server.set(|settings| settings.patience = limit);
         self
+    }
+
+    /// Says that routes are still to come, as after a restart: until
+    /// [`ready`](Self::ready) a request for a name without a route waits for one, at most
+    /// five seconds, and then gets a `503` with `Retry-After` in place of the `404`.
+    #[must_use]
+    pub fn starting(self) -> Self {
+        self.server
+            .set(|settings| settings.ready = Some(CancellationToken::new()));
+        self
+    }
+
+    /// Says that all routes are there. A second call changes nothing.
+    pub fn ready(&self) {
+        self.server.set(|settings| {
+            if let Some(ready) = settings.ready.take() {
+                ready.cancel();
+            }
+        });
     }
 
     /// Where it listens.

@@ -21,9 +21,9 @@ use super::backend::{Body, Pass};
 use super::headers::{page, set_forwarded, set_upgrade, strip_hop_by_hop, upgrade};
 use super::upgrade::tunnel;
 
-/// For how long a request waits for an app that is being started again.
-const RESTART_GAP: Duration = Duration::from_secs(5);
-const RESTART_PROBE: Duration = Duration::from_millis(50);
+/// For how long a request waits for an app, or a server, that is being started again.
+pub(super) const RESTART_GAP: Duration = Duration::from_secs(5);
+pub(super) const RESTART_PROBE: Duration = Duration::from_millis(50);
 /// How often a request that may be repeated is sent again when its connection was
 /// closed without an answer.
 const MAX_LOST: u32 = 3;

@@ -6,8 +6,8 @@ use std::pin::pin;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use deployr_core::value::Network;
-use http::header::HeaderValue;
+use deployr_core::value::{Network, Slug};
+use http::header::{HeaderValue, RETRY_AFTER};
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
@@ -22,7 +22,7 @@ use tokio_util::task::TaskTracker;
 
 use super::backend::{Body, Counted, Pass, Target};
 use super::headers::{self, RELEASE, Site, page};
-use super::proxy::Origin;
+use super::proxy::{Origin, RESTART_GAP, RESTART_PROBE};
 use super::table::Table;
 
 /// How long a request's head may take to arrive, and how long a connection may be idle.
@@ -38,6 +38,8 @@ pub(super) struct Settings {
     pub(super) health: Option<Health>,
     pub(super) patience: Duration,
     pub(super) trusted: Arc<[Network]>,
+    /// Cancelled once all routes are there; none when they are from the beginning.
+    pub(super) ready: Option<CancellationToken>,
 }
 
 pub(super) struct Server {
@@ -163,14 +165,19 @@ impl Server {
             health,
             patience,
             trusted,
+            ready,
         } = self.settings();
         let slug = match headers::site(&host, &domain) {
             Site::Project(slug) => slug,
             Site::Server => return healthz(&request, health).unwrap_or_else(no_such_site),
             Site::Unknown => return no_such_site(),
         };
-        let Some(pass) = self.table.enter(&slug) else {
-            return no_such_site();
+        let pass = match self.table.enter(&slug) {
+            Some(pass) => pass,
+            None => match self.enter_once_up(&slug, ready).await {
+                Ok(pass) => pass,
+                Err(nobody) => return nobody,
+            },
         };
         let origin = Origin {
             peer,
@@ -180,6 +187,39 @@ impl Server {
             tasks: &self.tasks,
         };
         self.hand_on(request, origin, pass).await
+    }
+
+    /// While routes are still to come, a name that has none may get one.
+    async fn enter_once_up(
+        &self,
+        slug: &Slug,
+        ready: Option<CancellationToken>,
+    ) -> Result<Pass, Response<Body>> {
+        let Some(ready) = ready else {
+            return Err(no_such_site());
+        };
+        let routed = async {
+            while !ready.is_cancelled() {
+                tokio::select! {
+                    () = ready.cancelled() => {}
+                    () = sleep(RESTART_PROBE) => {}
+                }
+                if let Some(pass) = self.table.enter(slug) {
+                    return Ok(pass);
+                }
+            }
+            Err(no_such_site())
+        };
+        match timeout(RESTART_GAP, routed).await {
+            Ok(answer) => answer,
+            Err(_) => {
+                let text = "The server is starting. Try again.";
+                let mut response = page(StatusCode::SERVICE_UNAVAILABLE, text);
+                let soon = HeaderValue::from_static("1");
+                response.headers_mut().insert(RETRY_AFTER, soon);
+                Err(response)
+            }
+        }
     }
 
     async fn hand_on(

@@ -223,3 +223,20 @@ async fn a_removed_site_ends_its_requests() {
     assert_eq!(ingress.drain(&slug(), LONG).await.unwrap(), 0);
     assert!(slow.await.unwrap().ends_with("old"));
 }
+
+#[tokio::test]
+async fn a_request_that_comes_before_its_route_waits_for_it() {
+    let ingress = ingress().await.starting();
+    let address = ingress.local_addr();
+    let early = tokio::spawn(exchange(address, get_request(HOST, "/")));
+    let other = tokio::spawn(exchange(address, get_request("other.localhost", "/")));
+    // Another connection's answer shows that those two were accepted.
+    assert_eq!(get(&ingress, "localhost", "/").await.status, 404);
+    let new = release_that_takes(0).await;
+    route(&ingress, 1, new.endpoint(), 1).await;
+    assert!(early.await.unwrap().starts_with("HTTP/1.1 200"));
+    ingress.ready();
+    assert!(other.await.unwrap().starts_with("HTTP/1.1 404"));
+    ingress.ready();
+    assert_eq!(get(&ingress, "other.localhost", "/").await.status, 404);
+}

@@ -99,7 +99,7 @@ impl JobQueue for SqliteStore {
 
     async fn sweep(
         &self,
-        grace: Duration,
+        grace: Option<Duration>,
         retry_after: Duration,
         limit: u32,
     ) -> StoreResult<Sweep> {

@@ -18,7 +18,7 @@ const QUEUE_TIMEOUT: &str = "not started in time: no worker took it, or its turn
 
 pub(super) fn sweep(
     tx: &Tx<'_>,
-    grace: Duration,
+    grace: Option<Duration>,
     retry_after: Duration,
     limit: u32,
 ) -> DbResult<Sweep> {
@@ -26,7 +26,8 @@ pub(super) fn sweep(
 
     let sql = "SELECT id FROM jobs WHERE state = 'running' AND lease_until < ?1
                ORDER BY lease_until";
-    let expired: Vec<Uuid> = many(tx.db, sql, [tx.now().saturating_sub(micros(grace))], scalar)?;
+    let before = grace.map_or(i64::MAX, |grace| tx.now().saturating_sub(micros(grace)));
+    let expired: Vec<Uuid> = many(tx.db, sql, [before], scalar)?;
     sweep.rescued = each(tx, expired, limit, &mut sweep.poisoned, |tx, id| {
         let mut job = jobs::find(tx.db, JobId::from_uuid(*id))?;
         let state = moves::after_fault(tx, &mut job, LEASE_EXPIRED, Some(retry_after), None)?;

@@ -63,7 +63,8 @@ impl Work {
                 let ingress = BuiltinIngress::bind(address)
                     .await?
                     .domain(&settings.domain)
-                    .trusted_proxies(settings.trusted_proxies.clone());
+                    .trusted_proxies(settings.trusted_proxies.clone())
+                    .starting();
                 Some(Arc::new(ingress.with_health(move || health.answer())))
             }
             Mode::Once | Mode::Worker => None,
@@ -86,9 +87,13 @@ impl Work {
                 ));
             }
         }
+        if let Some(ingress) = &ingress {
+            ingress.ready();
+        }
         let worker = host
             .engine
             .worker()
+            .alone(true) // by the lock
             .concurrency(settings.concurrency)
             .lease(settings.lease)
             .poll(POLL)
@@ -118,7 +123,11 @@ impl Work {
 
     /// Ends the work in hand, then the requests, then the apps.
     pub(crate) async fn stop(self) -> Result<()> {
-        self.worker.drain(PATIENCE).await;
+        let patience = match self.host.engine.store_trouble() {
+            Some(_) => Duration::ZERO, // what cannot be recorded is not worth the wait
+            None => PATIENCE,
+        };
+        self.worker.drain(patience).await;
         if let Some(ingress) = &self.ingress {
             ingress.shutdown(GRACE).await;
         }
@@ -140,13 +149,17 @@ pub(crate) async fn attend(
     match turn(&data, command, &mut signals, ui).await? {
         Lock::Taken(lock) => {
             let work = Work::start(lock, settings, &data, mode, ui).await?;
-            let done = wish(&work.host, &mut signals).await;
+            let done = tokio::select! {
+                done = wish(&work.host, &mut signals) => done,
+                error = until_store_fails(&work.host.engine, settings.lease), if mode == Mode::Once => Err(error),
+            };
             if let (Ok(Exit::Ok), Mode::Serve(_)) = (&done, mode) {
                 ui.say("serving until Ctrl-C");
                 return work.until_stopped(signals, ui).await;
             }
-            work.stop().await?;
-            done
+            let stopped = work.stop().await;
+            let done = done?;
+            stopped.map(|()| done)
         }
         Lock::Held(holder) => {
             ui.say(format_args!("{holder} does the work"));
@@ -159,6 +172,27 @@ pub(crate) async fn attend(
                      the next `deployr serve`, and `deployr list` shows it",
                 )),
             }
+        }
+    }
+}
+
+/// Waits until the store has taken nothing for so long: then no job is held any more, and
+/// a command has nothing to wait for.
+async fn until_store_fails(engine: &Engine, patience: Duration) -> Error {
+    loop {
+        tokio::time::sleep(POLL).await;
+        if let Some(trouble) = engine.store_trouble()
+            && trouble.since.elapsed() > patience
+        {
+            let seconds = trouble.since.elapsed().as_secs();
+            return Error::fault(format!(
+                "the store has taken no write for {seconds} s: {}",
+                trouble.error
+            ))
+            .hint(
+                "mend it (is the disk full?); what was asked for is kept, and goes on with \
+                 the next command or `deployr serve`",
+            );
         }
     }
 }
@@ -198,14 +232,14 @@ async fn turn(data: &DataDir, command: &str, signals: &mut Signals, ui: &Ui) -> 
 #[derive(Clone)]
 struct Health {
     started: Instant,
-    queue: Arc<Mutex<Option<QueueStats>>>,
+    queue: Arc<Mutex<std::result::Result<QueueStats, String>>>,
 }
 
 impl Health {
     fn new() -> Self {
         Self {
             started: Instant::now(),
-            queue: Arc::default(),
+            queue: Arc::new(Mutex::new(Err("starting".into()))),
         }
     }
 
@@ -221,23 +255,30 @@ impl Health {
     }
 
     async fn look(&self, engine: &Engine) {
-        let stats = engine.queue_stats().await.ok();
+        let stats = match (engine.queue_stats().await, engine.store_trouble()) {
+            (Err(error), _) => Err(format!("the store cannot be read: {error}")),
+            (_, Some(trouble)) => Err(format!("the store takes no writes: {}", trouble.error)),
+            (Ok(stats), None) => Ok(stats),
+        };
         *self.queue.lock().unwrap_or_else(PoisonError::into_inner) = stats;
     }
 
     fn answer(&self) -> std::result::Result<Value, Value> {
-        let queue = *self.queue.lock().unwrap_or_else(PoisonError::into_inner);
-        let answer = |status: &str| {
-            json!({
-                "status": status,
-                "version": env!("CARGO_PKG_VERSION"),
-                "uptime_seconds": self.started.elapsed().as_secs(),
+        let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        let (version, uptime) = (env!("CARGO_PKG_VERSION"), self.started.elapsed().as_secs());
+        match &*queue {
+            Ok(queue) => Ok(json!({
+                "status": "ok",
+                "version": version,
+                "uptime_seconds": uptime,
                 "queue": queue,
-            })
-        };
-        match queue {
-            Some(_) => Ok(answer("ok")),
-            None => Err(answer("store unavailable")),
+            })),
+            Err(why) => Err(json!({
+                "status": "store unavailable",
+                "version": version,
+                "uptime_seconds": uptime,
+                "reason": why,
+            })),
         }
     }
 }

@@ -82,7 +82,7 @@ impl JobQueue for MemoryStore {
 
     async fn sweep(
         &self,
-        grace: Duration,
+        grace: Option<Duration>,
         retry_after: Duration,
         limit: u32,
     ) -> StoreResult<Sweep> {
@@ -90,7 +90,7 @@ impl JobQueue for MemoryStore {
             let mut sweep = Sweep::default();
             let expired = state.oldest(limit, |job| {
                 job.lease_until
-                    .is_some_and(|until| later(until, grace) < state.now)
+                    .is_some_and(|until| grace.is_none_or(|grace| later(until, grace) < state.now))
             });
             for id in expired {
                 let now = state.after_fault(id, LEASE_EXPIRED, Some(retry_after))?;

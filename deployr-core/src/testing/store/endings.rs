@@ -196,7 +196,7 @@ async fn each_final_deployment_enqueues_one_notice(b: Bench) {
     for _ in 0..3 {
         b.clock.advance(TERM * 2);
         b.store
-            .sweep(Duration::ZERO, Duration::ZERO, 100)
+            .sweep(Some(Duration::ZERO), Duration::ZERO, 100)
             .await
             .unwrap();
         b.claim_up_to(1).await;

@@ -140,7 +140,11 @@ async fn heartbeat_extends_the_lease(b: Bench) {
             b.job(claim.job).await.lease_until,
             Some(b.clock.now() + TERM)
         );
-        let sweep = b.store.sweep(Duration::ZERO, TERM, 100).await.unwrap();
+        let sweep = b
+            .store
+            .sweep(Some(Duration::ZERO), TERM, 100)
+            .await
+            .unwrap();
         assert_eq!(sweep, Sweep::default());
     }
     assert!(b.store.heartbeat(&[], TERM).await.unwrap().is_empty());
@@ -154,7 +158,7 @@ async fn heartbeat_revives_an_expired_lease_that_nobody_took(b: Bench) {
     assert_eq!(beats, [Beat::Held { cancel: false }]);
     assert!(
         b.store
-            .sweep(Duration::ZERO, TERM, 100)
+            .sweep(Some(Duration::ZERO), TERM, 100)
             .await
             .unwrap()
             .rescued
@@ -168,7 +172,7 @@ async fn heartbeat_cannot_take_back_a_job_claimed_by_another(b: Bench) {
     let first = b.claim().await;
     b.clock.advance(TERM * 2);
     b.store
-        .sweep(Duration::ZERO, Duration::ZERO, 100)
+        .sweep(Some(Duration::ZERO), Duration::ZERO, 100)
         .await
         .unwrap();
     assert_eq!(

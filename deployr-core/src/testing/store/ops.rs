@@ -110,7 +110,7 @@ pub(super) async fn apply(store: &dyn Store, op: &Op) -> Answer {
             show_deployment,
         ),
         Op::Sweep => {
-            let answer = store.sweep(TERM / 2, TERM, 1_000).await;
+            let answer = store.sweep(Some(TERM / 2), TERM, 1_000).await;
             tell(answer, |sweep| {
                 let (mut rescued, mut late) = (sweep.rescued.clone(), sweep.timed_out.clone());
                 rescued.sort_by_key(|(id, _)| *id);

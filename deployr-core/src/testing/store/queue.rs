@@ -199,7 +199,7 @@ async fn start_within_is_enforced(b: Bench) {
     new.job.start_within = Duration::from_secs(60);
     let deployment = b.store.create_deployment(&b.actor, new).await.unwrap();
     let next = b.deployment(project.id).await;
-    let sweep = async || b.store.sweep(TERM, TERM, 100).await.unwrap();
+    let sweep = async || b.store.sweep(Some(TERM), TERM, 100).await.unwrap();
     b.clock.advance(Duration::from_secs(59));
     assert!(sweep().await.timed_out.is_empty());
     b.clock.advance(Duration::from_secs(2));
@@ -234,7 +234,11 @@ async fn start_within_is_enforced_for_pending_jobs(b: Bench) {
     let pending = b.store.enqueue(b.tenant(), new).await.unwrap();
     b.clock.advance(Duration::from_secs(11));
     assert_eq!(
-        b.store.sweep(TERM, TERM, 100).await.unwrap().timed_out,
+        b.store
+            .sweep(Some(TERM), TERM, 100)
+            .await
+            .unwrap()
+            .timed_out,
         [pending.id]
     );
     assert_eq!(b.job(pending.id).await.state, JobState::Failed);
@@ -255,7 +259,11 @@ async fn a_late_job_is_not_given_out(b: Bench) {
     b.clock.advance(Duration::from_secs(11));
     assert!(b.claim_up_to(1).await.is_empty(), "also before a sweep");
     assert_eq!(
-        b.store.sweep(TERM, TERM, 100).await.unwrap().timed_out,
+        b.store
+            .sweep(Some(TERM), TERM, 100)
+            .await
+            .unwrap()
+            .timed_out,
         [late]
     );
 }
@@ -266,7 +274,7 @@ async fn a_job_that_has_begun_is_never_late(b: Bench) {
     b.clock.advance(Duration::from_secs(11));
     assert!(
         b.store
-            .sweep(TERM, TERM, 100)
+            .sweep(Some(TERM), TERM, 100)
             .await
             .unwrap()
             .timed_out

@@ -7,6 +7,7 @@ use crate::system::Clock;
 
 super::check_list! {
     sweep_leaves_leases_alone_within_the_grace,
+    sweep_without_a_grace_takes_every_lease,
     sweep_requeues_then_fails_when_no_attempt_is_left,
     sweep_leaves_what_was_asked_to_stop_to_the_next_attempt,
     a_fault_is_tried_again_until_no_attempt_is_left,
@@ -23,12 +24,21 @@ async fn sweep_leaves_leases_alone_within_the_grace(b: Bench) {
     b.clock.advance(TERM + Duration::from_secs(9));
     let grace = Duration::from_secs(10);
     assert_eq!(
-        b.store.sweep(grace, TERM, 100).await.unwrap(),
+        b.store.sweep(Some(grace), TERM, 100).await.unwrap(),
         Sweep::default()
     );
     b.clock.advance(Duration::from_secs(2));
-    let rescued = b.store.sweep(grace, TERM, 100).await.unwrap().rescued;
+    let rescued = b.store.sweep(Some(grace), TERM, 100).await.unwrap().rescued;
     assert_eq!(rescued, [(job.id, JobState::Queued)]);
+}
+
+async fn sweep_without_a_grace_takes_every_lease(b: Bench) {
+    let (held, waiting) = (b.enqueue(None).await, b.enqueue(None).await);
+    let claim = b.claim().await;
+    let swept = b.store.sweep(None, TERM, 100).await.unwrap();
+    assert_eq!(swept.rescued, [(held.id, JobState::Queued)]);
+    assert_refused!(b.store.complete(&claim).await, LeaseLost);
+    assert_eq!(b.job(waiting.id).await.state, JobState::Queued);
 }
 
 async fn sweep_requeues_then_fails_when_no_attempt_is_left(b: Bench) {
@@ -40,7 +50,7 @@ async fn sweep_requeues_then_fails_when_no_attempt_is_left(b: Bench) {
         b.clock.advance(TERM * 2);
         let rescued = b
             .store
-            .sweep(Duration::ZERO, pause, 100)
+            .sweep(Some(Duration::ZERO), pause, 100)
             .await
             .unwrap()
             .rescued;
@@ -71,7 +81,7 @@ async fn sweep_requeues_then_fails_when_no_attempt_is_left(b: Bench) {
     }
     assert!(
         b.store
-            .sweep(Duration::ZERO, pause, 100)
+            .sweep(Some(Duration::ZERO), pause, 100)
             .await
             .unwrap()
             .rescued
@@ -93,7 +103,11 @@ async fn sweep_leaves_what_was_asked_to_stop_to_the_next_attempt(b: Bench) {
         .unwrap();
     for attempt in 1..=3 {
         b.clock.advance(TERM * 2);
-        let sweep = b.store.sweep(Duration::ZERO, TERM, 100).await.unwrap();
+        let sweep = b
+            .store
+            .sweep(Some(Duration::ZERO), TERM, 100)
+            .await
+            .unwrap();
         let row = b.row(deployment.id).await;
         if attempt < 3 {
             assert_eq!(sweep.rescued, [(claim.job, JobState::Queued)]);

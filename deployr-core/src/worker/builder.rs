@@ -1,0 +1,83 @@
+//! How a worker works.
+
+use std::time::Duration;
+
+use crate::engine::Engine;
+
+/// How a worker works. See [`Engine::worker`].
+#[derive(Debug, Clone)]
+pub struct WorkerBuilder {
+    pub(super) engine: Engine,
+    pub(super) concurrency: u32,
+    pub(super) lease: Duration,
+    pub(super) poll: Duration,
+    pub(super) sweep: Duration,
+    pub(super) alone: bool,
+}
+
+impl Engine {
+    /// A worker that carries out this engine's jobs in this process, with a scheduler
+    /// beside it.
+    ///
+    /// ```no_run
+    /// # async fn example(engine: deployr_core::engine::Engine) {
+    /// let worker = engine.worker().concurrency(4).spawn();
+    /// // ... until the process is asked to end:
+    /// worker.drain(std::time::Duration::from_secs(60)).await;
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn worker(&self) -> WorkerBuilder {
+        WorkerBuilder {
+            engine: self.clone(),
+            concurrency: 2,
+            lease: Duration::from_secs(60),
+            poll: Duration::from_secs(1),
+            sweep: Duration::from_secs(1),
+            alone: false,
+        }
+    }
+}
+
+impl WorkerBuilder {
+    /// How many jobs at a time. At least 1; 2 where not set.
+    #[must_use]
+    pub fn concurrency(mut self, jobs: u32) -> Self {
+        self.concurrency = jobs.max(1);
+        self
+    }
+
+    /// How long a claim holds without a heartbeat; they come four times as often. A lost
+    /// worker's job is taken up again after this long. 60 s where not set; at least 1 s.
+    #[must_use]
+    pub fn lease(mut self, term: Duration) -> Self {
+        self.lease = term.max(Duration::from_secs(1));
+        self
+    }
+
+    /// How often the store is asked for work that no hint has told of. 1 s where not set.
+    #[must_use]
+    pub fn poll(mut self, every: Duration) -> Self {
+        self.poll = every.max(Duration::from_millis(1));
+        self
+    }
+
+    /// How often the scheduler sweeps. 1 s where not set.
+    #[must_use]
+    pub fn sweep(mut self, every: Duration) -> Self {
+        self.sweep = every.max(Duration::from_millis(1));
+        self
+    }
+
+    /// Says that no other worker lives on this store, by a lock that the caller holds for
+    /// as long as this one works: what a dead one held is taken up at once, and not only
+    /// when its leases have run out. Not so where not said.
+    ///
+    /// Said wrongly, jobs are taken from workers that live. Their writes are refused from
+    /// then on, as after any lost lease, but their work is done again.
+    #[must_use]
+    pub fn alone(mut self, alone: bool) -> Self {
+        self.alone = alone;
+        self
+    }
+}

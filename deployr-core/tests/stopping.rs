@@ -181,7 +181,11 @@ async fn a_worker_that_drains_finishes_what_it_has_and_takes_no_more() {
     let waiting = bench.deploy(&node, "two").await;
     // Forty seconds are five leases; nobody finds one that has run out.
     while !draining.is_finished() {
-        let lost = bench.store.sweep(Duration::ZERO, SECOND, 10).await.unwrap();
+        let lost = bench
+            .store
+            .sweep(Some(Duration::ZERO), SECOND, 10)
+            .await
+            .unwrap();
         assert!(lost.rescued.is_empty(), "{lost:?}");
         sleep(SECOND).await;
     }

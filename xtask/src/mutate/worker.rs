@@ -3,6 +3,7 @@
 use super::{Mutant, Suite};
 
 const WORKER: &str = "deployr-core/src/worker.rs";
+const LEASES: &str = "deployr-core/src/worker/leases.rs";
 
 pub(super) const STOPPING: Suite = Suite {
     test: &["-p=deployr-core", "--test=stopping"],
@@ -15,9 +16,9 @@ pub(super) const STOPPING: Suite = Suite {
         },
         Mutant {
             name: "a worker that drains without heartbeats",
-            file: WORKER,
-            find: "() = shared.ended.cancelled() => return,",
-            replace: "() = shared.drain.cancelled() => return,",
+            file: LEASES,
+            find: "() = shared.ended.cancelled() => return,\n            () = tokio::time::sleep(term / 4)",
+            replace: "() = shared.drain.cancelled() => return,\n            () = tokio::time::sleep(term / 4)",
         },
         Mutant {
             name: "a lease kept after the drain",
@@ -27,13 +28,13 @@ pub(super) const STOPPING: Suite = Suite {
         },
         Mutant {
             name: "a heartbeat that brings no wish to cancel",
-            file: WORKER,
+            file: LEASES,
             find: "                if cancel {\n",
             replace: "                if cancel && term.is_zero() {\n",
         },
         Mutant {
             name: "a wish to cancel that waits for a heartbeat",
-            file: WORKER,
+            file: LEASES,
             find: "Hint::Cancel | Hint::Missed) {}",
             replace: "Hint::Missed) {}",
         },

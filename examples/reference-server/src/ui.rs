@@ -110,13 +110,9 @@ impl Ui {
 /// is anything else.
 pub(crate) fn show_usage(refused: &clap::Error) -> Exit {
     if refused.use_stderr() && std::env::args_os().any(|arg| arg == "--json") {
-        let text = refused.render().to_string();
-        let message = text
-            .trim_start_matches("error: ")
-            .lines()
-            .next()
-            .unwrap_or_default();
-        print(format_args!("{}", Error::usage(message).to_json()));
+        let (message, hint) = in_parts(&refused.render().to_string());
+        let error = Error::usage(message).hint(hint);
+        print(format_args!("{}", error.to_json()));
     } else {
         // A closed pipe leaves nobody to tell.
         let _ = refused.print();
@@ -126,6 +122,15 @@ pub(crate) fn show_usage(refused: &clap::Error) -> Exit {
     } else {
         Exit::Ok
     }
+}
+
+/// The complaint of a refused command line, and what to write instead, a line each.
+fn in_parts(text: &str) -> (String, String) {
+    let line = |lines: &str| lines.split_whitespace().collect::<Vec<_>>().join(" ");
+    let text = text.trim_start_matches("error: ");
+    let (message, help) = text.split_once("\n\n").unwrap_or((text, ""));
+    let help = help.split("\n\n").map(line).collect::<Vec<_>>();
+    (line(message), help.join("; "))
 }
 
 fn print(line: std::fmt::Arguments<'_>) {
@@ -143,4 +148,25 @@ fn print(line: std::fmt::Arguments<'_>) {
 fn complain(line: std::fmt::Arguments<'_>) {
     // A closed stderr leaves nobody to tell.
     let _ = writeln!(std::io::stderr().lock(), "{line}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_of_a_refusal_is_told_to_machines() {
+        let text = "error: the following required arguments were not provided:\n  <REPOSITORY>\n\n\
+                    Usage: deployr deploy <REPOSITORY>\n\nFor more information, try '--help'.\n";
+        let (message, hint) = in_parts(text);
+        assert_eq!(
+            message,
+            "the following required arguments were not provided: <REPOSITORY>"
+        );
+        assert_eq!(
+            hint,
+            "Usage: deployr deploy <REPOSITORY>; For more information, try '--help'."
+        );
+        assert_eq!(in_parts("error: no\n"), ("no".to_owned(), String::new()));
+    }
 }

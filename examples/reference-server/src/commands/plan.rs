@@ -1,17 +1,18 @@
 //! `deployr plan`
 
-use deployr_core::engine::{EngineError, Plan, ProjectRequest};
-use deployr_core::model::Runtime;
-use deployr_core::store::StoreError;
+use deployr_core::engine::{Plan, ProjectRequest};
+use deployr_core::model::{Project, Runtime};
 use deployr_core::value::GitRef;
 use serde_json::json;
 
-use super::options::{Build, Reference};
+use super::branch;
+use super::options::Reference;
+use super::settings::Build;
 use crate::config::Settings;
 use crate::data::DataDir;
-use crate::exit::{Error, Exit, Result};
+use crate::exit::{Exit, Result};
 use crate::host::Host;
-use crate::repository::Repository;
+use crate::repository;
 use crate::ui::Ui;
 
 #[derive(Debug, clap::Args)]
@@ -32,44 +33,33 @@ pub(crate) struct Args {
 
 pub(crate) async fn run(args: &Args, settings: &Settings, ui: &Ui) -> Result<Exit> {
     let reference = args.reference.parse()?;
-    let data = DataDir::existing(&settings.data).ok();
-    let plan = match &data {
-        Some(data) => {
-            let host = Host::open(settings, data, None).await?;
-            match host.engine.project_by_name(&host.actor, &args.what).await {
-                Ok(project) => host.engine.plan(&host.actor, project.id, reference).await?,
-                Err(EngineError::Invalid(_) | EngineError::Store(StoreError::NotFound { .. })) => {
-                    plan_of_new(args, settings, Some(data), reference).await?
-                }
-                Err(error) => return Err(error.into()),
-            }
-        }
-        None => plan_of_new(args, settings, None, reference).await?,
+    let plan = match known(args, settings).await? {
+        Some((host, project)) => host.engine.plan(&host.actor, project.id, reference).await?,
+        None => plan_of_new(args, settings, reference).await?,
     };
     ui.emit(&json!({"plan": plan}));
     show(&plan, ui);
     Ok(Exit::Ok)
 }
 
-/// What is no project yet becomes one, in a database that is thrown away; so is all the
-/// rest where there is no data directory yet.
-async fn plan_of_new(
-    args: &Args,
-    settings: &Settings,
-    data: Option<&DataDir>,
-    reference: Option<GitRef>,
-) -> Result<Plan> {
-    let repository = Repository::parse(&args.what, &settings.url_policy())?;
-    let mut request =
-        ProjectRequest::new(&repository.name()?, repository.url)?.branch(&repository.branch)?;
-    args.build.apply(&mut request.settings)?;
-    let scratch = tempfile::tempdir().map_err(|error| Error::io("make a folder", error))?;
-    let database = scratch.path().join("plan.db");
-    let data = match data {
-        Some(data) => data.clone(),
-        None => DataDir::open(&scratch.path().join("data"))?,
+/// The project of that name, where there is a data directory with one.
+async fn known(args: &Args, settings: &Settings) -> Result<Option<(Host, Project)>> {
+    let Ok(data) = DataDir::existing(&settings.data) else {
+        return Ok(None);
     };
-    let host = Host::over(&database, settings, &data, None).await?;
+    let host = Host::open(settings, &data, None).await?;
+    let project = host.find(&args.what).await?;
+    Ok(project.map(|project| (host, project)))
+}
+
+/// What is no project yet becomes one, in a database that is thrown away.
+async fn plan_of_new(args: &Args, settings: &Settings, reference: Option<GitRef>) -> Result<Plan> {
+    let url = repository::parse(&args.what, &settings.url_policy())?;
+    let (host, _folder) = Host::scratch(settings).await?;
+    let mut request = ProjectRequest::new(repository::name(&url)?.as_str(), url)?;
+    request.settings.branch =
+        branch::of_new(&host.engine, &request.settings.source, reference.as_ref()).await?;
+    args.build.apply(&mut request.settings);
     let project = host.engine.create_project(&host.actor, request).await?;
     Ok(host.engine.plan(&host.actor, project.id, reference).await?)
 }

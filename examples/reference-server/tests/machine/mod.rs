@@ -46,11 +46,16 @@ impl Machine {
 
     /// Starts it, with its output at hand.
     pub(crate) fn start(&self, arguments: &[&str]) -> Running {
-        let mut child = self
-            .command(arguments)
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
+        self.started(&mut self.command(arguments))
+    }
+
+    /// The same, with this folder for what is temporary.
+    pub(crate) fn start_in(&self, temporary: &Path, arguments: &[&str]) -> Running {
+        self.started(self.command(arguments).env("TMPDIR", temporary))
+    }
+
+    fn started(&self, command: &mut Command) -> Running {
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let output = BufReader::new(child.stdout.take().unwrap());
         Running {
             child,
@@ -97,6 +102,12 @@ impl Running {
 
     pub(crate) fn signal(&self, signal: Signal) {
         kill(Pid::from_raw(self.child.id() as i32), signal).unwrap();
+    }
+
+    /// All that it has printed, once it has ended.
+    pub(crate) fn rest(mut self) -> String {
+        self.output.read_to_string(&mut self.seen).unwrap();
+        std::mem::take(&mut self.seen)
     }
 
     /// Its exit code; none where a signal has ended it.

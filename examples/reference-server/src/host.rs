@@ -84,6 +84,16 @@ impl Host {
         Self::open(settings, &DataDir::existing(&settings.data)?, None).await
     }
 
+    /// The project of that name, where there is a data directory with one.
+    pub(crate) async fn known(settings: &Settings, name: &str) -> Result<Option<(Self, Project)>> {
+        let Ok(data) = DataDir::existing(&settings.data) else {
+            return Ok(None);
+        };
+        let host = Self::open(settings, &data, None).await?;
+        let project = host.find(name).await?;
+        Ok(project.map(|project| (host, project)))
+    }
+
     /// For what must leave no trace: over a database that is thrown away with the folder
     /// beside it, and so is all the rest where there is no data directory yet.
     pub(crate) async fn scratch(settings: &Settings) -> Result<(Self, TempDir)> {

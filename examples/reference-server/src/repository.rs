@@ -33,7 +33,8 @@ fn explain(text: &str, refused: InvalidValue) -> Error {
     let scheme = text.split_once("://").map(|(scheme, _)| scheme);
     let hint = match (refused.code, scheme) {
         (InputCode::RepoUrlScheme, None) => {
-            "a folder of this machine is written with a `/` or a `.`, as in ./site"
+            "a folder of this machine is written with a `/` or a `.`, as in ./site; `deployr list` \
+             shows the projects that there are"
         }
         (InputCode::RepoUrlScheme, Some("http")) => {
             "nothing protects what comes over http:// on its way; within a network of your own \

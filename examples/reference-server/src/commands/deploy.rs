@@ -9,7 +9,6 @@ use super::branch;
 use super::options::{Reference, Variables};
 use super::settings::{self, Build};
 use crate::config::Settings;
-use crate::data::DataDir;
 use crate::exit::{Error, Exit, Result};
 use crate::follow;
 use crate::host::Host;
@@ -24,7 +23,7 @@ Examples:
   deployr deploy https://github.com/acme/site
   deployr deploy ./site --serve
   deployr deploy ./api --name shop --start 'node server.js' --health-path /up --env-file .env
-  deployr deploy https://github.com/acme/site --tag v1.2.0
+  deployr deploy site --tag v1.2.0
 
 The first deployment makes the project. What is said of its settings and variables is kept:
 `deployr show` shows them, --unset and `deployr env unset` take them back.
@@ -32,7 +31,8 @@ The first deployment makes the project. What is said of its settings and variabl
 Where `deployr serve` runs on the same data directory, it does the work, and this follows;
 else the work is done here. Ctrl-C asks the deployment to stop.")]
 pub(crate) struct Args {
-    /// https://…, ssh://…, git@host:path, or a folder of this machine
+    /// https://…, ssh://…, git@host:path, or a folder of this machine; of a project that is
+    /// there, its name
     repository: String,
     /// The project's name [default: the repository's]
     #[arg(long)]
@@ -60,18 +60,26 @@ struct Wanted<'a> {
 }
 
 impl<'a> Wanted<'a> {
-    fn parse(args: &'a Args, settings: &Settings) -> Result<Self> {
-        let repository = repository::parse(&args.repository, &settings.url_policy())?;
+    async fn parse(args: &'a Args, settings: &Settings) -> Result<Self> {
+        let (reference, variables) = (args.reference.parse()?, args.variables.parse()?);
+        let (repository, name) = match Host::known(settings, &args.repository).await? {
+            Some((_, project)) => (project.settings.source, Ok(project.name)),
+            None => {
+                let url = repository::parse(&args.repository, &settings.url_policy())?;
+                let name = repository::name(&url);
+                (url, name)
+            }
+        };
         let name = match &args.name {
             Some(name) => ProjectName::parse(name)?,
-            None => repository::name(&repository)?,
+            None => name?,
         };
         Ok(Self {
             name,
             repository,
-            reference: args.reference.parse()?,
+            reference,
             branch: BranchName::main(),
-            variables: args.variables.parse()?,
+            variables,
             args,
         })
     }
@@ -79,13 +87,8 @@ impl<'a> Wanted<'a> {
     /// Asks a repository that no project has yet whether it is there, before there is
     /// anything that would have to be taken back.
     async fn look_up(&mut self, settings: &Settings, ui: &Ui) -> Result<()> {
-        let known = match DataDir::existing(&settings.data) {
-            Ok(data) => {
-                let host = Host::open(settings, &data, None).await?;
-                host.find(self.name.as_str()).await?
-            }
-            Err(_) => None,
-        };
+        let known = Host::known(settings, self.name.as_str()).await?;
+        let known = known.map(|(_, project)| project);
         if let Some(known) = &known {
             self.is_for(known)?;
             if known.settings.source == self.repository {
@@ -96,11 +99,8 @@ impl<'a> Wanted<'a> {
             ui.say(format_args!("looking up {}", self.repository));
         }
         let (host, _folder) = Host::scratch(settings).await?;
-        let wanted = match known {
-            Some(known) => Some(GitRef::Branch(known.settings.branch)),
-            None => None,
-        };
-        let wanted = self.reference.as_ref().or(wanted.as_ref());
+        let followed = known.map(|known| GitRef::Branch(known.settings.branch));
+        let wanted = self.reference.as_ref().or(followed.as_ref());
         self.branch = branch::of_new(&host.engine, &self.repository, wanted).await?;
         Ok(())
     }
@@ -120,7 +120,7 @@ impl<'a> Wanted<'a> {
 }
 
 pub(crate) async fn run(args: &Args, settings: &Settings, ui: &Ui) -> Result<Exit> {
-    let mut wanted = Wanted::parse(args, settings)?;
+    let mut wanted = Wanted::parse(args, settings).await?;
     wanted.look_up(settings, ui).await?;
     let mode = if args.serve {
         Mode::Serve(settings.listen)

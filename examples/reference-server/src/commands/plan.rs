@@ -1,15 +1,14 @@
 //! `deployr plan`
 
 use deployr_core::engine::{Plan, ProjectRequest};
-use deployr_core::model::{Project, Runtime};
-use deployr_core::value::GitRef;
+use deployr_core::model::{ProjectSettings, Runtime};
+use deployr_core::value::{EnvSet, GitRef, ProjectName, TargetName};
 use serde_json::json;
 
 use super::branch;
 use super::options::Reference;
 use super::settings::Build;
 use crate::config::Settings;
-use crate::data::DataDir;
 use crate::exit::{Exit, Result};
 use crate::host::Host;
 use crate::repository;
@@ -33,33 +32,44 @@ pub(crate) struct Args {
 
 pub(crate) async fn run(args: &Args, settings: &Settings, ui: &Ui) -> Result<Exit> {
     let reference = args.reference.parse()?;
-    let plan = match known(args, settings).await? {
-        Some((host, project)) => host.engine.plan(&host.actor, project.id, reference).await?,
-        None => plan_of_new(args, settings, reference).await?,
+    let plan = match Host::known(settings, &args.what).await? {
+        Some((host, project)) => {
+            let mut wanted = project.settings.clone();
+            args.build.apply(&mut wanted);
+            if wanted == project.settings {
+                host.engine.plan(&host.actor, project.id, reference).await?
+            } else {
+                let (host, _folder) = Host::scratch(settings).await?;
+                plan_of(&host, project.name, wanted, reference).await?
+            }
+        }
+        None => {
+            let url = repository::parse(&args.what, &settings.url_policy())?;
+            let (host, _folder) = Host::scratch(settings).await?;
+            let branch = branch::of_new(&host.engine, &url, reference.as_ref()).await?;
+            let name = repository::name(&url)?;
+            let mut wanted = ProjectSettings::new(url, branch, TargetName::parse("local")?);
+            args.build.apply(&mut wanted);
+            plan_of(&host, name, wanted, reference).await?
+        }
     };
     ui.emit(&json!({"plan": plan}));
     show(&plan, ui);
     Ok(Exit::Ok)
 }
 
-/// The project of that name, where there is a data directory with one.
-async fn known(args: &Args, settings: &Settings) -> Result<Option<(Host, Project)>> {
-    let Ok(data) = DataDir::existing(&settings.data) else {
-        return Ok(None);
+/// What is no project becomes one, in a database that is thrown away.
+async fn plan_of(
+    host: &Host,
+    name: ProjectName,
+    settings: ProjectSettings,
+    reference: Option<GitRef>,
+) -> Result<Plan> {
+    let request = ProjectRequest {
+        name,
+        settings,
+        env: EnvSet::default(),
     };
-    let host = Host::open(settings, &data, None).await?;
-    let project = host.find(&args.what).await?;
-    Ok(project.map(|project| (host, project)))
-}
-
-/// What is no project yet becomes one, in a database that is thrown away.
-async fn plan_of_new(args: &Args, settings: &Settings, reference: Option<GitRef>) -> Result<Plan> {
-    let url = repository::parse(&args.what, &settings.url_policy())?;
-    let (host, _folder) = Host::scratch(settings).await?;
-    let mut request = ProjectRequest::new(repository::name(&url)?.as_str(), url)?;
-    request.settings.branch =
-        branch::of_new(&host.engine, &request.settings.source, reference.as_ref()).await?;
-    args.build.apply(&mut request.settings);
     let project = host.engine.create_project(&host.actor, request).await?;
     Ok(host.engine.plan(&host.actor, project.id, reference).await?)
 }

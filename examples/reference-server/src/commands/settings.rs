@@ -7,7 +7,7 @@ use deployr_core::value::{BuildCommand, Framework, HealthPath, OutputDir, RelPat
 /// How a project is built. Whatever is left out stays as it is; what was never set is
 /// decided by `deployr.toml` or by the framework.
 #[derive(Debug, Default, clap::Args)]
-#[command(next_help_heading = "Settings of the project, kept until they are set again or --unset")]
+#[command(next_help_heading = "Settings of the project, which `deploy` keeps")]
 pub(crate) struct Build {
     /// Where to deploy to [default: local]
     #[arg(long)]

@@ -86,7 +86,7 @@ fn two_deployments_and_back() {
     assert!(server.get("site.localhost", "/").ends_with("one"));
 
     site.commit("page.html", "two");
-    assert_eq!(code(&machine.run(&["deploy", site.path()])), 0);
+    assert_eq!(code(&machine.run(&["deploy", "site"])), 0, "by its name");
     assert!(server.get("site.localhost", "/").ends_with("two"));
 
     let back = machine.run(&["rollback", "site"]);
@@ -139,9 +139,12 @@ fn a_plan_changes_nothing() {
     let other = Repository::new(&machine, "other", "mkdir dist; echo hi > dist/index.html");
     assert_eq!(code(&machine.run(&["deploy", other.path()])), 0);
     let before = all_lists(&machine);
+    let known = machine.run(&["plan", "other"]);
+    assert_eq!(code(&known), 0, "{}", stderr(&known));
     for what in [site.path(), "other"] {
-        let plan = machine.run(&["plan", what]);
+        let plan = machine.run(&["plan", what, "--build", "make other"]);
         assert_eq!(code(&plan), 0, "{}", stderr(&plan));
+        assert!(stdout(&plan).contains("make other"), "{}", stdout(&plan));
     }
     assert_eq!(all_lists(&machine), before);
     let work = machine.path().join(".deployr/builds/work");

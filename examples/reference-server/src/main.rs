@@ -31,7 +31,10 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(refused) => return ui::show_usage(&refused).into(),
     };
-    let ui = Ui::new(cli.json);
+    let mut ui = Ui::new(cli.json);
+    if cli.command.works() {
+        ui = ui.for_work();
+    }
     match run(cli, &ui) {
         Ok(exit) => exit.into(),
         Err(error) => {

@@ -13,6 +13,7 @@ pub(crate) struct Ui {
     terminal: bool,
     colors: bool,
     silent: bool,
+    works: bool,
 }
 
 impl Ui {
@@ -24,6 +25,15 @@ impl Ui {
             terminal: terminal && !json,
             colors: terminal && !json && !plain,
             silent: false,
+            works: false,
+        }
+    }
+
+    /// The same, for a command that does work: it goes on where nobody reads any more.
+    pub(crate) fn for_work(self) -> Self {
+        Self {
+            works: true,
+            ..self
         }
     }
 
@@ -34,6 +44,7 @@ impl Ui {
             terminal: false,
             colors: false,
             silent: true,
+            works: true,
         }
     }
 
@@ -49,14 +60,14 @@ impl Ui {
     /// A line for people.
     pub(crate) fn say(&self, line: impl std::fmt::Display) {
         if !self.json && !self.silent {
-            print(format_args!("{line}"));
+            self.print(format_args!("{line}"));
         }
     }
 
     /// A line for machines.
     pub(crate) fn emit(&self, value: &Value) {
         if self.json {
-            print(format_args!("{value}"));
+            self.print(format_args!("{value}"));
         }
     }
 
@@ -97,6 +108,15 @@ impl Ui {
         self.paint("2", text)
     }
 
+    fn print(&self, line: std::fmt::Arguments<'_>) {
+        if self.works {
+            // A deployment is not given up halfway for a line that nobody can read.
+            let _ = write(line);
+        } else {
+            print(line);
+        }
+    }
+
     fn paint(&self, code: &str, text: &str) -> String {
         if self.colors {
             format!("\x1b[{code}m{text}\x1b[m")
@@ -134,7 +154,7 @@ fn in_parts(text: &str) -> (String, String) {
 }
 
 fn print(line: std::fmt::Arguments<'_>) {
-    if let Err(error) = writeln!(std::io::stdout().lock(), "{line}") {
+    if let Err(error) = write(line) {
         // `deployr logs -f | head`: whoever was reading has read enough.
         let exit = if error.kind() == ErrorKind::BrokenPipe {
             Exit::Ok
@@ -143,6 +163,10 @@ fn print(line: std::fmt::Arguments<'_>) {
         };
         std::process::exit(exit as i32);
     }
+}
+
+fn write(line: std::fmt::Arguments<'_>) -> std::io::Result<()> {
+    writeln!(std::io::stdout().lock(), "{line}")
 }
 
 fn complain(line: std::fmt::Arguments<'_>) {

@@ -226,6 +226,18 @@ fn whoever_does_not_wait_for_the_end_is_told_that_it_is_no_answer() {
 }
 
 #[test]
+fn a_deployment_goes_on_where_nobody_reads() {
+    let machine = Machine::new();
+    let slow = "echo begun; sleep 1; echo more; mkdir dist; echo hi > dist/index.html";
+    let site = Repository::new(&machine, "site", slow);
+    let mut deploy = machine.start(&["deploy", site.path()]);
+    deploy.wait_for_line("begun");
+    assert_eq!(deploy.wait_without_reading(), Some(0));
+    let shown = machine.run(&["list", "site", "--json"]);
+    assert_eq!(json_lines(&shown)[0]["deployment"]["status"], "success");
+}
+
+#[test]
 fn a_server_that_is_not_let_finish_its_work_ends_with_a_fault() {
     let machine = Machine::new();
     let site = Repository::new(&machine, "site", "echo begun; sleep 60");

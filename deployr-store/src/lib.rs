@@ -1,5 +1,5 @@
-//! Stores for the [deployr](deployr_core) deployment engine. One so far: a SQLite
-//! file, which needs no server.
+//! Stores for the [deployr](deployr_core) deployment engine: a SQLite
+//! file, which needs no server, and a Postgres for any number of machines.
 //!
 //! ```
 //! use deployr_core::model::{Actor, ProjectId, ProjectSettings};
@@ -42,9 +42,14 @@
 //! # Features
 //!
 //! * `sqlite` (default): `SqliteStore`.
+//! * `postgres`: `PgStore`. Wants Rust 1.94.
 
+#[cfg(feature = "postgres")]
+mod postgres;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 
+#[cfg(feature = "postgres")]
+pub use postgres::{PgOptions, PgStore};
 #[cfg(feature = "sqlite")]
 pub use sqlite::{Options, SqliteStore};

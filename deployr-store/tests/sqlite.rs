@@ -5,6 +5,8 @@
     reason = "a test fails by panicking"
 )]
 
+#[path = "support/file.rs"]
+mod place;
 mod support;
 
 use std::collections::HashSet;
@@ -17,7 +19,8 @@ use deployr_core::system::{Clock, SystemClock, SystemEntropy};
 use deployr_core::testing::{ManualClock, store::agrees_with_memory, store::conformance};
 use deployr_store::SqliteStore;
 
-use support::{TERM, claim, enqueue, file, fresh, new_job, open, project, raw, tenant};
+use place::{file, fresh, open, raw};
+use support::{TERM, claim, enqueue, new_job, project, tenant};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn keeps_every_rule_of_the_suite() {

@@ -16,16 +16,18 @@ pub struct Postgres {
     programs: PathBuf,
     folder: PathBuf,
     port: u16,
+    settings: &'static [&'static str],
     user: Option<(u32, u32)>,
     keeper: Option<Keeper>,
     databases: AtomicU32,
 }
 
 impl Postgres {
-    /// The one that all tests of this process share. It ends with the process.
+    /// The one that all tests of this process share. It ends with the process. It waits
+    /// for no disk, so it would not survive a loss of power, as all others do.
     pub fn shared() -> &'static Self {
         static SHARED: OnceLock<Postgres> = OnceLock::new();
-        SHARED.get_or_init(Self::start)
+        SHARED.get_or_init(|| Self::start_with(&["fsync=off", "synchronous_commit=off"]))
     }
 
     /// A new cluster, ready for connections.
@@ -34,6 +36,10 @@ impl Postgres {
     ///
     /// When Postgres is not installed, or does not start within 30 s.
     pub fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    fn start_with(settings: &'static [&'static str]) -> Self {
         let programs = programs();
         let folder = tempfile::Builder::new()
             .prefix("deployr-postgres-")
@@ -45,6 +51,7 @@ impl Postgres {
             programs,
             folder,
             port: 0,
+            settings,
             user,
             keeper: None,
             databases: AtomicU32::new(0),
@@ -120,12 +127,16 @@ impl Postgres {
         if self.port == 0 {
             self.port = free_port();
         }
-        let postgres = self.programs.join("postgres");
+        let postgres = self
+            .programs
+            .join("postgres")
+            .to_string_lossy()
+            .into_owned();
         let port = self.port.to_string();
         let data = self.data();
         let sockets = format!("unix_socket_directories={}", self.folder.display());
-        let command = [
-            &*postgres.to_string_lossy(),
+        let mut command = vec![
+            &postgres,
             "-D",
             &data,
             "-p",
@@ -137,6 +148,9 @@ impl Postgres {
             "-c",
             "max_connections=200",
         ];
+        for setting in self.settings {
+            command.extend(["-c", setting]);
+        }
         self.keeper = Some(Keeper::start(&self.folder, "INT", self.user, &command));
         let deadline = Instant::now() + Duration::from_secs(30);
         while !self

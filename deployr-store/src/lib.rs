@@ -42,7 +42,7 @@
 //! # Features
 //!
 //! * `sqlite` (default): `SqliteStore`.
-//! * `postgres`: `PgStore`. Wants Rust 1.94.
+//! * `postgres`: `PgStore`, and `PgBus` for its nodes. Wants Rust 1.94.
 
 #[cfg(feature = "postgres")]
 mod postgres;
@@ -50,6 +50,6 @@ mod postgres;
 mod sqlite;
 
 #[cfg(feature = "postgres")]
-pub use postgres::{PgOptions, PgStore};
+pub use postgres::{PgBus, PgOptions, PgStore};
 #[cfg(feature = "sqlite")]
 pub use sqlite::{Options, SqliteStore};

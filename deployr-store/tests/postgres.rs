@@ -249,7 +249,7 @@ async fn refuses_a_schema_that_would_be_more_than_a_name() {
         "a b",
         "a;drop schema public",
         "1a",
-        &"a".repeat(64),
+        &"a".repeat(51),
     ] {
         let options = PgOptions {
             schema: name.to_owned(),

@@ -10,6 +10,7 @@ use deployr_core::system::{Timestamp, timestamp_from_micros};
 use sqlx::Row;
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnection, PgPool, Postgres};
+use tokio::runtime::Handle;
 
 use super::error::{DbError, DbResult};
 use super::time;
@@ -17,6 +18,9 @@ use super::time;
 /// What a call may take, a wait for a connection included: longer than all that the
 /// server limits by itself, for the server that does not answer at all.
 const LIMIT: Duration = Duration::from_secs(20);
+
+/// What a server that answers at all needs to end what is under way.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// How often a call is made again that stood in the way of another's.
 const RETRIES: u32 = 5;
@@ -27,32 +31,47 @@ pub(super) type Work<'t, T> = Pin<Box<dyn Future<Output = DbResult<T>> + Send + 
 /// A connection, for statements that are a transaction each. `'a` is the life of what
 /// the work borrows.
 pub(super) struct Db<'a> {
-    connection: PoolConnection<Postgres>,
-    /// Nothing is under way: it may go back into the pool.
-    clean: bool,
+    /// There until the end.
+    connection: Option<PoolConnection<Postgres>>,
+    /// What has to be said before somebody else may have the connection.
+    unsaid: Option<&'static str>,
     borrows: PhantomData<&'a ()>,
 }
 
 impl Db<'_> {
-    async fn acquire(pool: &PgPool) -> DbResult<Self> {
+    async fn acquire(pool: &PgPool, last_word: &'static str) -> DbResult<Self> {
         Ok(Self {
-            connection: pool.acquire().await?,
-            clean: false,
+            connection: Some(pool.acquire().await?),
+            unsaid: Some(last_word),
             borrows: PhantomData,
         })
     }
 
+    #[allow(clippy::expect_used, reason = "only `drop` takes it")]
     pub(super) fn get(&mut self) -> &mut PgConnection {
-        &mut self.connection
+        self.connection.as_mut().expect("it is there until the end")
     }
 }
 
 impl Drop for Db<'_> {
     fn drop(&mut self) {
-        // Given up halfway: nobody knows what it would answer to the next.
-        if !self.clean {
-            self.connection.close_on_drop();
+        // Given up halfway: by a caller that has gone away, or because it took too long.
+        if let (Some(last_word), Some(connection)) = (self.unsaid, self.connection.take()) {
+            match Handle::try_current() {
+                Ok(runtime) => drop(runtime.spawn(put_right(connection, last_word))),
+                // Nobody can wait for the server any more: the connection is closed.
+                Err(_) => drop(connection.detach()),
+            }
         }
+    }
+}
+
+/// Brings what is under way on a connection to its end, so that it can be used again: a
+/// new one for each caller that goes away would be a heavy load for the server.
+async fn put_right(mut connection: PoolConnection<Postgres>, last_word: &'static str) {
+    let end = control(&mut connection, last_word);
+    if !matches!(tokio::time::timeout(PATIENCE, end).await, Ok(Ok(()))) {
+        connection.close_on_drop();
     }
 }
 
@@ -65,7 +84,7 @@ pub(super) struct Tx<'a> {
 
 impl<'a> Tx<'a> {
     async fn begin(pool: &PgPool) -> DbResult<Self> {
-        let mut db = Db::acquire(pool).await?;
+        let mut db = Db::acquire(pool, "ROLLBACK").await?;
         let sql = "BEGIN; SELECT (extract(epoch FROM now()) * 1000000)::bigint";
         let row = sqlx::raw_sql(sql).fetch_one(db.get()).await?;
         let now = timestamp_from_micros(row.try_get(0)?);
@@ -74,7 +93,7 @@ impl<'a> Tx<'a> {
 
     async fn end(mut self, sql: &'static str) -> DbResult<()> {
         control(self.db(), sql).await?;
-        self.db.clean = true;
+        self.db.unsaid = None;
         Ok(())
     }
 
@@ -127,10 +146,10 @@ async fn call_once<'a, T: Send>(
     pool: &PgPool,
     work: impl for<'t> Fn(&'t mut Db<'a>) -> Work<'t, T> + Send + Sync,
 ) -> DbResult<T> {
-    let mut db = Db::acquire(pool).await?;
+    let mut db = Db::acquire(pool, "SELECT 1").await?;
     let done = work(&mut db).await;
     // A refusal by the server ends its statement, and leaves the connection as it was.
-    db.clean = true;
+    db.unsaid = None;
     done
 }
 

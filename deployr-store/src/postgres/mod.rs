@@ -1,11 +1,13 @@
 //! The store of many machines: one Postgres.
 
 mod audit;
+mod bus;
 mod calls;
 mod deployments;
 mod enqueue;
 mod error;
 mod exchange;
+mod hints;
 mod jobs;
 mod logs;
 mod moves;
@@ -19,17 +21,19 @@ mod sweep;
 mod time;
 
 use std::fmt;
+use std::sync::Arc;
 
 use deployr_core::store::StoreResult;
 use sqlx::postgres::{PgPool, PgPoolOptions};
 
+pub use bus::PgBus;
 use calls::{Db, Tx, Work};
 
 /// How to open a [`PgStore`].
 #[derive(Debug, Clone)]
 pub struct PgOptions {
     /// The schema of the tables, which is created where it is absent: `deployr`. Of a-z,
-    /// 0-9 and `_`, 63 at most. Stores in several schemas know nothing of each other.
+    /// 0-9 and `_`, 50 at most. Stores in several schemas know nothing of each other.
     pub schema: String,
     /// The connections: 8 at most, each tried before use where it was idle for a second,
     /// and waited for 5 s. Few are enough, as no call holds one for long.
@@ -68,6 +72,7 @@ impl Default for PgOptions {
 #[derive(Clone)]
 pub struct PgStore {
     pool: PgPool,
+    schema: Arc<str>,
 }
 
 impl PgStore {
@@ -89,8 +94,21 @@ impl PgStore {
     ///
     /// As [`open`](Self::open); `Unavailable` for a schema of another name than is allowed.
     pub async fn open_with(url: &str, options: PgOptions) -> StoreResult<Self> {
+        let schema = options.schema.as_str().into();
         let pool = open::open(url, options).await?;
-        Ok(Self { pool })
+        Ok(Self { pool, schema })
+    }
+
+    /// An [`EventBus`](deployr_core::bus::EventBus) that reaches all nodes which have this
+    /// store open. A second call gives a second bus, with a connection of its own: one a
+    /// process is enough.
+    ///
+    /// # Errors
+    ///
+    /// [`Unavailable`](deployr_core::store::StoreError::Unavailable) when the server cannot
+    /// be reached.
+    pub async fn bus(&self) -> StoreResult<PgBus> {
+        PgBus::open(self.pool.clone(), &self.schema).await
     }
 
     async fn call<'a, T: Send>(

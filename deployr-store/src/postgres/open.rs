@@ -50,7 +50,7 @@ pub(super) async fn open(url: &str, options: PgOptions) -> StoreResult<PgPool> {
     let schema = options.schema;
     if !is_plain(&schema) {
         return Err(unavailable(format!(
-            "{schema:?} is no plain name for a schema: use a-z, 0-9 and _, 63 at most"
+            "{schema:?} is no plain name for a schema: use a-z, 0-9 and _, 50 at most"
         )));
     }
     let server: PgConnectOptions = url
@@ -71,12 +71,12 @@ pub(super) async fn open(url: &str, options: PgOptions) -> StoreResult<PgPool> {
     Ok(pool)
 }
 
-/// A name that needs no quotes.
+/// A name that needs no quotes, and leaves room for what is named after it.
 fn is_plain(name: &str) -> bool {
     let plain = |c: char| c.is_ascii_lowercase() || c == '_' || c.is_ascii_digit();
     let first = name.chars().next();
     first.is_some_and(|first| !first.is_ascii_digit())
-        && name.len() <= 63
+        && name.len() <= 50
         && name.chars().all(plain)
 }
 

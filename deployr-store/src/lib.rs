@@ -49,7 +49,15 @@ mod postgres;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 
+/// What [`PgStore::deploy_in`] and [`PgOptions`] are given things of.
+#[cfg(feature = "postgres")]
+pub use sqlx;
+
 #[cfg(feature = "postgres")]
 pub use postgres::{PgBus, PgOptions, PgStore};
+/// What [`SqliteStore::deploy_in`] is given a transaction of.
+#[cfg(feature = "sqlite")]
+pub use rusqlite;
+
 #[cfg(feature = "sqlite")]
 pub use sqlite::{Options, SqliteStore};

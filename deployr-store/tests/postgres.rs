@@ -13,7 +13,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use deployr_core::model::{Claim, JobId, JobState, Page, WorkerId};
+use deployr_core::model::{Actor, Claim, JobId, JobState, Page, WorkerId};
 use deployr_core::store::{
     Audit, Beat, Deployments, JobFault, JobQueue, NewJob, Projects, QueueStats, StoreError,
 };
@@ -21,10 +21,11 @@ use deployr_core::system::{Clock, SystemClock, SystemEntropy};
 use deployr_core::testing::{ManualClock, store::agrees_with_memory, store::conformance};
 use deployr_store::{PgOptions, PgStore};
 use deployr_testkit::postgres::Postgres;
-use sqlx::Row;
+use sqlx::postgres::PgConnection;
+use sqlx::{Connection, Executor, Row};
 
 use place::{at, fresh, open, raw, run, schema, url};
-use support::{TERM, claim, enqueue, new_job, project, tenant};
+use support::{TERM, claim, enqueue, new_deployment, new_job, project, tenant};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn keeps_every_rule_of_the_suite() {
@@ -455,4 +456,39 @@ async fn a_crash_of_the_server_loses_nothing() {
     store.complete(&held.claim).await.unwrap();
     let done = store.job(&tenant("acme"), job.id).await.unwrap();
     assert_eq!(done.state, JobState::Completed);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_apps_rows_and_a_deployment_are_committed_together() {
+    let schema = schema();
+    let store = open(&schema).await;
+    let app = project(&store, "acme", "app").await;
+    let actor = Actor::new(tenant("acme"), "ada");
+    let mut db = PgConnection::connect(url()).await.unwrap();
+    let rows = format!("CREATE TABLE public.{schema}_rows (n int)");
+    run(&mut db, &rows).await;
+    let insert = format!("INSERT INTO {schema}_rows VALUES (1)");
+    let there = format!("SELECT count(*) FROM {schema}_rows");
+
+    let mut tx = db.begin().await.unwrap();
+    run(&mut tx, &insert).await;
+    let first = new_deployment(&app);
+    store.deploy_in(&mut tx, &actor, &first).await.unwrap();
+    tx.rollback().await.unwrap();
+    assert!(claim(&store, 1).await.is_empty());
+
+    let mut tx = db.begin().await.unwrap();
+    let made = store.deploy_in(&mut tx, &actor, &first).await.unwrap();
+    let again = store.deploy_in(&mut tx, &actor, &first).await.unwrap_err();
+    assert!(matches!(again, StoreError::Conflict { .. }), "{again:?}");
+    // Its own tables are still what it sees.
+    run(&mut tx, &insert).await;
+    assert!(claim(&store, 1).await.is_empty(), "not committed yet");
+    tx.commit().await.unwrap();
+
+    let stored = store.deployment(&actor.tenant, first.id).await.unwrap();
+    assert_eq!((stored.number, &stored), (1, &made));
+    assert_eq!(claim(&store, 9).await[0].job.id, first.job.id);
+    let count = db.fetch_one(sqlx::AssertSqlSafe(there)).await.unwrap();
+    assert_eq!(count.get::<i64, _>(0), 1);
 }

@@ -1,7 +1,6 @@
 //! Calls on connections: within a time, in a transaction where there is more than one
 //! statement, and made again where Postgres has given one up for the sake of others.
 
-use std::marker::PhantomData;
 use std::pin::Pin;
 use std::time::Duration;
 
@@ -31,32 +30,41 @@ pub(super) type Work<'t, T> = Pin<Box<dyn Future<Output = DbResult<T>> + Send + 
 /// A connection, for statements that are a transaction each. `'a` is the life of what
 /// the work borrows.
 pub(super) struct Db<'a> {
-    /// There until the end.
-    connection: Option<PoolConnection<Postgres>>,
+    connection: Connection<'a>,
     /// What has to be said before somebody else may have the connection.
     unsaid: Option<&'static str>,
-    borrows: PhantomData<&'a ()>,
+}
+
+enum Connection<'a> {
+    /// There until the end.
+    Ours(Option<PoolConnection<Postgres>>),
+    Theirs(&'a mut PgConnection),
 }
 
 impl Db<'_> {
     async fn acquire(pool: &PgPool, last_word: &'static str) -> DbResult<Self> {
         Ok(Self {
-            connection: Some(pool.acquire().await?),
+            connection: Connection::Ours(Some(pool.acquire().await?)),
             unsaid: Some(last_word),
-            borrows: PhantomData,
         })
     }
 
     #[allow(clippy::expect_used, reason = "only `drop` takes it")]
     pub(super) fn get(&mut self) -> &mut PgConnection {
-        self.connection.as_mut().expect("it is there until the end")
+        match &mut self.connection {
+            Connection::Ours(ours) => ours.as_mut().expect("it is there until the end"),
+            Connection::Theirs(theirs) => theirs,
+        }
     }
 }
 
 impl Drop for Db<'_> {
     fn drop(&mut self) {
+        let Connection::Ours(connection) = &mut self.connection else {
+            return;
+        };
         // Given up halfway: by a caller that has gone away, or because it took too long.
-        if let (Some(last_word), Some(connection)) = (self.unsaid, self.connection.take()) {
+        if let (Some(last_word), Some(connection)) = (self.unsaid, connection.take()) {
             match Handle::try_current() {
                 Ok(runtime) => drop(runtime.spawn(put_right(connection, last_word))),
                 // Nobody can wait for the server any more: the connection is closed.
@@ -89,6 +97,18 @@ impl<'a> Tx<'a> {
         let row = sqlx::raw_sql(sql).fetch_one(db.get()).await?;
         let now = timestamp_from_micros(row.try_get(0)?);
         Ok(Self { db, now })
+    }
+
+    /// A part of somebody else's transaction, to be done in a [`savepoint`](Self::savepoint).
+    pub(super) async fn within(theirs: &'a mut PgConnection) -> DbResult<Self> {
+        let now = sqlx::query("SELECT now()").fetch_one(&mut *theirs).await?;
+        let now: time::Time = now.try_get(0)?;
+        let connection = Connection::Theirs(theirs);
+        let unsaid = None;
+        Ok(Self {
+            db: Db { connection, unsaid },
+            now: now.0,
+        })
     }
 
     async fn end(mut self, sql: &'static str) -> DbResult<()> {

@@ -163,7 +163,11 @@ pub(super) async fn must_be_there(
     }
 }
 
-async fn create(tx: &mut Tx<'_>, actor: &Actor, new: &NewDeployment) -> DbResult<Deployment> {
+pub(super) async fn create(
+    tx: &mut Tx<'_>,
+    actor: &Actor,
+    new: &NewDeployment,
+) -> DbResult<Deployment> {
     let key = new.job.concurrency_key.as_deref().map(text);
     if let Some(key) = &key {
         jobs::lock_keys(tx, &[key.clone().into_owned()]).await?;

@@ -19,6 +19,7 @@ mod releases;
 mod rows;
 mod sweep;
 mod time;
+mod within;
 
 use std::fmt;
 use std::sync::Arc;

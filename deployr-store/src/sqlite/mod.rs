@@ -14,6 +14,7 @@ mod readers;
 mod releases;
 mod rows;
 mod sweep;
+mod within;
 mod writer;
 
 #[cfg(test)]
@@ -72,6 +73,7 @@ impl Default for Options {
 pub struct SqliteStore(Arc<Inner>);
 
 struct Inner {
+    clock: Arc<dyn Clock>,
     writer: Writer,
     readers: Readers,
 }
@@ -98,7 +100,8 @@ impl SqliteStore {
         blocking(move || {
             let db = open::writer(&path)?;
             Ok(Self(Arc::new(Inner {
-                writer: Writer::start(db, options.clock)?,
+                writer: Writer::start(db, Arc::clone(&options.clock))?,
+                clock: options.clock,
                 readers: Readers::new(path, options.readers),
             })))
         })

@@ -5,11 +5,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use deployr_core::model::{
-    Actor, Job, JobId, Lease, Project, ProjectId, ProjectSettings, WorkerId,
+    Actor, Cause, DeploymentId, Job, JobId, Lease, Project, ProjectId, ProjectSettings, WorkerId,
 };
-use deployr_core::store::{ClaimRequest, JobQueue, NewJob, NewProject, Projects, Store};
+use deployr_core::store::{
+    ClaimRequest, JobQueue, NewDeployment, NewJob, NewProject, Projects, Store,
+};
 use deployr_core::system::{Clock, SystemClock, SystemEntropy};
-use deployr_core::value::{BranchName, GitUrl, JobKind, ProjectName, Slug, TargetName, TenantId};
+use deployr_core::value::{
+    BranchName, GitRef, GitUrl, JobKind, ProjectName, Slug, TargetName, TenantId,
+};
 
 pub(crate) type Made = Pin<Box<dyn Future<Output = Arc<dyn Store>>>>;
 
@@ -66,4 +70,22 @@ pub(crate) async fn project(store: &impl Projects, tenant_name: &str, slug: &str
         .create_project(&Actor::new(tenant(tenant_name), "ada"), new)
         .await
         .unwrap()
+}
+
+/// A deployment of a project, carried out by a job that [`claim`] takes.
+pub(crate) fn new_deployment(project: &Project) -> NewDeployment {
+    let branch = project.settings.branch.clone();
+    NewDeployment {
+        id: DeploymentId::new(SystemClock.now(), &SystemEntropy),
+        project: project.id,
+        cause: Cause::Deploy {
+            reference: GitRef::Branch(branch),
+        },
+        job: NewJob {
+            concurrency_key: Some(format!("project:{}", project.id)),
+            ..new_job()
+        },
+        supersede: false,
+        notify_job: job_id(),
+    }
 }

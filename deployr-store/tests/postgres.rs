@@ -302,6 +302,7 @@ async fn a_wait_for_a_lock_ends() {
     let store = open(&schema).await;
     let job = enqueue(&store).await;
     let held = claim(&store, 1).await.remove(0);
+    enqueue(&store).await;
     let mut other = raw(&schema).await;
     run(&mut other, "BEGIN; SELECT 1 FROM jobs FOR UPDATE").await;
     let error = store.heartbeat(&[held.claim], TERM).await.unwrap_err();
@@ -348,20 +349,55 @@ async fn a_call_that_stood_in_anothers_way_is_made_again() {
         let store = store.clone();
         async move { store.heartbeat(&claims, TERM).await }
     });
-    let mut watch = raw(&schema).await;
-    let waiting = "SELECT 1 FROM pg_stat_activity
-                   WHERE wait_event_type = 'Lock' AND query LIKE '%beats%'";
-    while sqlx::query(waiting)
-        .fetch_optional(&mut watch)
-        .await
-        .unwrap()
-        .is_none()
-    {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    until_one_waits(&schema).await;
     run(&mut other, &format!("{first}; COMMIT")).await;
     let beats = beat.await.unwrap().unwrap();
     assert_eq!(beats, [Beat::Held { cancel: false }; 2]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_locks_its_jobs_in_the_order_of_their_ids() {
+    let schema = schema();
+    let store = open(&schema).await;
+    // Of the two, the one with a key comes first, and takes the longer way.
+    let mut jobs = vec![new_job(), new_job()];
+    jobs.sort_by_key(|job| job.id);
+    jobs[0].concurrency_key = Some("key".to_owned());
+    let [first, last] = [&jobs[0], &jobs[1]].map(|job| job.id);
+    store.enqueue_all(&tenant("acme"), jobs).await.unwrap();
+    let held = claim(&store, 2).await;
+    let lock = |id: JobId| {
+        format!(
+            "BEGIN; SELECT 1 FROM jobs WHERE id = '{}' FOR UPDATE",
+            id.as_uuid()
+        )
+    };
+    let mut other = raw(&schema).await;
+    run(&mut other, &lock(first)).await;
+    let exchange = tokio::spawn({
+        let store = store.clone();
+        let done: Vec<Claim> = held.iter().map(|lease| lease.claim).collect();
+        async move { store.exchange(&done, None).await }
+    });
+    until_one_waits(&schema).await;
+    let free = format!("{} NOWAIT; ROLLBACK", lock(last));
+    run(&mut raw(&schema).await, &free).await;
+    run(&mut other, "ROLLBACK").await;
+    let answer = exchange.await.unwrap().unwrap();
+    assert!(answer.completed.iter().all(Result::is_ok), "{answer:?}");
+}
+
+/// Waits until a call on that schema waits for a lock.
+async fn until_one_waits(schema: &str) {
+    let mut db = raw(schema).await;
+    let waiting = "SELECT 1 FROM pg_locks
+                   WHERE NOT granted
+                     AND EXISTS (SELECT 1 FROM pg_locks AS held
+                                 WHERE held.pid = pg_locks.pid
+                                   AND held.relation = to_regclass('jobs'))";
+    while db.fetch_optional(waiting).await.unwrap().is_none() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -405,14 +441,8 @@ async fn work_with_keys(store: &PgStore, seed: u32) {
             .enqueue_all(&tenant("acme"), jobs.collect())
             .await
             .unwrap();
-        let held = claim(store, 3).await;
+        let held = claim(store, 6).await;
         let mut claims: Vec<Claim> = held.iter().map(|lease| lease.claim).collect();
-        let (beats, sweep) = tokio::join!(
-            store.heartbeat(&claims, TERM),
-            store.sweep(Some(Duration::ZERO), Duration::ZERO, 10),
-        );
-        assert!(beats.unwrap().iter().all(|beat| *beat != Beat::Lost));
-        assert_eq!(sweep.unwrap().poisoned, 0);
         if let Some(failed) = claims.pop() {
             let fault = JobFault {
                 error: "a fault".to_owned(),
@@ -420,9 +450,17 @@ async fn work_with_keys(store: &PgStore, seed: u32) {
             };
             store.fail(&failed, fault).await.unwrap();
         }
-        claims.reverse();
-        let answer = store.exchange(&claims, None).await.unwrap();
-        assert!(answer.completed.iter().all(Result::is_ok), "{answer:?}");
+        let mut back = claims.clone();
+        back.reverse();
+        let (beats, completed, sweep) = tokio::join!(
+            store.heartbeat(&claims, TERM),
+            store.exchange(&back, None),
+            store.sweep(Some(Duration::ZERO), Duration::ZERO, 10),
+        );
+        beats.unwrap();
+        let completed = completed.unwrap().completed;
+        assert!(completed.iter().all(Result::is_ok), "{completed:?}");
+        assert_eq!(sweep.unwrap().poisoned, 0);
     }
 }
 

@@ -105,6 +105,12 @@ pub(super) const FENCES: Suite = Suite {
             "true",
         ),
         mutant(
+            "postgres: a deployment's job completed with others",
+            COMPLETE,
+            "NOT EXISTS (SELECT 1 FROM deployments WHERE deployments.job = jobs.id)",
+            "true",
+        ),
+        mutant(
             "postgres: lines without the fence",
             APPEND,
             "jobs.fence = $2",
@@ -153,6 +159,12 @@ pub(super) const LOCKS: Suite = Suite {
             "FOR NO KEY UPDATE",
         ),
         mutant(
+            "postgres: jobs locked as they come",
+            "deployr-store/src/postgres/exchange.rs",
+            "    jobs::lock(tx, &parts.jobs).await?;\n",
+            "",
+        ),
+        mutant(
             "postgres: a deadlock told to the caller",
             "deployr-store/src/postgres/error.rs",
             "Some(\"40001\" | \"40P01\")",
@@ -175,12 +187,6 @@ pub(super) const KEYS: Suite = Suite {
             "deployr-store/src/postgres/sql/lock_keys.sql",
             "SELECT DISTINCT hashtextextended(current_schema() || ':' || key, 0) AS lock\n    FROM unnest($1::text[]) AS keys (key)\n    ORDER BY lock",
             "SELECT hashtextextended(current_schema() || ':' || key, 0) AS lock\n    FROM unnest($1::text[]) AS keys (key)",
-        ),
-        mutant(
-            "postgres: jobs locked as they come",
-            "deployr-store/src/postgres/exchange.rs",
-            "    jobs::lock(tx, &parts.jobs).await?;\n",
-            "",
         ),
     ],
 };

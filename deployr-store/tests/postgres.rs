@@ -355,6 +355,31 @@ async fn a_call_that_stood_in_anothers_way_is_made_again() {
     assert_eq!(beats, [Beat::Held { cancel: false }; 2]);
 }
 
+#[tokio::test]
+async fn a_claim_looks_at_no_more_jobs_than_it_takes() {
+    let schema = schema();
+    let store = open(&schema).await;
+    for _ in 0..20 {
+        let jobs = (0..1_000).map(|_| new_job()).collect();
+        store.enqueue_all(&tenant("acme"), jobs).await.unwrap();
+    }
+    // Whatever the server makes of the statement at first and later.
+    for _ in 0..10 {
+        assert_eq!(claim(&store, 10).await.len(), 10);
+    }
+    // A connection that ends tells what it has read.
+    drop(store);
+    let mut db = raw(&schema).await;
+    let read = "SELECT idx_tup_read FROM pg_stat_user_indexes
+                WHERE schemaname = current_schema() AND indexrelname = 'jobs_claimable'";
+    let mut seen: i64 = 0;
+    while seen == 0 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        seen = db.fetch_one(read).await.unwrap().get(0);
+    }
+    assert!(seen < 1_000, "{seen} entries of the index for 100 jobs");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_batch_locks_its_jobs_in_the_order_of_their_ids() {
     let schema = schema();

@@ -14,13 +14,16 @@ use super::query::{execute, one, scalar};
 const STEPS: &[&str] = &[include_str!("../../migrations/postgres/0001_initial.sql")];
 
 /// What every connection goes by, whatever the server's own settings are.
-const SETTINGS: [(&str, &str); 5] = [
+const SETTINGS: [(&str, &str); 6] = [
     ("statement_timeout", "10s"),
     ("lock_timeout", "3s"),
     ("idle_in_transaction_session_timeout", "15s"),
     ("default_transaction_isolation", "read committed"),
     // Statements are short: compiling them takes longer than carrying them out.
     ("jit", "off"),
+    // Every statement looks up a key, or follows an index to a limit. A plan for values that
+    // are seen is no better, and worse where the tables have not been analysed yet.
+    ("plan_cache_mode", "force_generic_plan"),
 ];
 
 /// After so long in the pool a connection is tried before it is used.

@@ -143,7 +143,9 @@ fn choose<'a>(
 ) -> StepResult<&'a Preset> {
     let by_name = |name: &str| presets.iter().find(|preset| preset.name.as_str() == name);
     let found = match named {
-        Some((name, _)) => Some(by_name(name.as_str()).ok_or_else(|| unknown_framework(presets, name))?),
+        Some((name, _)) => {
+            Some(by_name(name.as_str()).ok_or_else(|| unknown_framework(presets, name))?)
+        }
         None => presets.iter().find(|preset| facts.fit(&preset.detect)),
     };
     match found {

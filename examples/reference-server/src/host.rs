@@ -3,8 +3,9 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use deployr_core::bus::LocalBus;
 use deployr_core::engine::{Engine, EngineError};
-use deployr_core::model::{Actor, Deployment, DeploymentId, Page, Project};
+use deployr_core::model::{Actor, Deployment, DeploymentId, Page, Project, ProjectId};
 use deployr_core::notifier::LogNotifier;
 use deployr_core::store::StoreError;
 use deployr_core::value::TenantId;
@@ -27,6 +28,8 @@ pub(crate) struct Host {
     pub(crate) engine: Engine,
     pub(crate) actor: Actor,
     pub(crate) executor: LocalExecutor,
+    /// Where the engine says that something changed.
+    pub(crate) bus: Arc<LocalBus>,
     /// The process that serves, when it is another.
     pub(crate) holder: Option<Holder>,
 }
@@ -57,7 +60,9 @@ impl Host {
         // A plan names the folders, and has other data.
         let sites = DataDir::at(&settings.data).sites();
         let executor = LocalExecutor::new(sites).sandbox(releases);
+        let bus = Arc::new(LocalBus::default());
         let mut builder = Engine::builder()
+            .bus(bus.clone())
             .store(Arc::new(store(database).await?))
             .source(Arc::new(source))
             .builder(Arc::new(local_builder(settings, data)))
@@ -75,6 +80,7 @@ impl Host {
                 user.unwrap_or_else(|| "operator".into()),
             ),
             executor,
+            bus,
             holder: None,
         })
     }
@@ -84,13 +90,13 @@ impl Host {
         Self::open(settings, &DataDir::existing(&settings.data)?, None).await
     }
 
-    /// The project of that name, where there is a data directory with one.
-    pub(crate) async fn known(settings: &Settings, name: &str) -> Result<Option<(Self, Project)>> {
+    /// The project of that name or id, where there is a data directory with one.
+    pub(crate) async fn known(settings: &Settings, text: &str) -> Result<Option<(Self, Project)>> {
         let Ok(data) = DataDir::existing(&settings.data) else {
             return Ok(None);
         };
         let host = Self::open(settings, &data, None).await?;
-        let project = host.find(name).await?;
+        let project = host.find(text).await?;
         Ok(project.map(|project| (host, project)))
     }
 
@@ -115,9 +121,9 @@ impl Host {
             .or_else(|| holder?.url(project.slug.as_str()))
     }
 
-    /// The project of that name, if there is one.
-    pub(crate) async fn find(&self, name: &str) -> Result<Option<Project>> {
-        match self.engine.project_by_name(&self.actor, name).await {
+    /// The project of that name or id, if there is one.
+    pub(crate) async fn find(&self, text: &str) -> Result<Option<Project>> {
+        match self.look_for(text).await {
             Ok(project) => Ok(Some(project)),
             Err(EngineError::Invalid(_) | EngineError::Store(StoreError::NotFound { .. })) => {
                 Ok(None)
@@ -126,17 +132,21 @@ impl Host {
         }
     }
 
-    /// The project of that name.
-    pub(crate) async fn project(&self, name: &str) -> Result<Project> {
-        self.engine
-            .project_by_name(&self.actor, name)
-            .await
-            .map_err(|error| {
-                Error::from(error).hint("`deployr list` shows the projects that there are")
-            })
+    /// The project of that name or id.
+    pub(crate) async fn project(&self, text: &str) -> Result<Project> {
+        self.look_for(text).await.map_err(|error| {
+            Error::from(error).hint("`deployr list` shows the projects that there are")
+        })
     }
 
-    /// The deployment of that id, or the newest of the project of that name.
+    async fn look_for(&self, text: &str) -> std::result::Result<Project, EngineError> {
+        match text.parse::<ProjectId>() {
+            Ok(id) => self.engine.project(&self.actor, id).await,
+            Err(_) => self.engine.project_by_name(&self.actor, text).await,
+        }
+    }
+
+    /// The deployment of that id, or the newest of the project of that name or id.
     pub(crate) async fn deployment(&self, text: &str) -> Result<Deployment> {
         if text.starts_with(&format!("{}_", DeploymentId::PREFIX)) {
             return Ok(self.engine.deployment(&self.actor, text.parse()?).await?);

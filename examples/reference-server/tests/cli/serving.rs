@@ -159,13 +159,12 @@ fn a_killed_server_leaves_one_final_state() {
         "site",
         "echo begun; sleep 2; mkdir dist; echo hi > dist/index.html",
     );
-    let short = ["--lease-seconds", "1"];
-    let server = machine.serve(&short);
+    let server = machine.serve(&[]);
     let mut deploy = machine.start(&["deploy", site.path()]);
     deploy.wait_for_line("begun");
     assert_eq!(server.stop(Signal::SIGKILL), None);
 
-    let server = machine.serve(&short);
+    let server = machine.serve(&[]);
     assert_eq!(deploy.wait(), Some(0), "the follower sees it through");
     let deployments = json_lines(&machine.run(&["list", "site", "--json"]));
     assert_eq!(deployments.len(), 1);

@@ -150,7 +150,7 @@ fn ended_wrongly(site: &Site, asked: &Asked, deployment: &Deployment) -> Option<
         }
         // How often it was tried, the check of the store tells.
         (DeploymentStatus::Failed, Some(Failure::Fault { message })) => {
-            (!message.contains("lease expired")).then_some("a fault")
+            (!message.contains("the worker was lost")).then_some("a fault")
         }
         (DeploymentStatus::Failed, Some(Failure::Verdict { code, .. })) => {
             let due = match outcome {

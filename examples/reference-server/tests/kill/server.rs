@@ -28,7 +28,7 @@ impl Server {
             .unwrap();
         let mut child = machine
             .command(&["serve", "--json", "--listen", "127.0.0.1:0"])
-            .args(["--lease-seconds", "1", "--concurrency", "3"])
+            .args(["--concurrency", "3"])
             .stdout(Stdio::piped())
             .stderr(log)
             .process_group(0)

@@ -190,6 +190,7 @@ fn request(shared: &Shared, limit: u32) -> ClaimRequest {
     ClaimRequest {
         worker: shared.id,
         kinds: shared.engine.handlers.keys().cloned().collect(),
+        offers: shared.options.offers.clone(),
         limit,
         term: shared.options.lease,
     }
@@ -230,7 +231,7 @@ async fn carry_out(shared: Arc<Shared>, lease: Lease, sent: Instant) -> Option<F
         Ok(Done::Completed) => {
             return Some(Finished {
                 claim: lease.claim,
-                keyed: lease.job.concurrency_key.is_some(),
+                keyed: !lease.job.limits.is_empty(),
                 lost: ctx.lost,
             });
         }

@@ -69,6 +69,55 @@ impl JobKind {
     }
 }
 
+/// Something that a job asks of the worker that carries it out: `gpu`, `region:eu`.
+///
+/// ```
+/// use deployr_core::value::Label;
+///
+/// assert!(Label::parse("region:eu").is_ok());
+/// assert!(Label::parse("Region EU").is_err());
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Label(String);
+
+string_value!(Label);
+
+impl Label {
+    /// Parses a label of `a-z`, `0-9`, `.`, `_`, `:` and `-`.
+    pub fn parse(input: impl AsRef<str>) -> Result<Self, InvalidValue> {
+        lower_name("label", InputCode::LabelInvalid, input.as_ref()).map(Self)
+    }
+}
+
+/// What jobs share of which there is only so much: a project, an environment, a server,
+/// a tenant's quota. The same for all tenants, so an app puts theirs into it.
+///
+/// ```
+/// use deployr_core::value::ConcurrencyKey;
+///
+/// assert!(ConcurrencyKey::parse("server:eu-1").is_ok());
+/// assert!(ConcurrencyKey::parse("two words").is_err());
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct ConcurrencyKey(String);
+
+string_value!(ConcurrencyKey);
+
+impl ConcurrencyKey {
+    /// Parses a key of 1 to 200 visible ASCII characters.
+    pub fn parse(input: impl AsRef<str>) -> Result<Self, InvalidValue> {
+        let input = input.as_ref();
+        if (1..=200).contains(&input.len()) && input.bytes().all(|b| b.is_ascii_graphic()) {
+            return Ok(Self(input.to_owned()));
+        }
+        let rule = "must be 1 to 200 visible ASCII characters";
+        let code = InputCode::ConcurrencyKeyInvalid;
+        Err(InvalidValue::new("concurrency_key", code, rule, input))
+    }
+}
+
 /// Whose data it is: an id that the embedding app gives its customers.
 ///
 /// ```

@@ -1,4 +1,4 @@
-use crate::model::{Claim, Fence, JobState, Lease};
+use crate::model::{Claim, Fence, JobState, Labels, Lease};
 use crate::store::{ClaimRequest, NewJob, StoreError, StoreResult};
 use crate::system::Clock;
 
@@ -20,6 +20,7 @@ fn request(b: &Bench, limit: u32) -> ClaimRequest {
         worker: b.worker_id(),
         kinds: vec![kind("work"), kind("deploy")],
         limit,
+        offers: Labels::new(),
         term: TERM,
     }
 }

@@ -60,10 +60,12 @@ CREATE TABLE jobs (
     )
 ) STRICT;
 
-CREATE INDEX jobs_claimable ON jobs (run_at, id) WHERE state = 'queued';
+-- `start_by` comes last for the sweep, which looks through these two for jobs that are
+-- late. An index of its own would make it faster, and every job a tenth slower.
+CREATE INDEX jobs_claimable ON jobs (run_at, id, start_by) WHERE state = 'queued';
+CREATE INDEX jobs_waiting ON jobs (concurrency_key, created_at, id, start_by)
+    WHERE state = 'pending';
 CREATE INDEX jobs_leases ON jobs (lease_until) WHERE state = 'running';
-CREATE INDEX jobs_unstarted ON jobs (start_by) WHERE state IN ('pending', 'queued') AND fence = 0;
-CREATE INDEX jobs_waiting ON jobs (concurrency_key, created_at, id) WHERE state = 'pending';
 -- At most one job of a key is queued or running.
 CREATE UNIQUE INDEX jobs_key_taken ON jobs (concurrency_key)
     WHERE concurrency_key IS NOT NULL AND state IN ('queued', 'running');

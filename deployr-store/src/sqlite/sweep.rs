@@ -34,10 +34,7 @@ pub(super) fn sweep(
         Ok(Some((job.id, state)))
     })?;
 
-    let sql = "SELECT id FROM jobs
-               WHERE state IN ('pending', 'queued') AND fence = 0 AND start_by <= ?1
-               ORDER BY start_by";
-    let late: Vec<Uuid> = many(tx.db, sql, [tx.now()], scalar)?;
+    let late: Vec<Uuid> = many(tx.db, include_str!("sql/late_jobs.sql"), [tx.now()], scalar)?;
     sweep.timed_out = each(tx, late, limit, &mut sweep.poisoned, |tx, id| {
         let mut job = jobs::find(tx.db, JobId::from_uuid(*id))?;
         moves::fail(tx, &mut job, QUEUE_TIMEOUT, None)?;

@@ -7,6 +7,7 @@ use deployr_core::value::{JobKind, TenantId};
 use std::time::Duration;
 
 use super::SqliteStore;
+use super::query::many;
 
 fn tenant() -> TenantId {
     TenantId::parse("acme").unwrap()
@@ -159,4 +160,27 @@ async fn a_transaction_that_is_rolled_back_whole_fails_all_its_calls() {
     );
     store.enqueue(&tenant(), new_job(1)).await.unwrap();
     assert_eq!(store.queue_stats().await.unwrap().queued, 1);
+}
+
+/// The table keeps all jobs that ever were; a statement that is repeated every second
+/// must walk through those that wait, and no others.
+#[tokio::test]
+async fn a_sweep_looks_at_no_finished_jobs() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = SqliteStore::open(folder.path().join("deployr.db"))
+        .await
+        .unwrap();
+    let plan: Vec<String> = store
+        .read("plan", |db| {
+            let sql = concat!("EXPLAIN QUERY PLAN ", include_str!("sql/late_jobs.sql"));
+            many(db, sql, [0], |row| Ok(row.get("detail")?))
+        })
+        .await
+        .unwrap();
+    let mut tables = plan.iter().filter(|step| step.contains(" jobs "));
+    for index in ["jobs_claimable", "jobs_waiting"] {
+        let step = tables.next().unwrap();
+        assert!(step.contains(index), "{plan:?}");
+    }
+    assert_eq!(tables.next(), None, "{plan:?}");
 }

@@ -97,6 +97,7 @@ async fn work(store: SqliteStore, kind: JobKind, batch: u32) -> Result<usize, St
             worker,
             kinds: vec![kind.clone()],
             limit: batch,
+            offers: Default::default(),
             term: Duration::from_secs(60),
         };
         let answer = store.exchange(&held, Some(next)).await?;

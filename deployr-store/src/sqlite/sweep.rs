@@ -10,6 +10,7 @@ use uuid::Uuid;
 use super::error::DbResult;
 use super::jobs;
 use super::moves;
+use super::places;
 use super::query::{many, scalar};
 use super::writer::{Tx, micros};
 
@@ -41,13 +42,18 @@ pub(super) fn sweep(
         Ok(Some(job.id))
     })?;
 
-    // Whatever frees a key promotes the next at once: this finds something only where
-    // a row could not be handled, or was changed by hand.
-    let free: Vec<String> = many(tx.db, include_str!("sql/free_keys.sql"), [], scalar)?;
-    let promoted = each(tx, free, limit, &mut sweep.poisoned, |tx, key| {
-        Ok(jobs::promote(tx, key)?.then_some(()))
+    let due: Vec<Uuid> = many(tx.db, include_str!("sql/due_jobs.sql"), [tx.now()], scalar)?;
+    let promoted = each(tx, due, limit, &mut sweep.poisoned, |tx, id| {
+        Ok(places::promote(tx, JobId::from_uuid(*id))?.then_some(()))
     })?;
     sweep.promoted = u32::try_from(promoted.len()).unwrap_or(u32::MAX);
+
+    // Whatever frees a place promotes the next at once: this finds something only where
+    // a row could not be handled, or was changed by hand.
+    let free: Vec<String> = many(tx.db, include_str!("sql/free_keys.sql"), [], scalar)?;
+    for key in &free {
+        sweep.promoted += places::promote_waiting(tx, std::iter::once(key.as_str()))?;
+    }
     Ok(sweep)
 }
 

@@ -47,14 +47,10 @@ pub(crate) fn job_id() -> JobId {
 }
 
 pub(crate) fn new_job() -> NewJob {
+    let kind = JobKind::parse("work").unwrap();
     NewJob {
-        id: job_id(),
-        kind: JobKind::parse("work").unwrap(),
-        input: serde_json::json!({}),
-        concurrency_key: None,
-        delay: Duration::ZERO,
         max_attempts: 3,
-        start_within: Duration::from_secs(86_400),
+        ..NewJob::new(job_id(), kind, serde_json::json!({}))
     }
 }
 
@@ -67,6 +63,7 @@ pub(crate) async fn claim(store: &SqliteStore, limit: u32) -> Vec<Lease> {
         worker: WorkerId::new(SystemClock.now(), &SystemEntropy),
         kinds: vec![JobKind::parse("work").unwrap()],
         limit,
+        offers: Default::default(),
         term: TERM,
     };
     store.claim(request).await.unwrap()

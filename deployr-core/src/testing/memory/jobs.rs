@@ -51,6 +51,7 @@ impl State {
                 job,
                 deployment,
                 rank: None,
+                waits_for_room: false,
                 ended: None,
             },
         );
@@ -61,10 +62,14 @@ impl State {
     /// Queues a pending job where it is due and has room. Whether it did.
     pub(super) fn promote(&mut self, id: JobId) -> StoreResult<bool> {
         let row = &self.jobs[&id];
-        let waits = row.job.state == JobState::Pending && row.job.run_at <= self.now;
-        if !waits || !(row.has_places() || self.has_room(&row.job)) {
+        if row.job.state != JobState::Pending || row.job.run_at > self.now {
             return Ok(false);
         }
+        if !row.has_places() && !self.has_room(&row.job) {
+            self.job_mut(id)?.waits_for_room = true;
+            return Ok(false);
+        }
+        let row = &self.jobs[&id];
         let rank = row.rank.unwrap_or_else(|| self.next_rank(&row.job));
         let row = self.job_mut(id)?;
         row.rank = Some(rank);
@@ -106,8 +111,9 @@ impl State {
             let mut keys = job.limits.iter().map(|limit| &limit.key);
             keys.any(|key| limits.iter().any(|limit| limit.key == *key))
         };
-        let waiting = self.jobs.values().map(|row| &row.job);
+        let waiting = self.jobs.values().filter(|row| row.waits_for_room);
         let mut waiting: Vec<_> = waiting
+            .map(|row| &row.job)
             .filter(|job| job.state == JobState::Pending && shares(job))
             .map(|job| (Reverse(job.priority), job.created_at, job.id))
             .collect();

@@ -40,6 +40,8 @@ pub(super) struct JobRow {
     pub(super) deployment: Option<DeploymentId>,
     /// Its place in line, once it has been queued.
     pub(super) rank: Option<u64>,
+    /// Whether it is due, and waits for room only.
+    pub(super) waits_for_room: bool,
     /// How the last claim ended, to answer the same call made again.
     pub(super) ended: Option<(Claim, End)>,
 }

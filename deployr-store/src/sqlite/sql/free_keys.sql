@@ -1,7 +1,8 @@
-SELECT DISTINCT concurrency_key FROM jobs AS waiting
-WHERE state = 'pending'
-  AND NOT EXISTS (
-      SELECT 1 FROM jobs AS holder
-      WHERE holder.concurrency_key = waiting.concurrency_key
-        AND holder.state IN ('queued', 'running')
-  )
+-- Keys that somebody waits for, although they may have a place left.
+SELECT waiting.key FROM job_keys AS waiting
+WHERE holds = 0
+GROUP BY waiting.key
+HAVING max(waiting.max) > (
+    SELECT count(*) FROM job_keys AS taken
+    WHERE taken.key = waiting.key AND taken.holds = 1
+)

@@ -9,7 +9,7 @@ use crate::command::PlannedStep;
 use crate::context::StepContext;
 use crate::error::StepResult;
 use crate::model::{ProjectId, ProjectSettings, Recipe};
-use crate::value::EnvSet;
+use crate::value::{EnvSet, InvalidValue};
 
 /// A folder of one attempt of one deployment, made and removed by the builder.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -76,6 +76,18 @@ pub enum ArtifactContent {
 pub trait Builder: Send + Sync {
     /// A short name for logs and plans: `local`.
     fn name(&self) -> &str;
+
+    /// Whether a project may have these settings, before they are stored. Looks at them
+    /// alone: whether they fit the repository is seen by [`detect`](Self::detect).
+    ///
+    /// # Errors
+    ///
+    /// The value that no repository would fit, such as a framework that there is no
+    /// preset of. This default refuses none.
+    fn check(&self, settings: &ProjectSettings) -> Result<(), InvalidValue> {
+        let _ = settings;
+        Ok(())
+    }
 
     /// What [`build`](Self::build) would do, without doing it.
     fn plan(&self, recipe: &Recipe) -> Vec<PlannedStep>;

@@ -131,7 +131,7 @@ pub trait Executor: Send + Sync {
     ///
     /// # Errors
     ///
-    /// Verdict `unhealthy` with the last probes' results, `start_failed` when it ended
+    /// Verdict `unhealthy` with the last probe's result, `start_failed` when it ended
     /// meanwhile, with its last output in the log; a fault; `Stopped`.
     async fn verify(
         &self,

@@ -7,7 +7,7 @@ use secrecy::SecretString;
 
 use crate::context::StepContext;
 use crate::error::StepResult;
-use crate::value::{CommitId, GitRef, GitUrl};
+use crate::value::{BranchName, CommitId, GitRef, GitUrl};
 
 /// A repository and what it takes to read it.
 #[derive(Debug, Clone)]
@@ -66,17 +66,42 @@ pub struct Commit {
 /// 1. [`resolve`](Self::resolve) once at the start of each attempt.
 /// 2. [`checkout`](Self::checkout) of that commit into an empty folder.
 ///
-/// Both may run at the same time for any number of deployments, of the same
+/// [`look_up`](Self::look_up) comes before there is a project, and may never come.
+///
+/// All of them may run at the same time for any number of deployments, of the same
 /// repository too; an implementation that shares a mirror locks it itself.
 ///
 /// # A second call
 ///
-/// Both may be called again after any failure. `checkout` is given a new empty
+/// All of them may be called again after any failure. `checkout` is given a new empty
 /// folder each time, and refuses any other.
 #[async_trait]
 pub trait SourceProvider: Send + Sync {
     /// A short name for logs: `git`.
     fn name(&self) -> &str;
+
+    /// Whether the repository is there and has the branch or tag; where none is named,
+    /// its default branch. Reads as little as it can and keeps nothing: a commit may be
+    /// given back unseen.
+    ///
+    /// This default asks [`resolve`](Self::resolve), and takes `main` for the default branch.
+    ///
+    /// # Errors
+    ///
+    /// As [`resolve`](Self::resolve); `ref_not_found` also where there is no default branch.
+    async fn look_up(
+        &self,
+        source: &Source,
+        wanted: Option<&GitRef>,
+        ctx: &StepContext,
+    ) -> StepResult<GitRef> {
+        let wanted = match wanted {
+            Some(wanted) => wanted.clone(),
+            None => GitRef::Branch(BranchName::main()),
+        };
+        self.resolve(source, &wanted, ctx).await?;
+        Ok(wanted)
+    }
 
     /// The commit that `reference` points at now.
     ///

@@ -53,21 +53,18 @@ pub struct Unhealthy {
     pub waited: Duration,
     /// How many probes there were.
     pub probes: usize,
-    /// The last five of them.
+    /// The last five of them, the latest last.
     pub last: Vec<Probe>,
 }
 
 impl fmt::Display for Unhealthy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (probes, waited) = (self.probes, self.waited.as_secs_f64());
-        write!(
-            f,
-            "not healthy within {waited:.1} s, at {probes} probes; the last:"
-        )?;
-        self.last.iter().enumerate().try_for_each(|(i, probe)| {
-            let separator = if i == 0 { " " } else { "; " };
-            write!(f, "{separator}{probe}")
-        })
+        write!(f, "not healthy within {waited:.1} s, at {probes} probes")?;
+        match self.last.last().map(|probe| &probe.answer) {
+            Some(Ok(text) | Err(text)) => write!(f, "; the last: {text}"),
+            None => Ok(()),
+        }
     }
 }
 
@@ -235,8 +232,13 @@ mod tests {
         assert_eq!(unhealthy.last.len(), 5);
         assert_eq!(unhealthy.last[4].after, Duration::from_millis(940));
         assert!(
-            unhealthy.to_string().contains("after 0.94 s: 503 (0 ms)"),
-            "{unhealthy}"
+            unhealthy.last[4]
+                .to_string()
+                .contains("after 0.94 s: 503 (0 ms)")
+        );
+        assert_eq!(
+            unhealthy.to_string(),
+            "not healthy within 1.0 s, at 12 probes; the last: 503"
         );
     }
 

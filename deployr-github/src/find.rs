@@ -54,7 +54,12 @@ pub(crate) fn reference(
     let found = match repository.find_reference(&wanted.full_name()) {
         Ok(found) => found,
         Err(error) if error.code() == ErrorCode::NotFound => {
-            return Ok(Err(not_found(url, repository, wanted).map_err(git)?));
+            let names = names(repository).map_err(git)?;
+            return Ok(Err(not_found(
+                url,
+                names.iter().map(String::as_str),
+                wanted,
+            )));
         }
         Err(error) => return Err(git(error)),
     };
@@ -95,16 +100,26 @@ pub(crate) fn gitmodules(repository: &Repository, tree: &Tree<'_>) -> String {
     String::from_utf8_lossy(&text.unwrap_or_default()).into_owned()
 }
 
-fn not_found(url: &str, repository: &Repository, wanted: &GitRef) -> Result<String, git2::Error> {
+fn names(repository: &Repository) -> Result<Vec<String>, git2::Error> {
+    let mut names = Vec::new();
+    for reference in repository.references()? {
+        names.push(String::from_utf8_lossy(reference?.name_bytes()).into_owned());
+    }
+    Ok(names)
+}
+
+/// What to say where `wanted` is not among the full `names` of a repository's refs.
+pub(crate) fn not_found<'n>(
+    url: &str,
+    names: impl Iterator<Item = &'n str>,
+    wanted: &GitRef,
+) -> String {
     let (kind, prefix, kinds) = match wanted {
         GitRef::Tag(_) => ("tag", "refs/tags/", "tags"),
         _ => ("branch", "refs/heads/", "branches"),
     };
-    let mut names = Vec::new();
-    for reference in repository.references_glob(&format!("{prefix}*"))? {
-        let name = String::from_utf8_lossy(reference?.name_bytes()).into_owned();
-        names.extend(name.strip_prefix(prefix).map(printable));
-    }
+    let names = names.filter_map(|name| name.strip_prefix(prefix));
+    let mut names: Vec<String> = names.map(printable).collect();
     let name = wanted.name();
     let total = names.len();
     names.truncate(COMPARED);
@@ -120,7 +135,7 @@ fn not_found(url: &str, repository: &Repository, wanted: &GitRef) -> Result<Stri
         n if n > OFFERED => format!("among its {n} {kinds} are: {}", names.join(", ")),
         _ => format!("its {kinds} are: {}", names.join(", ")),
     };
-    Ok(format!("there is no {kind} {name} in {url}; {offer}"))
+    format!("there is no {kind} {name} in {url}; {offer}")
 }
 
 /// How many characters to change to get from one to the other.

@@ -41,6 +41,7 @@ mod checkout;
 mod error;
 mod find;
 mod links;
+mod look_up;
 mod mirror;
 mod options;
 mod parts;

@@ -11,6 +11,7 @@ use git2::Repository;
 
 use crate::error::{Trouble, blocking, printable};
 use crate::find;
+use crate::look_up;
 use crate::mirror::{Access, Fetched, Mirror};
 use crate::options::{GitLimits, Options};
 use crate::parts::Part;
@@ -154,6 +155,15 @@ impl SourceProvider for GitSource {
         "git"
     }
 
+    async fn look_up(
+        &self,
+        source: &Source,
+        wanted: Option<&GitRef>,
+        ctx: &StepContext,
+    ) -> StepResult<GitRef> {
+        look_up::look_up(&self.options, source, wanted, ctx).await
+    }
+
     async fn resolve(
         &self,
         source: &Source,
@@ -200,7 +210,7 @@ fn summary(fetched: Fetched) -> String {
 }
 
 /// Stops before anything has begun: libgit2 asks only on the way.
-fn go_on(ctx: &StepContext) -> StepResult<()> {
+pub(crate) fn go_on(ctx: &StepContext) -> StepResult<()> {
     match ctx.cancel.is_cancelled() {
         true => Err(StepError::Stopped),
         false => Ok(()),

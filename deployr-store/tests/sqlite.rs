@@ -9,9 +9,9 @@ mod support;
 
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use deployr_core::model::{Claim, JobId, JobState, Page, WorkerId};
+use deployr_core::model::{Actor, Claim, JobId, JobState, Page, WorkerId};
 use deployr_core::store::{Audit, Deployments, JobQueue, Projects, StoreError};
 use deployr_core::system::{Clock, SystemClock, SystemEntropy};
 use deployr_core::testing::{ManualClock, store::agrees_with_memory, store::conformance};
@@ -116,6 +116,50 @@ async fn keeps_all_after_it_was_closed() {
         store.complete(&other).await,
         Err(StoreError::LeaseLost { .. })
     ));
+}
+
+/// With a name in which SQLite could see a question or a fragment.
+#[tokio::test(flavor = "multi_thread")]
+async fn reads_where_nothing_can_be_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path().join("100% of ?what #is");
+    let path = folder.join("deployr.db");
+    let names = || {
+        let entries = std::fs::read_dir(&folder).unwrap().flatten();
+        let mut names: Vec<_> = entries.map(|entry| entry.file_name()).collect();
+        names.sort();
+        names
+    };
+    let store = SqliteStore::open(&path).await.unwrap();
+    let app = project(&store, "acme", "app").await;
+    let shared = SqliteStore::open_read_only(&path).await.unwrap();
+    let read = async |store: &SqliteStore| store.project(&tenant("acme"), app.id).await.unwrap();
+    assert_eq!(read(&shared).await, app, "beside a writer");
+    drop((store, shared));
+
+    // Whoever closes the file last takes away what lies beside it.
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while names().len() > 1 {
+        assert!(Instant::now() < deadline, "{:?}", names());
+        let db = raw(&path);
+        let _ = db.pragma_query(None, "wal_checkpoint", |_| Ok(()));
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let alone = SqliteStore::open_read_only(&path).await.unwrap();
+    assert_eq!(read(&alone).await, app);
+    let actor = Actor::new(tenant("acme"), "ada");
+    let refused = alone
+        .update_project(&actor, app.id, app.settings.clone())
+        .await;
+    assert!(matches!(refused, Err(StoreError::Unavailable { .. })));
+    assert_eq!(names(), ["deployr.db"], "nothing was made");
+
+    raw(&path).pragma_update(None, "user_version", 99).unwrap();
+    let error = SqliteStore::open_read_only(&path).await.unwrap_err();
+    assert!(error.to_string().contains("version 99"), "{error}");
+    let missing = SqliteStore::open_read_only(folder.join("none.db")).await;
+    assert!(matches!(missing, Err(StoreError::Unavailable { .. })));
+    assert_eq!(names(), ["deployr.db"]);
 }
 
 #[cfg(unix)]

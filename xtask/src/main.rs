@@ -1,6 +1,7 @@
 //! The project's own tasks. `cargo xtask` lists them.
 
 mod guards;
+mod mutate;
 mod run;
 mod setup;
 mod soak;
@@ -18,6 +19,9 @@ Tasks of this repository:
   cargo xtask soak [--minutes N]
                              the tests that draw what they do from a seed, for about
                              N minutes (10); DEPLOYR_SOAK_SEED repeats a run
+  cargo xtask mutate [NAME...]
+                             breaks the engine on purpose, in a copy, one place at a time:
+                             each time the tests must turn red
   cargo xtask setup          only install what the tests need (Debian, as root), or name
                              what is missing
   cargo xtask guards         only the architecture guards
@@ -33,6 +37,7 @@ fn main() -> ExitCode {
         }
         ["bench", rest @ ..] => bench(rest),
         ["soak", rest @ ..] => soak::run(rest),
+        ["mutate", names @ ..] => mutate::run(names),
         ["setup"] => setup::run(),
         ["guards"] => guards::run(),
         ["help" | "--help" | "-h"] | [] => {

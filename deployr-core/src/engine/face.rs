@@ -23,14 +23,15 @@ impl Engine {
     ///
     /// # Errors
     ///
-    /// `UnknownTarget`; `Conflict` when the tenant has a project of that name.
+    /// `UnknownTarget`; `Invalid` for settings that the builder refuses; `Conflict` when the
+    /// tenant has a project of that name.
     pub async fn create_project(
         &self,
         actor: &Actor,
         request: ProjectRequest,
     ) -> Result<Project, EngineError> {
         let engine = self.inner();
-        engine.executor(&request.settings.target)?;
+        engine.check(&request.settings)?;
         let id = ProjectId::new(engine.clock.now(), &*engine.entropy);
         let mut new = NewProject {
             id,
@@ -95,14 +96,14 @@ impl Engine {
     ///
     /// # Errors
     ///
-    /// `NotFound`; `UnknownTarget`.
+    /// `NotFound`; `UnknownTarget`; `Invalid` for settings that the builder refuses.
     pub async fn update_project(
         &self,
         actor: &Actor,
         id: ProjectId,
         settings: ProjectSettings,
     ) -> Result<Project, EngineError> {
-        self.inner().executor(&settings.target)?;
+        self.inner().check(&settings)?;
         Ok(self
             .inner()
             .store

@@ -5,6 +5,7 @@ mod builder;
 mod face;
 mod follow;
 mod jobs;
+mod look_up;
 mod redaction;
 mod request;
 mod secrets;
@@ -26,6 +27,7 @@ use crate::executor::Executor;
 use crate::ingress::Ingress;
 use crate::job::JobHandler;
 use crate::log::LogLimits;
+use crate::model::ProjectSettings;
 use crate::notifier::Notifier;
 use crate::secret::KeyRing;
 use crate::source::{CredentialProvider, SourceProvider};
@@ -137,6 +139,12 @@ impl std::fmt::Debug for Engine {
 }
 
 impl Inner {
+    /// Whether a project may have these settings.
+    fn check(&self, settings: &ProjectSettings) -> Result<(), EngineError> {
+        self.executor(&settings.target)?;
+        Ok(self.builder.check(settings)?)
+    }
+
     pub(crate) fn executor(&self, name: &TargetName) -> Result<Arc<dyn Executor>, EngineError> {
         self.executors
             .get(name)

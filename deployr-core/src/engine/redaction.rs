@@ -28,17 +28,25 @@ impl Inner {
         let specs: Vec<_> = specs.collect();
         let envs = specs.iter().map(|spec| &spec.env).chain([env]);
         let values = envs.flat_map(EnvSet::iter).map(|(_, value)| value.expose());
-        let credentials = source.and_then(|source| source.credentials.as_ref());
-        let credential = credentials.map(|credentials| match credentials {
-            Credentials::Password { password, .. } => password.expose_secret(),
-            Credentials::SshKey { key } => key.expose_secret(),
-        });
+        let credential = source.and_then(credential);
         Redactor::new(
             values
                 .filter(|value| !is_known(project, value))
                 .chain(credential),
         )
     }
+}
+
+/// Knows the secret that opens a repository.
+pub(super) fn redactor_of(source: &Source) -> Redactor {
+    Redactor::new(credential(source))
+}
+
+fn credential(source: &Source) -> Option<&str> {
+    Some(match source.credentials.as_ref()? {
+        Credentials::Password { password, .. } => password.expose_secret(),
+        Credentials::SshKey { key } => key.expose_secret(),
+    })
 }
 
 /// Whether whoever may read a project's logs knows the value anyway.

@@ -34,11 +34,8 @@ impl ProjectRequest {
     ///
     /// When `name` is not fit for a name.
     pub fn new(name: &str, source: GitUrl) -> Result<Self, InvalidValue> {
-        let settings = ProjectSettings::new(
-            source,
-            BranchName::parse("main")?,
-            TargetName::parse("local")?,
-        );
+        let settings =
+            ProjectSettings::new(source, BranchName::main(), TargetName::parse("local")?);
         Ok(Self {
             name: ProjectName::parse(name)?,
             settings,

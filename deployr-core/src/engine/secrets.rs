@@ -9,7 +9,7 @@ use crate::executor::ReleaseSpec;
 use crate::model::{EnvEntry, Project, ProjectId, Release, ReleaseId};
 use crate::secret::{SealContext, Sealed};
 use crate::source::Source;
-use crate::value::{EnvName, EnvSet, EnvValue, Slug, TenantId};
+use crate::value::{EnvName, EnvSet, EnvValue, GitUrl, Slug, TenantId};
 
 fn release_env_context<'a>(tenant: &'a TenantId, row: &'a str) -> SealContext<'a> {
     SealContext {
@@ -134,21 +134,26 @@ impl Inner {
     }
 
     pub(crate) async fn source_of(&self, project: &Project) -> Result<Source, Fault> {
-        let url = project.settings.source.clone();
+        let settings = &project.settings;
+        self.source_at(&settings.source, settings.submodules).await
+    }
+
+    /// A repository, with what it takes to read it now.
+    pub(super) async fn source_at(&self, url: &GitUrl, submodules: bool) -> Result<Source, Fault> {
         let credentials = match &self.credentials {
             Some(provider) => provider
-                .credentials(&url)
+                .credentials(url)
                 .await
                 .map_err(|error| match error {
                     StepError::Fault(fault) => fault,
-                    other => Fault::permanent("looking up credentials", &url, other),
+                    other => Fault::permanent("looking up credentials", url, other),
                 })?,
             None => None,
         };
         Ok(Source {
-            url,
+            url: url.clone(),
             credentials,
-            submodules: project.settings.submodules,
+            submodules,
         })
     }
 }

@@ -31,6 +31,12 @@ impl BranchName {
     pub fn parse(input: impl AsRef<str>) -> Result<Self, InvalidValue> {
         check("branch", InputCode::BranchInvalid, input.as_ref()).map(Self)
     }
+
+    /// `main`, which is meant where nobody says anything else.
+    #[must_use]
+    pub fn main() -> Self {
+        Self("main".to_owned())
+    }
 }
 
 /// The name of a tag, without `refs/tags/`; the rules are those of branches.

@@ -12,7 +12,7 @@ use std::path::Path;
 
 use deployr_core::error::{StepError, StepResult, VerdictCode};
 use deployr_core::model::{HealthCheck, ProjectSettings, Recipe, Runtime};
-use deployr_core::value::{BuildCommand, Framework, OutputDir};
+use deployr_core::value::{BuildCommand, Framework, InputCode, InvalidValue, OutputDir};
 
 use checkout::Checkout;
 use config::RepoConfig;
@@ -73,6 +73,35 @@ pub fn detect(dir: &Path, settings: &ProjectSettings) -> StepResult<Recipe> {
             .or(config.writable)
             .unwrap_or_else(|| preset.writable.clone()),
     })
+}
+
+/// Whether there is a preset of that name which this host can build.
+///
+/// # Errors
+///
+/// The names that there are.
+///
+/// ```
+/// use deployr_core::value::Framework;
+/// use deployr_exec::framework;
+///
+/// assert!(framework::check(&Framework::parse("next")?).is_ok());
+/// let refused = framework::check(&Framework::parse("nextt")?).unwrap_err();
+/// assert!(refused.to_string().contains("must be one of next-standalone, next-export, next"));
+/// # Ok::<(), deployr_core::value::InvalidValue>(())
+/// ```
+pub fn check(name: &Framework) -> Result<(), InvalidValue> {
+    let usable = |preset: &Preset| preset.name == *name && preset.needs.is_none();
+    if preset::all().is_ok_and(|presets| presets.iter().any(usable)) {
+        return Ok(());
+    }
+    let code = InputCode::FrameworkInvalid;
+    Err(InvalidValue::new(
+        "framework",
+        code,
+        preset::NAMES,
+        name.as_str(),
+    ))
 }
 
 /// Where a recipe's output may lie when neither the settings nor the framework say so:

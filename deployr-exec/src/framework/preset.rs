@@ -25,6 +25,10 @@ const PRESETS: [(&str, &str); 9] = [
     ("custom", include_str!("../../presets/custom.toml")),
 ];
 
+/// The rule for the name of a preset that can be built here; a test compares.
+pub(super) const NAMES: &str = "must be one of next-standalone, next-export, next, laravel, node, \
+                                node-static, static, custom";
+
 /// A framework, as data.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -134,6 +138,9 @@ mod tests {
         let presets = all().unwrap();
         let names: Vec<&str> = presets.iter().map(|preset| preset.name.as_str()).collect();
         assert_eq!(names, PRESETS.map(|(name, _)| name));
+        let usable = presets.iter().filter(|preset| preset.needs.is_none());
+        let usable: Vec<&str> = usable.map(|preset| preset.name.as_str()).collect();
+        assert_eq!(NAMES, format!("must be one of {}", usable.join(", ")));
         let undetected: Vec<&str> = presets
             .iter()
             .filter(|preset| preset.detect.is_empty())

@@ -30,6 +30,7 @@ use deployr_core::system::{Clock, SystemClock};
 use rusqlite::Connection;
 
 use error::DbResult;
+use open::Access;
 use readers::Readers;
 use writer::{Tx, Writer};
 
@@ -74,7 +75,8 @@ impl Default for Options {
 pub struct SqliteStore(Arc<Inner>);
 
 struct Inner {
-    writer: Writer,
+    /// None where there is only reading.
+    writer: Option<Writer>,
     readers: Readers,
 }
 
@@ -100,8 +102,30 @@ impl SqliteStore {
         blocking(move || {
             let db = open::writer(&path)?;
             Ok(Self(Arc::new(Inner {
-                writer: Writer::start(db, options.clock)?,
-                readers: Readers::new(path, options.readers),
+                writer: Some(Writer::start(db, options.clock)?),
+                readers: Readers::new(path, options.readers, Access::Shared),
+            })))
+        })
+        .await
+    }
+
+    /// Opens a file that is there, to read what is in it, where nothing can be written: on
+    /// a disk that is mounted so, or as another user. Every call that writes is refused.
+    ///
+    /// Where SQLite has left nothing beside the file, which it cannot share with writers
+    /// without that, the file must not change until this is dropped.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open); [`StoreError::Unavailable`] also when the file is not there.
+    pub async fn open_read_only(path: impl AsRef<Path> + Send) -> StoreResult<Self> {
+        let path = path.as_ref().to_owned();
+        blocking(move || {
+            let access = open::access(&path);
+            open::check(&path, access)?;
+            Ok(Self(Arc::new(Inner {
+                writer: None,
+                readers: Readers::new(path, Options::default().readers, access),
             })))
         })
         .await
@@ -123,7 +147,14 @@ impl SqliteStore {
         operation: &'static str,
         work: impl FnOnce(&Tx<'_>) -> DbResult<T> + Send + 'static,
     ) -> StoreResult<T> {
-        self.0.writer.write(operation, work).await
+        match &self.0.writer {
+            Some(writer) => writer.write(operation, work).await,
+            None => Err(StoreError::Unavailable {
+                operation,
+                reason: "it is open for reading only; open it where it can be written to"
+                    .to_owned(),
+            }),
+        }
     }
 
     async fn read<T: Send + 'static>(

@@ -2,7 +2,7 @@
 
 use std::fs::{DirBuilder, OpenOptions};
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use deployr_core::store::{StoreError, StoreResult};
@@ -32,13 +32,71 @@ pub(super) fn writer(path: &Path) -> StoreResult<Connection> {
     Ok(db)
 }
 
+/// How readers come to the file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Access {
+    /// Beside writers, by way of the files that SQLite keeps for that.
+    Shared,
+    /// Without them: nobody writes.
+    Alone,
+}
+
+/// How the file can be read where nothing can be written.
+pub(super) fn access(path: &Path) -> Access {
+    let mut wal = path.as_os_str().to_owned();
+    wal.push("-wal");
+    match Path::new(&wal).exists() {
+        true => Access::Shared,
+        false => Access::Alone,
+    }
+}
+
 /// Opens the file for reading. It must be there already.
-pub(super) fn reader(path: &Path) -> DbResult<Connection> {
-    connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY)
+pub(super) fn reader(path: &Path, access: Access) -> DbResult<Connection> {
+    let mode = OpenFlags::SQLITE_OPEN_READ_ONLY;
+    match access {
+        Access::Shared => connect(path, mode),
+        Access::Alone => connect(&immutable(path), mode | OpenFlags::SQLITE_OPEN_URI),
+    }
+}
+
+/// Whether the file can be read, and has tables that this version knows.
+pub(super) fn check(path: &Path, access: Access) -> StoreResult<()> {
+    let check = || {
+        let found = version(&reader(path, access)?)?;
+        let newest = newest();
+        match found == newest {
+            true => Ok(()),
+            false if found > newest => Err(too_new(found, newest).into()),
+            false => Err(StoreError::Unavailable {
+                operation: "open",
+                reason: "its tables are those of an older version, and cannot be brought up to \
+                         date where nothing can be written"
+                    .to_owned(),
+            }
+            .into()),
+        }
+    };
+    check().map_err(|error| explain(path, error))
+}
+
+/// The path as a URI by which SQLite takes the file as it is, with each byte that could
+/// mean something else written as a number.
+fn immutable(path: &Path) -> PathBuf {
+    let mut uri = "file:".to_owned();
+    for byte in path.as_os_str().as_encoded_bytes() {
+        match byte {
+            b'/' | b'.' | b'-' | b'_' => uri.push(char::from(*byte)),
+            byte if byte.is_ascii_alphanumeric() => uri.push(char::from(*byte)),
+            byte => uri.push_str(&format!("%{byte:02x}")),
+        }
+    }
+    uri.push_str("?immutable=1");
+    uri.into()
 }
 
 fn connect(path: &Path, mode: OpenFlags) -> DbResult<Connection> {
-    // Without SQLITE_OPEN_URI: a path is a path, whatever characters it has.
+    // Without SQLITE_OPEN_URI a path is a path, whatever characters it has.
     let db = Connection::open_with_flags(path, mode | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
     db.busy_timeout(PATIENCE)?;
     db.set_prepared_statement_cache_capacity(128);
@@ -96,18 +154,11 @@ fn set_up(db: &Connection) -> DbResult<()> {
 
 fn migrate(db: &mut Connection) -> DbResult<()> {
     db.set_transaction_behavior(TransactionBehavior::Immediate);
-    let newest = i64::try_from(STEPS.len()).unwrap_or(i64::MAX);
+    let newest = newest();
     loop {
         let before = version(db)?;
         if before > newest {
-            return Err(StoreError::Corrupt {
-                what: "the database",
-                reason: format!(
-                    "its tables have version {before}, and this program knows {newest} at most: \
-                     use a newer deployr, or another file"
-                ),
-            }
-            .into());
+            return Err(too_new(before, newest).into());
         }
         match MIGRATIONS.to_latest(db) {
             Ok(()) => return Ok(()),
@@ -122,6 +173,20 @@ fn migrate(db: &mut Connection) -> DbResult<()> {
                 .into());
             }
         }
+    }
+}
+
+fn newest() -> i64 {
+    i64::try_from(STEPS.len()).unwrap_or(i64::MAX)
+}
+
+fn too_new(found: i64, newest: i64) -> StoreError {
+    StoreError::Corrupt {
+        what: "the database",
+        reason: format!(
+            "its tables have version {found}, and this program knows {newest} at most: use a \
+             newer deployr, or another file"
+        ),
     }
 }
 

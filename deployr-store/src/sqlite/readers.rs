@@ -8,19 +8,21 @@ use rusqlite::Connection;
 use tokio::sync::Semaphore;
 
 use super::error::DbResult;
-use super::open;
+use super::open::{self, Access};
 
 pub(super) struct Readers {
     path: PathBuf,
+    access: Access,
     permits: Arc<Semaphore>,
     idle: Arc<Mutex<Vec<Connection>>>,
 }
 
 impl Readers {
-    pub(super) fn new(path: PathBuf, limit: usize) -> Self {
+    pub(super) fn new(path: PathBuf, limit: usize, access: Access) -> Self {
         let permits = limit.clamp(1, 64);
         Self {
             path,
+            access,
             permits: Arc::new(Semaphore::new(permits)),
             idle: Arc::default(),
         }
@@ -39,13 +41,13 @@ impl Readers {
             .await
             .map_err(|error| unavailable(error.to_string()))?;
         let idle = Arc::clone(&self.idle);
-        let path = self.path.clone();
+        let (path, access) = (self.path.clone(), self.access);
         let work = move || -> DbResult<T> {
             let _permit = permit;
             let free = idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
             let db = match free {
                 Some(db) => db,
-                None => open::reader(&path)?,
+                None => open::reader(&path, access)?,
             };
             let snapshot = db.unchecked_transaction()?;
             let found = query(&snapshot);

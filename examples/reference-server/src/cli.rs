@@ -64,6 +64,16 @@ pub(crate) enum Command {
     Completions(commands::completions::Args),
 }
 
+impl Command {
+    /// Whether it carries out deployments, or may.
+    pub(crate) fn works(&self) -> bool {
+        matches!(
+            self,
+            Self::Demo(_) | Self::Deploy(_) | Self::Rollback(_) | Self::Serve(_) | Self::Worker(_)
+        )
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;

@@ -18,9 +18,11 @@ pub(crate) type Result<T> = std::result::Result<T, Error>;
 pub(crate) enum Exit {
     /// It was done.
     Ok = 0,
-    /// The deployment failed, or was cancelled: an answer about what was deployed.
+    /// The answer is no: the deployment failed or was cancelled, or what was to be stopped
+    /// has ended.
     Verdict = 1,
-    /// The machinery failed, or what was asked for is not there.
+    /// The machinery failed, what was asked for is not there, or somebody did not wait
+    /// for the end.
     Fault = 2,
     /// The command line, a setting or a value is not valid (`EX_USAGE`).
     Usage = 64,
@@ -65,6 +67,11 @@ impl Error {
     /// What was asked is not valid.
     pub(crate) fn usage(cause: impl Into<Cause>) -> Self {
         Self::new(Exit::Usage, cause)
+    }
+
+    /// The answer is no.
+    pub(crate) fn verdict(cause: impl Into<Cause>) -> Self {
+        Self::new(Exit::Verdict, cause)
     }
 
     /// The machinery failed.
@@ -129,7 +136,7 @@ impl From<EngineError> for Error {
     fn from(error: EngineError) -> Self {
         match error {
             EngineError::Invalid(_) | EngineError::UnknownTarget { .. } => Self::usage(error),
-            EngineError::Verdict(_) => Self::new(Exit::Verdict, error),
+            EngineError::Verdict(_) => Self::verdict(error),
             other => Self::fault(other),
         }
     }

@@ -41,7 +41,7 @@ pub(crate) async fn to_the_end(
             () = signals.next() => {
                 if asked {
                     progress.end();
-                    std::process::exit(Exit::Verdict as i32);
+                    std::process::exit(Exit::Fault as i32);
                 }
                 asked = true;
                 progress.note("asked to stop; once more to leave at once");

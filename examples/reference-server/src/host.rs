@@ -3,9 +3,10 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use deployr_core::engine::Engine;
+use deployr_core::engine::{Engine, EngineError};
 use deployr_core::model::{Actor, Deployment, DeploymentId, Page, Project};
 use deployr_core::notifier::LogNotifier;
+use deployr_core::store::StoreError;
 use deployr_core::value::TenantId;
 use deployr_exec::ingress::BuiltinIngress;
 use deployr_exec::local::Sandbox;
@@ -13,6 +14,8 @@ use deployr_exec::local::build::LocalBuilder;
 use deployr_exec::local::run::LocalExecutor;
 use deployr_github::{GitSource, Proxies};
 use deployr_store::SqliteStore;
+use nix::unistd::{AccessFlags, access};
+use tempfile::TempDir;
 
 use crate::config::Settings;
 use crate::data::{DataDir, Holder};
@@ -40,7 +43,7 @@ impl Host {
     }
 
     /// The same over another database.
-    pub(crate) async fn over(
+    async fn over(
         database: &Path,
         settings: &Settings,
         data: &DataDir,
@@ -55,7 +58,7 @@ impl Host {
         let sites = DataDir::at(&settings.data).sites();
         let executor = LocalExecutor::new(sites).sandbox(releases);
         let mut builder = Engine::builder()
-            .store(Arc::new(SqliteStore::open(database).await?))
+            .store(Arc::new(store(database).await?))
             .source(Arc::new(source))
             .builder(Arc::new(local_builder(settings, data)))
             .executor("local", Arc::new(executor.clone()))
@@ -81,6 +84,29 @@ impl Host {
         Self::open(settings, &DataDir::existing(&settings.data)?, None).await
     }
 
+    /// The project of that name, where there is a data directory with one.
+    pub(crate) async fn known(settings: &Settings, name: &str) -> Result<Option<(Self, Project)>> {
+        let Ok(data) = DataDir::existing(&settings.data) else {
+            return Ok(None);
+        };
+        let host = Self::open(settings, &data, None).await?;
+        let project = host.find(name).await?;
+        Ok(project.map(|project| (host, project)))
+    }
+
+    /// For what must leave no trace: over a database that is thrown away with the folder
+    /// beside it, and so is all the rest where there is no data directory yet.
+    pub(crate) async fn scratch(settings: &Settings) -> Result<(Self, TempDir)> {
+        let scratch = tempfile::tempdir().map_err(|error| Error::io("make a folder", error))?;
+        let data = match DataDir::existing(&settings.data) {
+            Ok(data) => data,
+            Err(_) => DataDir::open(&scratch.path().join("data"))?,
+        };
+        let database = scratch.path().join("scratch.db");
+        let host = Self::over(&database, settings, &data, None).await?;
+        Ok((host, scratch))
+    }
+
     /// Where a project is served, by this process or by the one that holds the lock.
     pub(crate) fn url(&self, project: &Project) -> Option<String> {
         let holder = self.holder.as_ref();
@@ -89,16 +115,14 @@ impl Host {
             .or_else(|| holder?.url(project.slug.as_str()))
     }
 
-    /// All projects, newest first.
-    pub(crate) async fn all_projects(&self) -> Result<Vec<Project>> {
-        let (mut all, mut page) = (Vec::new(), Page::first(1_000));
-        loop {
-            let more = self.engine.projects(&self.actor, page).await?;
-            let Some(last) = more.last() else {
-                return Ok(all);
-            };
-            page = page.after(last.id);
-            all.extend(more);
+    /// The project of that name, if there is one.
+    pub(crate) async fn find(&self, name: &str) -> Result<Option<Project>> {
+        match self.engine.project_by_name(&self.actor, name).await {
+            Ok(project) => Ok(Some(project)),
+            Err(EngineError::Invalid(_) | EngineError::Store(StoreError::NotFound { .. })) => {
+                Ok(None)
+            }
+            Err(error) => Err(error.into()),
         }
     }
 
@@ -127,6 +151,19 @@ impl Host {
             .next()
             .ok_or_else(|| Error::fault(format!("{} has no deployments yet", project.name)))
     }
+}
+
+/// The store; only to read where nothing can be written.
+pub(crate) async fn store(database: &Path) -> Result<SqliteStore> {
+    let folder = database.parent().unwrap_or(Path::new("."));
+    let can_write = |path: &Path| access(path, AccessFlags::W_OK).is_ok();
+    if database.is_file() && !(can_write(folder) && can_write(database)) {
+        return SqliteStore::open_read_only(database).await.map_err(|error| {
+            Error::from(error)
+                .hint("copy the data directory to where it can be written to, and name that with --data DIR")
+        });
+    }
+    Ok(SqliteStore::open(database).await?)
 }
 
 /// What builds and releases may read of this machine: never the data directory.

@@ -22,7 +22,7 @@ use clap::Parser;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::prelude::*;
 
-use crate::cli::Cli;
+use crate::cli::{Cli, Command};
 use crate::exit::{Error, Exit, Result};
 use crate::ui::Ui;
 
@@ -31,7 +31,10 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(refused) => return ui::show_usage(&refused).into(),
     };
-    let ui = Ui::new(cli.json);
+    let mut ui = Ui::new(cli.json);
+    if cli.command.works() {
+        ui = ui.for_work();
+    }
     match run(cli, &ui) {
         Ok(exit) => exit.into(),
         Err(error) => {
@@ -43,7 +46,7 @@ fn main() -> ExitCode {
 
 fn run(cli: Cli, ui: &Ui) -> Result<Exit> {
     let filter: Targets = std::env::var("RUST_LOG")
-        .unwrap_or_else(|_| "warn".into())
+        .unwrap_or_else(|_| default_log(&cli.command).into())
         .parse()
         .map_err(|error| {
             Error::usage(error).hint("RUST_LOG is a list such as `info,deployr_core=debug`")
@@ -61,4 +64,12 @@ fn run(cli: Cli, ui: &Ui) -> Result<Exit> {
         .build()
         .map_err(|error| Error::io("start the runtime", error))?
         .block_on(commands::run(cli, ui))
+}
+
+/// Who shows a deployment's log need not be warned of the same faults again.
+fn default_log(command: &Command) -> &'static str {
+    match command {
+        Command::Serve(_) | Command::Worker(_) => "warn",
+        _ => "warn,deployr_core::worker=error",
+    }
 }

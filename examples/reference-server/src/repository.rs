@@ -6,54 +6,45 @@ use deployr_core::value::{GitUrl, InputCode, InvalidValue, ProjectName, UrlPolic
 
 use crate::exit::{Error, Result};
 
-/// A repository, and the branch that stands for it where nobody names one.
-#[derive(Debug)]
-pub(crate) struct Repository {
-    pub(crate) url: GitUrl,
-    pub(crate) branch: String,
+/// The repository of that name.
+pub(crate) fn parse(text: &str, policy: &UrlPolicy) -> Result<GitUrl> {
+    let Some(path) = folder(text) else {
+        return GitUrl::parse_with(text, policy).map_err(|refused| explain(text, refused));
+    };
+    if !policy.allow_local {
+        return Err(Error::usage(format!(
+            "{text}: folders of this machine may not be deployed"
+        ))
+        .hint("the setting `allow_local` is false"));
+    }
+    let path = path
+        .canonicalize()
+        .map_err(|error| Error::usage(format!("no repository at {text}: {error}")))?;
+    Ok(GitUrl::local(&path)?)
 }
 
-impl Repository {
-    pub(crate) fn parse(text: &str, policy: &UrlPolicy) -> Result<Self> {
-        let Some(path) = folder(text) else {
-            let url = GitUrl::parse_with(text, policy).map_err(explain)?;
-            return Ok(Self {
-                url,
-                branch: "main".into(),
-            });
-        };
-        if !policy.allow_local {
-            return Err(Error::usage(format!(
-                "{text}: folders of this machine may not be deployed"
-            ))
-            .hint("the setting `allow_local` is false"));
-        }
-        let path = path
-            .canonicalize()
-            .map_err(|error| Error::usage(format!("no repository at {text}: {error}")))?;
-        let branch = present_branch(&path).unwrap_or_else(|| "main".into());
-        Ok(Self {
-            url: GitUrl::local(&path)?,
-            branch,
-        })
-    }
-
-    /// The project's name where nobody gives one.
-    pub(crate) fn name(&self) -> Result<String> {
-        let name = self.url.repo_name();
-        ProjectName::parse(&name)
-            .map_err(|refused| Error::usage(refused).hint("give it another with --name"))?;
-        Ok(name)
-    }
+/// The project's name where nobody gives one.
+pub(crate) fn name(url: &GitUrl) -> Result<ProjectName> {
+    ProjectName::parse(url.repo_name())
+        .map_err(|refused| Error::usage(refused).hint("give it another with --name"))
 }
 
-fn explain(refused: InvalidValue) -> Error {
-    let hint = match refused.code {
-        InputCode::RepoUrlScheme => {
-            "a folder of this machine is written with a `/` or a `.`, as in ./site"
+fn explain(text: &str, refused: InvalidValue) -> Error {
+    let scheme = text.split_once("://").map(|(scheme, _)| scheme);
+    let hint = match (refused.code, scheme) {
+        (InputCode::RepoUrlScheme, None) => {
+            "a folder of this machine is written with a `/` or a `.`, as in ./site; `deployr list` \
+             shows the projects that there are"
         }
-        InputCode::RepoUrlPrivateHost => "the setting `allow_private_hosts` allows it",
-        InputCode::RepoUrlCredentials => {
+        (InputCode::RepoUrlScheme, Some("http")) => {
+            "nothing protects what comes over http:// on its way; within a network of your own \
+             the setting `allow_private_hosts` allows it"
+        }
+        (InputCode::RepoUrlScheme, Some(_)) => {
+            "most servers have the same repository at an https:// address"
+        }
+        (InputCode::RepoUrlPrivateHost, _) => "the setting `allow_private_hosts` allows it",
+        (InputCode::RepoUrlCredentials, _) => {
             "public repositories need none; this server has no place for others yet"
         }
         _ => return Error::usage(refused),
@@ -71,13 +62,6 @@ fn folder(text: &str) -> Option<PathBuf> {
     (looks_like_one || Path::new(text).is_dir()).then(|| text.into())
 }
 
-/// The branch that is checked out there.
-fn present_branch(path: &Path) -> Option<String> {
-    let read = |head: PathBuf| std::fs::read_to_string(head).ok();
-    let head = read(path.join(".git/HEAD")).or_else(|| read(path.join("HEAD")))?;
-    Some(head.trim().strip_prefix("ref: refs/heads/")?.to_owned())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -88,26 +72,29 @@ mod tests {
             allow_local: true,
             ..UrlPolicy::default()
         };
-        let remote = Repository::parse("git@github.com:acme/site.git", &policy).unwrap();
-        assert_eq!(
-            (remote.url.as_str(), remote.branch.as_str()),
-            ("ssh://git@github.com/acme/site.git", "main")
-        );
+        let remote = parse("git@github.com:acme/site.git", &policy).unwrap();
+        assert_eq!(remote.as_str(), "ssh://git@github.com/acme/site.git");
 
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("my site");
-        std::fs::create_dir_all(path.join(".git")).unwrap();
-        std::fs::write(path.join(".git/HEAD"), "ref: refs/heads/trunk\n").unwrap();
-        let local = Repository::parse(path.to_str().unwrap(), &policy).unwrap();
-        assert_eq!(
-            (local.branch.as_str(), local.name().unwrap().as_str()),
-            ("trunk", "my site")
-        );
+        std::fs::create_dir(&path).unwrap();
+        let local = parse(path.to_str().unwrap(), &policy).unwrap();
+        assert_eq!(name(&local).unwrap().as_str(), "my site");
+        assert!(parse(path.to_str().unwrap(), &UrlPolicy::default()).is_err());
+    }
 
-        let refused = Repository::parse("not a repository", &policy)
-            .unwrap_err()
-            .to_string();
-        assert!(refused.contains("repo_url"), "{refused}");
-        assert!(Repository::parse(path.to_str().unwrap(), &UrlPolicy::default()).is_err());
+    #[test]
+    fn a_refusal_says_what_to_write_instead() {
+        for (text, hint) in [
+            ("not a repository", "written with a `/` or a `.`"),
+            ("http://example.com/x.git", "allow_private_hosts"),
+            ("ftp://example.com/x.git", "https:// address"),
+            ("https://10.0.0.1/x.git", "allow_private_hosts"),
+        ] {
+            let refused = parse(text, &UrlPolicy::default()).unwrap_err().to_string();
+            let (rule, help) = refused.split_once("help: ").unwrap();
+            assert!(rule.contains("repo_url"), "{refused}");
+            assert!(help.contains(hint), "{refused}");
+        }
     }
 }

@@ -13,6 +13,7 @@ pub(crate) struct Ui {
     terminal: bool,
     colors: bool,
     silent: bool,
+    works: bool,
 }
 
 impl Ui {
@@ -24,6 +25,15 @@ impl Ui {
             terminal: terminal && !json,
             colors: terminal && !json && !plain,
             silent: false,
+            works: false,
+        }
+    }
+
+    /// The same, for a command that does work: it goes on where nobody reads any more.
+    pub(crate) fn for_work(self) -> Self {
+        Self {
+            works: true,
+            ..self
         }
     }
 
@@ -34,6 +44,7 @@ impl Ui {
             terminal: false,
             colors: false,
             silent: true,
+            works: true,
         }
     }
 
@@ -49,14 +60,14 @@ impl Ui {
     /// A line for people.
     pub(crate) fn say(&self, line: impl std::fmt::Display) {
         if !self.json && !self.silent {
-            print(format_args!("{line}"));
+            self.print(format_args!("{line}"));
         }
     }
 
     /// A line for machines.
     pub(crate) fn emit(&self, value: &Value) {
         if self.json {
-            print(format_args!("{value}"));
+            self.print(format_args!("{value}"));
         }
     }
 
@@ -97,6 +108,15 @@ impl Ui {
         self.paint("2", text)
     }
 
+    fn print(&self, line: std::fmt::Arguments<'_>) {
+        if self.works {
+            // A deployment is not given up halfway for a line that nobody can read.
+            let _ = write(line);
+        } else {
+            print(line);
+        }
+    }
+
     fn paint(&self, code: &str, text: &str) -> String {
         if self.colors {
             format!("\x1b[{code}m{text}\x1b[m")
@@ -110,13 +130,9 @@ impl Ui {
 /// is anything else.
 pub(crate) fn show_usage(refused: &clap::Error) -> Exit {
     if refused.use_stderr() && std::env::args_os().any(|arg| arg == "--json") {
-        let text = refused.render().to_string();
-        let message = text
-            .trim_start_matches("error: ")
-            .lines()
-            .next()
-            .unwrap_or_default();
-        print(format_args!("{}", Error::usage(message).to_json()));
+        let (message, hint) = in_parts(&refused.render().to_string());
+        let error = Error::usage(message).hint(hint);
+        print(format_args!("{}", error.to_json()));
     } else {
         // A closed pipe leaves nobody to tell.
         let _ = refused.print();
@@ -128,8 +144,17 @@ pub(crate) fn show_usage(refused: &clap::Error) -> Exit {
     }
 }
 
+/// The complaint of a refused command line, and what to write instead, a line each.
+fn in_parts(text: &str) -> (String, String) {
+    let line = |lines: &str| lines.split_whitespace().collect::<Vec<_>>().join(" ");
+    let text = text.trim_start_matches("error: ");
+    let (message, help) = text.split_once("\n\n").unwrap_or((text, ""));
+    let help = help.split("\n\n").map(line).collect::<Vec<_>>();
+    (line(message), help.join("; "))
+}
+
 fn print(line: std::fmt::Arguments<'_>) {
-    if let Err(error) = writeln!(std::io::stdout().lock(), "{line}") {
+    if let Err(error) = write(line) {
         // `deployr logs -f | head`: whoever was reading has read enough.
         let exit = if error.kind() == ErrorKind::BrokenPipe {
             Exit::Ok
@@ -140,7 +165,32 @@ fn print(line: std::fmt::Arguments<'_>) {
     }
 }
 
+fn write(line: std::fmt::Arguments<'_>) -> std::io::Result<()> {
+    writeln!(std::io::stdout().lock(), "{line}")
+}
+
 fn complain(line: std::fmt::Arguments<'_>) {
     // A closed stderr leaves nobody to tell.
     let _ = writeln!(std::io::stderr().lock(), "{line}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_of_a_refusal_is_told_to_machines() {
+        let text = "error: the following required arguments were not provided:\n  <REPOSITORY>\n\n\
+                    Usage: deployr deploy <REPOSITORY>\n\nFor more information, try '--help'.\n";
+        let (message, hint) = in_parts(text);
+        assert_eq!(
+            message,
+            "the following required arguments were not provided: <REPOSITORY>"
+        );
+        assert_eq!(
+            hint,
+            "Usage: deployr deploy <REPOSITORY>; For more information, try '--help'."
+        );
+        assert_eq!(in_parts("error: no\n"), ("no".to_owned(), String::new()));
+    }
 }

@@ -5,7 +5,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use deployr_core::engine::Engine;
+use deployr_core::ingress::Ingress as _;
 use deployr_core::store::QueueStats;
+use deployr_core::value::Slug;
 use deployr_core::worker::Worker;
 use deployr_exec::ingress::BuiltinIngress;
 use serde_json::{Value, json};
@@ -61,7 +63,8 @@ impl Work {
             Mode::Serve(address) => {
                 let health = health.clone();
                 let ingress = BuiltinIngress::bind(address)
-                    .await?
+                    .await
+                    .map_err(|fault| Error::from(fault).hint("--listen ADDRESS names it"))?
                     .domain(&settings.domain)
                     .trusted_proxies(settings.trusted_proxies.clone())
                     .starting();
@@ -106,6 +109,20 @@ impl Work {
         })
     }
 
+    /// The projects that are served at present, in the order of their names.
+    pub(crate) async fn served(&self) -> Result<Vec<Slug>> {
+        let Some(ingress) = &self.ingress else {
+            return Ok(Vec::new());
+        };
+        let routes = ingress.routes().await?;
+        Ok(routes.into_iter().map(|route| route.slug).collect())
+    }
+
+    /// Where one of them is.
+    pub(crate) fn url(&self, slug: &Slug) -> Option<String> {
+        self.ingress.as_ref().and_then(|ingress| ingress.url(slug))
+    }
+
     /// Where it serves.
     pub(crate) fn address(&self) -> Option<SocketAddr> {
         self.ingress.as_ref().map(|ingress| ingress.local_addr())
@@ -117,7 +134,7 @@ impl Work {
         ui.say("stopping when the work in hand is done; once more to stop at once");
         tokio::select! {
             stopped = self.stop() => stopped.map(|()| Exit::Ok),
-            () = signals.next() => std::process::exit(Exit::Verdict as i32),
+            () = signals.next() => std::process::exit(Exit::Fault as i32),
         }
     }
 

@@ -43,6 +43,7 @@ macro_rules! forward {
 
 mod parts;
 mod plan;
+mod spot;
 mod store;
 
 use std::fmt;
@@ -51,6 +52,7 @@ use std::time::Duration;
 
 pub use plan::FaultPlan;
 pub(in crate::testing) use plan::Onlooker;
+pub(in crate::testing) use spot::on_the_spot;
 
 /// What happens to a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

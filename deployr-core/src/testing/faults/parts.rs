@@ -13,12 +13,26 @@ use crate::ingress::{Ingress, Route};
 use crate::model::{ProjectSettings, Recipe, Turn};
 use crate::notifier::{Notice, Notifier};
 use crate::source::{Commit, Source, SourceProvider};
-use crate::value::{CommitId, GitRef, Slug};
+use crate::value::{CommitId, GitRef, InvalidValue, Slug};
 
 #[async_trait]
 impl<T: SourceProvider + ?Sized> SourceProvider for Faulty<T> {
     fn name(&self) -> &str {
         self.part.name()
+    }
+
+    async fn look_up(
+        &self,
+        source: &Source,
+        wanted: Option<&GitRef>,
+        ctx: &StepContext,
+    ) -> StepResult<GitRef> {
+        self.plan
+            .call(
+                Call::new(Part::Source, "look_up"),
+                self.part.look_up(source, wanted, ctx),
+            )
+            .await
     }
 
     async fn resolve(
@@ -55,6 +69,10 @@ impl<T: SourceProvider + ?Sized> SourceProvider for Faulty<T> {
 impl<T: Builder + ?Sized> Builder for Faulty<T> {
     fn name(&self) -> &str {
         self.part.name()
+    }
+
+    fn check(&self, settings: &ProjectSettings) -> Result<(), InvalidValue> {
+        self.part.check(settings)
     }
 
     fn plan(&self, recipe: &Recipe) -> Vec<PlannedStep> {

@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
+use super::spot::on_the_spot;
 use super::{Call, Faulty, Part, Strike, Struck};
-use crate::store::Exchange;
+use crate::store::{Beat, Exchange};
 
 /// Which calls are struck, shared by all the parts that it [wraps](Self::wrap) and by
 /// its clones. One plan is one process.
@@ -45,7 +46,7 @@ struct State {
     calls: Vec<Call>,
     strikes: BTreeMap<usize, Strike>,
     onlooker: Option<Arc<dyn Onlooker>>,
-    holds_time: bool,
+    stays: bool,
     term: Option<Duration>,
 }
 
@@ -66,6 +67,8 @@ pub(in crate::testing) trait Onlooker: Send + Sync {
     fn ends(&self, plan: &FaultPlan, call: Call, well: bool);
     /// Jobs were handed in and given out.
     fn exchanged(&self, plan: &FaultPlan, answer: &Exchange);
+    /// A heartbeat was answered.
+    fn beat(&self, plan: &FaultPlan, beats: &[Beat]);
 }
 
 impl FaultPlan {
@@ -131,10 +134,9 @@ impl FaultPlan {
         self.lock().onlooker = Some(onlooker);
     }
 
-    /// Tokio's clock, where it is paused, stands still while a call of the store is under
-    /// way: for a store that works on threads of its own.
-    pub(in crate::testing) fn hold_time(&self) {
-        self.lock().holds_time = true;
+    /// Calls of the store are waited for [on the spot](on_the_spot).
+    pub(in crate::testing) fn stay_on_the_spot(&self) {
+        self.lock().stays = true;
     }
 
     /// Leases hold for `term` only, whatever the process asks for: so it does not notice
@@ -175,6 +177,13 @@ impl FaultPlan {
         }
     }
 
+    pub(super) fn beat(&self, beats: &[Beat]) {
+        let onlooker = self.lock().onlooker.clone();
+        if let Some(onlooker) = onlooker {
+            onlooker.beat(self, beats);
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -202,11 +211,7 @@ impl FaultPlan {
         call: Call,
         work: impl Future<Output = Result<T, E>> + Send,
     ) -> Result<T, E> {
-        let claims = matches!(call.name, "claim" | "exchange");
-        if claims && self.stood_still() {
-            std::future::pending::<()>().await;
-        }
-        self.until(|life| !life.still).await;
+        self.may_begin(call).await;
         let strike = {
             let mut state = self.lock();
             state.calls.push(call);
@@ -242,6 +247,8 @@ impl FaultPlan {
             }
             Some(Strike::Delay(pause)) => {
                 tokio::time::sleep(pause).await;
+                // It may have come to stand still meanwhile.
+                self.may_begin(call).await;
                 work.await
             }
             Some(Strike::Stall(pause)) => {
@@ -261,20 +268,29 @@ impl FaultPlan {
         }
     }
 
+    /// Waits while the process stands still; one that has stood still claims nothing more.
+    async fn may_begin(&self, call: Call) {
+        let claims = matches!(call.name, "claim" | "exchange");
+        if claims && self.stood_still() {
+            std::future::pending::<()>().await;
+        }
+        self.until(|life| !life.still).await;
+    }
+
     async fn watched<T, E>(
         &self,
         call: Call,
         work: impl Future<Output = Result<T, E>> + Send,
     ) -> Result<T, E> {
-        let (onlooker, holds_time) = {
+        let (onlooker, stays) = {
             let state = self.lock();
-            (state.onlooker.clone(), state.holds_time)
+            (state.onlooker.clone(), state.stays)
         };
         if let Some(onlooker) = &onlooker {
             onlooker.begins(self, call);
         }
-        let answer = match holds_time && call.part == Part::Store {
-            true => holding_time(work).await,
+        let answer = match stays && call.part == Part::Store {
+            true => on_the_spot(work),
             false => work.await,
         };
         if let Some(onlooker) = &onlooker {
@@ -287,14 +303,4 @@ impl FaultPlan {
         self.0.life.send_modify(|life| life.hung = true);
         std::future::pending().await
     }
-}
-
-/// Tokio moves a paused clock on only while none of its threads is at work.
-async fn holding_time<T>(work: impl Future<Output = T>) -> T {
-    let (done, wait) = std::sync::mpsc::channel::<()>();
-    let hold = tokio::task::spawn_blocking(move || wait.recv().is_ok());
-    let answer = work.await;
-    drop(done);
-    let _ = hold.await;
-    answer
 }

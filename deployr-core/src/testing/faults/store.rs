@@ -98,7 +98,9 @@ forward! { JobQueue;
         async fn heartbeat(&self, claims: &[Claim], term: Duration) -> StoreResult<Vec<Beat>> {
             let call = super::Call::new(super::Part::Store, "heartbeat");
             let term = self.plan.term(term);
-            self.plan.call(call, self.part.heartbeat(claims, term)).await
+            let beats = self.plan.call(call, self.part.heartbeat(claims, term)).await?;
+            self.plan.beat(&beats);
+            Ok(beats)
         }
     }
 }

@@ -46,6 +46,12 @@ impl Bench {
         in_time("resolve", call).await
     }
 
+    pub(super) async fn look_up(&self, wanted: Option<&GitRef>) -> StepResult<GitRef> {
+        let source = self.source();
+        let call = self.provider.look_up(&source, wanted, &self.step.ctx);
+        in_time("look_up", call).await
+    }
+
     /// What a ref that is there points at.
     pub(super) async fn found(&self, reference: &GitRef) -> CommitId {
         match self.resolve(reference).await {

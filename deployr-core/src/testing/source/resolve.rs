@@ -13,6 +13,8 @@ check_list! { Arc<Bench>;
     a_branch_and_a_tag_of_one_name_are_told_apart,
     a_push_is_seen_by_the_next_resolve,
     a_branch_that_is_set_back_or_removed_is_followed,
+    a_look_up_finds_a_branch_a_tag_and_the_default_branch,
+    a_look_up_refuses_what_is_not_there,
     an_unknown_ref_is_named,
     an_unknown_repository_is_named,
     resolves_at_the_same_time_agree,
@@ -122,4 +124,29 @@ async fn resolves_at_the_same_time_agree(b: Arc<Bench>) {
     for found in join_all(tasks).await {
         assert_eq!(found.unwrap(), id);
     }
+}
+
+async fn a_look_up_finds_a_branch_a_tag_and_the_default_branch(b: Arc<Bench>) {
+    let first = b.push("main", &page("one")).await;
+    assert_eq!(b.look_up(None).await.unwrap(), branch("main"));
+    b.push("next", &page("two")).await;
+    b.tag("v1", &first, true).await;
+    for wanted in [branch("next"), tag("v1"), GitRef::Commit(first)] {
+        assert_eq!(b.look_up(Some(&wanted)).await.unwrap(), wanted);
+    }
+}
+
+async fn a_look_up_refuses_what_is_not_there(b: Arc<Bench>) {
+    verdict(b.look_up(None).await, VerdictCode::RefNotFound);
+    b.push("main", &page("one")).await;
+    for wanted in [branch("v1"), tag("main")] {
+        let refused = verdict(b.look_up(Some(&wanted)).await, VerdictCode::RefNotFound);
+        assert!(refused.message.contains(wanted.name()), "{refused}");
+    }
+    let nowhere = public(b.harness.nowhere());
+    let call = b.provider.look_up(&nowhere, None, &b.step.ctx);
+    verdict(
+        in_time("look_up", call).await,
+        VerdictCode::RepositoryRefused,
+    );
 }

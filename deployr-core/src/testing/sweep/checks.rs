@@ -17,7 +17,10 @@ use crate::testing::store::check_invariants;
 /// Everything, right after the last deployment has ended. A part may have `refused` a call
 /// for good, and then need not have done what it refused.
 pub(super) async fn all_is_in_order(world: &World, finals: &[Final], refused: Option<Part>) {
-    check_invariants(&*world.store, &world.me.tenant).await;
+    let (store, tenant) = (&*world.store, &world.me.tenant);
+    check_invariants(store, tenant).await;
+    let strangers = world.strangers.get().unwrap();
+    strangers.are_left_alone(store, tenant).await;
     for deployment in world.deployments().await {
         let first = finals.iter().find(|known| known.id == deployment.id);
         let first = first.expect("it was seen to be over");

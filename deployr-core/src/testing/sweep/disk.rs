@@ -2,6 +2,7 @@ use std::sync::{Arc, OnceLock};
 
 use async_trait::async_trait;
 
+use crate::model::JobId;
 use crate::store::Store;
 use crate::testing::{ManualClock, MemoryStore};
 
@@ -14,7 +15,12 @@ pub trait Disk: Send + Sync {
     /// Another disk with the same content. Called while nobody writes to this one.
     async fn copy(&self) -> Arc<dyn Disk>;
 
-    /// Whether the store works on threads of its own: then time stands still meanwhile.
+    /// Makes a job that is queued one whose row cannot be read, and whose lease has run out,
+    /// where the store can have such rows.
+    async fn poison(&self, _job: JobId) {}
+
+    /// Whether the store works on threads of its own: then whoever calls it waits on the
+    /// spot, so that a run is the same each time.
     fn has_threads(&self) -> bool {
         true
     }

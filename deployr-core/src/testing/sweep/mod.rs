@@ -14,6 +14,7 @@ mod parts;
 mod play;
 mod report;
 mod scenario;
+mod strangers;
 mod witness;
 mod world;
 
@@ -65,6 +66,19 @@ fn fits(strike: Strike, call: Call) -> bool {
     }
 }
 
+fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok()?.parse().ok()
+}
+
+/// How many times as much is to be played.
+fn times() -> u64 {
+    number("DEPLOYR_SOAK").unwrap_or(1).max(1)
+}
+
+fn first_seed() -> u64 {
+    number("DEPLOYR_SOAK_SEED").unwrap_or(1)
+}
+
 impl Sweep {
     /// A sweep on runtimes of one thread whose clock is paused, over stores on fresh disks.
     #[must_use]
@@ -84,7 +98,8 @@ impl Sweep {
         self
     }
 
-    /// Strikes every call of every scenario in every way.
+    /// Strikes every call of every scenario in every way. Of a [sample](Self::one_of),
+    /// `DEPLOYR_SOAK` plays so many times as much, and `DEPLOYR_SOAK_SEED` chooses which.
     ///
     /// # Panics
     ///
@@ -102,11 +117,23 @@ impl Sweep {
                 }
             }
         }
-        // To play a few again: a part of their names.
-        let wanted = std::env::var("DEPLOYR_SWEEP").unwrap_or_default();
-        cases.retain(|case: &Play| case.name.contains(&wanted));
-        let chosen = cases.into_iter().step_by(self.one_of);
-        report::play_all(&chosen.collect::<Vec<_>>(), |case| self.play(case)).assert_good();
+        match std::env::var("DEPLOYR_SWEEP") {
+            // To play a few again: a part of their names.
+            Ok(wanted) => cases.retain(|case| case.name.contains(&wanted)),
+            Err(_) => cases = self.sample(&cases),
+        }
+        report::play_all(&cases, |case| self.play(case)).assert_good();
+    }
+
+    /// One of each `one_of` cases that follow on each other, drawn by the seed.
+    fn sample(&self, cases: &[Play]) -> Vec<Play> {
+        let wanted = usize::try_from(times()).unwrap_or(usize::MAX);
+        let stride = (self.one_of / wanted).max(1);
+        let dice = SeededEntropy::new(first_seed());
+        let drawn = cases.chunks(stride);
+        drawn
+            .map(|few| few[dice.below(few.len())].clone())
+            .collect()
     }
 
     /// Plays random scenarios with two strikes each at random calls, `rounds` times, and so
@@ -117,9 +144,8 @@ impl Sweep {
     ///
     /// When something is not in order, with the seed.
     pub fn soak(&self, rounds: u64) {
-        let number = |name: &str| std::env::var(name).ok()?.parse::<u64>().ok();
-        let rounds = rounds * number("DEPLOYR_SOAK").unwrap_or(1);
-        let first = number("DEPLOYR_SOAK_SEED").unwrap_or(1);
+        let first = first_seed();
+        let rounds = rounds * times();
         let cases: Vec<u64> = (first..first + rounds).collect();
         report::play_all(&cases, |seed| self.soak_once(*seed)).assert_good();
     }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::scenario::{Queueing, Step};
+use super::strangers::Strangers;
 use super::world::{IDLE, World};
 use crate::engine::{DeployRequest, EngineError};
 use crate::model::{Deployment, DeploymentId, DeploymentStatus, Stage};
@@ -127,7 +128,7 @@ impl Operator {
                 self.note_final(one).await;
             }
             let queue = self.world.store.queue_stats().await.unwrap();
-            let idle = queue.pending + queue.queued + queue.running == 0;
+            let idle = queue.pending + queue.queued + queue.running == Strangers::COUNT;
             let over = deployments.iter().all(|one| one.status.is_final());
             if over && idle && !self.world.is_astir() {
                 break;

@@ -1,6 +1,6 @@
 //! Parts in memory that take their time, so that something can happen meanwhile. What
-//! becomes of a deployment is decided by its branch: `main` goes live, the build of `bad`
-//! fails, and `sick` never becomes healthy.
+//! becomes of a deployment is decided by its branch: `main` goes live, so does `slow`, whose
+//! build takes several leases, the build of `bad` fails, and `sick` never becomes healthy.
 
 use std::time::Duration;
 
@@ -19,6 +19,9 @@ use crate::value::{BuildCommand, CommitId, HealthDeadline, HealthPath, Slug};
 /// Lines that each build writes, to be found in the log: all, once, and in order.
 pub(super) const LINES: usize = 6;
 const PAUSE: Duration = Duration::from_millis(15);
+/// Between the lines of a slow build.
+const LONG_PAUSE: Duration = Duration::from_secs(6);
+const SLOWLY: &str = "sleep";
 
 fn commit(letter: &str) -> CommitId {
     CommitId::parse(letter.repeat(40)).unwrap()
@@ -28,6 +31,7 @@ pub(super) fn source() -> ScriptedSource {
     let source = ScriptedSource::new(commit("a"));
     source.set("bad", commit("b"));
     source.set("sick", commit("c"));
+    source.set("slow", commit("d"));
     source
 }
 
@@ -64,6 +68,7 @@ impl Builder for SlowBuilder {
             .map_err(|error| Fault::io("read", file.display(), error))?;
         match commit.as_bytes().first() {
             Some(b'b') => recipe.commands = vec![BuildCommand::parse("false").unwrap()],
+            Some(b'd') => recipe.commands = vec![BuildCommand::parse(SLOWLY).unwrap()],
             Some(b'c') => {
                 recipe.health.path = HealthPath::parse("/not-there").unwrap();
                 recipe.health.deadline_ms = HealthDeadline::new(2_000).unwrap();
@@ -74,16 +79,22 @@ impl Builder for SlowBuilder {
     }
 
     async fn build(&self, spec: &BuildSpec, ctx: &StepContext) -> StepResult<Artifact> {
+        let command = spec.recipe.commands.first().map(BuildCommand::as_str);
+        let pause = if command == Some(SLOWLY) {
+            LONG_PAUSE
+        } else {
+            PAUSE
+        };
         for number in 1..=LINES {
             let line = line(ctx.attempt, number) + "\n";
             ctx.log.write(LogStream::Stdout, line.as_bytes()).await;
             tokio::select! {
                 biased;
                 () = ctx.cancel.cancelled() => return Err(StepError::Stopped),
-                () = tokio::time::sleep(PAUSE) => {}
+                () = tokio::time::sleep(pause) => {}
             }
         }
-        if !spec.recipe.commands.is_empty() {
+        if command.is_some_and(|command| command != SLOWLY) {
             return Err(StepError::verdict(VerdictCode::BuildFailed, "exited 1"));
         }
         self.0.build(spec, ctx).await

@@ -30,6 +30,7 @@ pub(super) async fn prepare(disk: Arc<dyn Disk>, steps: &[Step]) -> Past {
     let mut operator = Operator::new(Arc::clone(&world), &[]);
     world.start().await;
     world.create_project().await;
+    world.invite_strangers().await;
     operator.perform(steps).await;
     let all_live = operator.finals.iter().all(|one| is_live(one.status));
     assert!(all_live, "the preparations failed");

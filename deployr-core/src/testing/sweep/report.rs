@@ -8,9 +8,11 @@ use std::thread;
 
 /// More failures than that are only counted.
 const TOLD: usize = 3;
+/// After so many failures no more cases are begun.
+const ENOUGH: usize = 20;
 
 pub(super) struct Tally {
-    played: usize,
+    cases: usize,
     failed: Vec<String>,
 }
 
@@ -24,6 +26,9 @@ pub(super) fn play_all<C: Sync>(
             if let Err(wrong) = play(case) {
                 let mut failed = failed.lock().unwrap_or_else(PoisonError::into_inner);
                 failed.push(wrong);
+                if failed.len() >= ENOUGH {
+                    next.store(cases.len(), Ordering::Relaxed);
+                }
             }
         }
     };
@@ -33,20 +38,22 @@ pub(super) fn play_all<C: Sync>(
         }
     });
     Tally {
-        played: cases.len(),
+        cases: cases.len(),
         failed: failed.into_inner().unwrap_or_else(PoisonError::into_inner),
     }
 }
 
 impl Tally {
+    #[expect(clippy::print_stdout, reason = "how much a soak has done")]
     pub(super) fn assert_good(&self) {
-        assert!(self.played > 0, "nothing was played");
+        assert!(self.cases > 0, "nothing was played");
+        println!("{} cases", self.cases);
         let told = self.failed.iter().take(TOLD).cloned();
         assert!(
             self.failed.is_empty(),
-            "{} of {} cases failed; the first:\n\n{}",
+            "{} of {} cases failed (after {ENOUGH} none is begun); the first:\n\n{}",
             self.failed.len(),
-            self.played,
+            self.cases,
             told.collect::<Vec<_>>().join("\n\n")
         );
     }

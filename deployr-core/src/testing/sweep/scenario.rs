@@ -75,6 +75,8 @@ pub(super) fn all() -> Vec<Scenario> {
             [&[Failed]],
         ),
         scenario("rollback", 2, &[Rollback], [&[Success]]),
+        // Whoever has stood still comes back while somebody else is at it.
+        scenario("slow build", 1, &[Deploy("slow", Supersede)], [&[Success]]),
         scenario(
             "cancelled build",
             1,

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use super::world::Clockwork;
 use crate::model::{Fence, JobId};
-use crate::store::Exchange;
+use crate::store::{Beat, Exchange};
 use crate::testing::faults::{Call, Onlooker, Part};
 use crate::testing::{FaultPlan, ScriptedExecutor, ScriptedIngress};
 use crate::value::Slug;
@@ -145,6 +145,12 @@ fn excused(plan: &FaultPlan) -> bool {
     plan.is_dead() || plan.stood_still()
 }
 
+/// What it held when it stood still was given to another since; unless that was in a claim,
+/// which is only made when it wakes up.
+fn had_lost_its_leases(plan: &FaultPlan) -> bool {
+    plan.stood_still() && !plan.stalled_in("claim")
+}
+
 impl Onlooker for Witness {
     fn begins(&self, plan: &FaultPlan, call: Call) {
         self.clockwork.follow();
@@ -174,17 +180,25 @@ impl Onlooker for Witness {
             notes.under_way.remove(at);
         }
         // RELIABILITY 3: what it held when it stood still was given to another since.
-        if well && plan.stood_still() && !plan.stalled_in("claim") && FENCED.contains(&call.name) {
+        if well && had_lost_its_leases(plan) && FENCED.contains(&call.name) {
             let name = call.name;
             let wrong = format!("[3] a `{name}` was taken from a process that had lost its lease");
             notes.wrong.push(wrong);
         }
     }
 
+    fn beat(&self, plan: &FaultPlan, beats: &[Beat]) {
+        // RELIABILITY 4: no heartbeat takes a lease back that was given to another since.
+        let held = |beat: &Beat| matches!(beat, Beat::Held { .. });
+        if had_lost_its_leases(plan) && beats.iter().any(held) {
+            let wrong = "[4] a heartbeat was taken from a process that had lost its lease";
+            self.notes().wrong.push(wrong.to_owned());
+        }
+    }
+
     fn exchanged(&self, plan: &FaultPlan, answer: &Exchange) {
         let mut notes = self.notes();
-        let late = plan.stood_still() && !plan.stalled_in("claim");
-        if late && answer.completed.iter().any(Result::is_ok) {
+        if had_lost_its_leases(plan) && answer.completed.iter().any(Result::is_ok) {
             let wrong = "[3] a `complete` was taken from a process that had lost its lease";
             notes.wrong.push(wrong.to_owned());
         }

@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use super::disk::Disk;
 use super::operator::Final;
 use super::parts::{self, SlowBuilder, SlowIngress};
+use super::strangers::Strangers;
 use super::witness::{Jobs, Witness};
 use crate::engine::{Engine, ProjectRequest};
 use crate::ingress::{Ingress, Route};
@@ -17,10 +18,10 @@ use crate::notifier::{Notice, Notifier};
 use crate::secret::{KeyId, KeyRing};
 use crate::store::Store;
 use crate::system::{Clock, Timestamp};
-use crate::testing::faults::Call;
+use crate::testing::faults::{Call, on_the_spot};
 use crate::testing::{
-    FaultPlan, ManualClock, MemoryTarget, RecordingNotifier, ScriptedBuilder, ScriptedExecutor,
-    ScriptedIngress, ScriptedSource, SeededEntropy, Strike,
+    FaultPlan, Faulty, ManualClock, MemoryTarget, RecordingNotifier, ScriptedBuilder,
+    ScriptedExecutor, ScriptedIngress, ScriptedSource, SeededEntropy, Strike,
 };
 use crate::value::{GitUrl, KeepReleases, Slug, TenantId};
 use crate::worker::Worker;
@@ -31,6 +32,10 @@ pub(super) const LEASE: Duration = Duration::from_secs(8);
 pub(super) const IDLE: Duration = Duration::from_secs(4);
 /// Long enough for somebody else to have taken over and ended.
 pub(super) const STALL: Duration = Duration::from_secs(40);
+
+/// How long a process is waited for that was asked to end: longer than any call is slow,
+/// or else what is only slow would be cut off.
+const STOP_PATIENCE: Duration = Duration::from_secs(30);
 
 /// Lets the store's clock go with tokio's, which is paused and moves by leaps.
 pub(super) struct Clockwork {
@@ -82,6 +87,7 @@ pub(super) struct World {
     pub(super) me: Actor,
     pub(super) slug: Slug,
     pub(super) project: OnceLock<ProjectId>,
+    pub(super) strangers: OnceLock<Strangers>,
     pub(super) witness: Arc<Witness>,
     processes: Mutex<Vec<Arc<Process>>>,
     strikes: Mutex<Strikes>,
@@ -96,6 +102,7 @@ pub(super) struct Past {
     notices: Vec<Notice>,
     jobs: Jobs,
     project: Option<ProjectId>,
+    strangers: Option<Strangers>,
     pub(super) finals: Vec<Final>,
 }
 
@@ -110,9 +117,22 @@ impl Past {
             notices: Vec::new(),
             jobs: Jobs::default(),
             project: None,
+            strangers: None,
             finals: Vec::new(),
         }
     }
+}
+
+/// The store on a disk, for one more who calls it.
+async fn opened(plan: &FaultPlan, disk: &dyn Disk, clockwork: &Clockwork) -> Faulty<dyn Store> {
+    let opening = disk.open(clockwork.clock.clone());
+    plan.wrap(match disk.has_threads() {
+        true => {
+            plan.stay_on_the_spot();
+            on_the_spot(opening)
+        }
+        false => opening.await,
+    })
 }
 
 fn slug() -> Slug {
@@ -142,7 +162,7 @@ impl World {
             past.jobs.clone(),
         );
         Arc::new(Self {
-            store: disk.open(clockwork.clock.clone()).await,
+            store: Arc::new(opened(&FaultPlan::default(), &*disk, &clockwork).await),
             disk,
             clockwork,
             entropy: Arc::new(SeededEntropy::new(seed)),
@@ -154,6 +174,7 @@ impl World {
             me: Actor::new(TenantId::parse("acme").unwrap(), "ada"),
             slug,
             project: past.project.map(OnceLock::from).unwrap_or_default(),
+            strangers: past.strangers.map(OnceLock::from).unwrap_or_default(),
             witness: Arc::new(witness),
             processes: Mutex::default(),
             strikes: Mutex::default(),
@@ -171,6 +192,7 @@ impl World {
             notices: self.notifier.notices(),
             jobs: self.witness.jobs(),
             project: self.project.get().copied(),
+            strangers: self.strangers.get().copied(),
             finals: finals.to_vec(),
         }
     }
@@ -232,18 +254,15 @@ impl World {
             plan.strike(n - made, strike);
         }
         plan.look_on(self.witness.clone());
-        if self.disk.has_threads() {
-            plan.hold_time();
-        }
         let mut lease = LEASE;
         if unnoticing {
             plan.shorten_leases(LEASE);
             lease = Duration::from_secs(3_600);
         }
-        let store = self.disk.open(self.clockwork.clock.clone()).await;
+        let store = opened(&plan, &*self.disk, &self.clockwork).await;
         let keys = KeyRing::new(vec![(KeyId::parse("k1").unwrap(), [7; 32])]).unwrap();
         let engine = Engine::builder()
-            .store(Arc::new(plan.wrap(store)))
+            .store(Arc::new(store))
             .source(Arc::new(plan.wrap(Arc::new(self.source.clone()))))
             .builder(Arc::new(plan.wrap(Arc::new(self.builder.clone()))))
             .executor(
@@ -281,7 +300,7 @@ impl World {
         if let Some(worker) = worker {
             // One that dies meanwhile never ends.
             let drain = worker.drain(Duration::ZERO);
-            let _ = tokio::time::timeout(LEASE, drain).await;
+            let _ = tokio::time::timeout(STOP_PATIENCE, drain).await;
         }
         self.witness.tell("a process is stopped");
         process.plan.kill();
@@ -295,6 +314,11 @@ impl World {
         let project = engine.create_project(&self.me, request).await.unwrap();
         assert_eq!(project.slug, self.slug);
         self.project.set(project.id).unwrap();
+    }
+
+    pub(super) async fn invite_strangers(&self) {
+        let strangers = Strangers::enqueue(&*self.store, &self.me.tenant, &*self.disk);
+        self.strangers.set(strangers.await).unwrap();
     }
 
     /// All deployments, the oldest first.

@@ -22,7 +22,7 @@ use deployr_core::command::{Command, PlannedStep};
 use deployr_core::context::StepContext;
 use deployr_core::error::{Fault, StepError, StepResult, VerdictCode};
 use deployr_core::model::{ProjectSettings, Recipe};
-use deployr_core::value::RelPath;
+use deployr_core::value::{InvalidValue, RelPath};
 use tokio::time::Instant;
 
 pub use limits::BuildLimits;
@@ -229,6 +229,10 @@ struct Setup {
 impl Builder for LocalBuilder {
     fn name(&self) -> &str {
         "local"
+    }
+
+    fn check(&self, settings: &ProjectSettings) -> Result<(), InvalidValue> {
+        settings.framework.as_ref().map_or(Ok(()), framework::check)
     }
 
     fn plan(&self, recipe: &Recipe) -> Vec<PlannedStep> {

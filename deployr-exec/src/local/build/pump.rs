@@ -68,7 +68,7 @@ async fn carry(
         };
         let bytes = match read {
             Ok(count @ 1..) if left > 0 => &buffer[..count],
-            _ => return tail,
+            _ => break,
         };
         if until.is_some() {
             left = left.saturating_sub(bytes.len());
@@ -76,6 +76,11 @@ async fn carry(
         tail.push(bytes);
         log.write(stream, bytes).await;
     }
+    // Its last line ends with it, and not after what comes next.
+    if tail.is_cut() {
+        log.write(stream, b"\n").await;
+    }
+    tail
 }
 
 /// The end of a command's output.
@@ -88,6 +93,11 @@ impl Tail {
         if self.0.len() > 4 * TAIL {
             self.0.drain(..self.0.len() - TAIL);
         }
+    }
+
+    /// Whether the last line has no end.
+    fn is_cut(&self) -> bool {
+        self.0.last().is_some_and(|byte| *byte != b'\n')
     }
 
     pub(super) fn and(mut self, other: Self) -> Self {

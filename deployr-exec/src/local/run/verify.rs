@@ -55,9 +55,13 @@ impl Verify<'_> {
             }
             Err(unhealthy) => {
                 self.show_output(ctx).await;
+                // The verdict has the last.
+                let earlier = unhealthy.last.iter().rev().skip(1).rev();
+                for probe in earlier {
+                    ctx.log.say(format!("not healthy {probe}")).await;
+                }
                 let hint = self.hint();
                 let message = format!("release {number} is {unhealthy}. {hint}");
-                ctx.log.say(&message).await;
                 Err(StepError::verdict(VerdictCode::Unhealthy, message))
             }
         }

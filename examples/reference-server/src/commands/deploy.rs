@@ -1,17 +1,18 @@
 //! `deployr deploy`
 
-use deployr_core::engine::{DeployRequest, EngineError, ProjectRequest};
+use deployr_core::engine::{DeployRequest, ProjectRequest};
 use deployr_core::model::Project;
-use deployr_core::store::StoreError;
-use deployr_core::value::{EnvSet, ProjectName};
+use deployr_core::value::{BranchName, EnvSet, GitRef, GitScheme, GitUrl, ProjectName};
 use serde_json::json;
 
-use super::options::{Build, Reference, Variables};
+use super::branch;
+use super::options::{Reference, Variables};
+use super::settings::{self, Build};
 use crate::config::Settings;
 use crate::exit::{Error, Exit, Result};
 use crate::follow;
 use crate::host::Host;
-use crate::repository::Repository;
+use crate::repository;
 use crate::signals::Signals;
 use crate::ui::Ui;
 use crate::work::{Mode, attend};
@@ -22,12 +23,16 @@ Examples:
   deployr deploy https://github.com/acme/site
   deployr deploy ./site --serve
   deployr deploy ./api --name shop --start 'node server.js' --health-path /up --env-file .env
-  deployr deploy https://github.com/acme/site --tag v1.2.0
+  deployr deploy site --tag v1.2.0
+
+The first deployment makes the project. What is said of its settings and variables is kept:
+`deployr show` shows them, --unset and `deployr env unset` take them back.
 
 Where `deployr serve` runs on the same data directory, it does the work, and this follows;
 else the work is done here. Ctrl-C asks the deployment to stop.")]
 pub(crate) struct Args {
-    /// https://…, ssh://…, git@host:path, or a folder of this machine
+    /// https://…, ssh://…, git@host:path, or a folder of this machine; of a project that is
+    /// there, its name
     repository: String,
     /// The project's name [default: the repository's]
     #[arg(long)]
@@ -45,47 +50,95 @@ pub(crate) struct Args {
 
 /// What the arguments ask for, once it is known to be valid.
 struct Wanted<'a> {
-    name: String,
-    repository: Repository,
-    request: DeployRequest,
+    name: ProjectName,
+    repository: GitUrl,
+    reference: Option<GitRef>,
+    /// What a new project follows.
+    branch: BranchName,
     variables: EnvSet,
     args: &'a Args,
 }
 
 impl<'a> Wanted<'a> {
-    fn parse(args: &'a Args, settings: &Settings) -> Result<Self> {
-        let repository = Repository::parse(&args.repository, &settings.url_policy())?;
-        let name = match &args.name {
-            Some(name) => ProjectName::parse(name)?.to_string(),
-            None => repository.name()?,
+    async fn parse(args: &'a Args, settings: &Settings) -> Result<Self> {
+        let (reference, variables) = (args.reference.parse()?, args.variables.parse()?);
+        let (repository, name) = match Host::known(settings, &args.repository).await? {
+            Some((_, project)) => (project.settings.source, Ok(project.name)),
+            None => {
+                let url = repository::parse(&args.repository, &settings.url_policy())?;
+                let name = repository::name(&url);
+                (url, name)
+            }
         };
-        let (request, variables) = (args.reference.request()?, args.variables.parse()?);
+        let name = match &args.name {
+            Some(name) => ProjectName::parse(name)?,
+            None => name?,
+        };
         Ok(Self {
             name,
             repository,
-            request,
+            reference,
+            branch: BranchName::main(),
             variables,
             args,
         })
     }
+
+    /// Asks a repository that no project has yet whether it is there, before there is
+    /// anything that would have to be taken back.
+    async fn look_up(&mut self, settings: &Settings, ui: &Ui) -> Result<()> {
+        let known = Host::known(settings, self.name.as_str()).await?;
+        let known = known.map(|(_, project)| project);
+        if let Some(known) = &known {
+            self.is_for(known)?;
+            if known.settings.source == self.repository {
+                return Ok(());
+            }
+        }
+        if self.repository.scheme() != GitScheme::Local {
+            ui.say(format_args!("looking up {}", self.repository));
+        }
+        let (host, _folder) = Host::scratch(settings).await?;
+        let followed = known.map(|known| GitRef::Branch(known.settings.branch));
+        let wanted = self.reference.as_ref().or(followed.as_ref());
+        self.branch = branch::of_new(&host.engine, &self.repository, wanted).await?;
+        Ok(())
+    }
+
+    /// Whether it is meant for this project.
+    fn is_for(&self, known: &Project) -> Result<()> {
+        if known.settings.source == self.repository || self.args.name.is_some() {
+            return Ok(());
+        }
+        let (name, source) = (&known.name, &known.settings.source);
+        Err(
+            Error::usage(format!("project {name} has another repository: {source}")).hint(format!(
+                "give this one another --name, or move the project here with --name {name}"
+            )),
+        )
+    }
 }
 
 pub(crate) async fn run(args: &Args, settings: &Settings, ui: &Ui) -> Result<Exit> {
-    let wanted = Wanted::parse(args, settings)?;
+    let mut wanted = Wanted::parse(args, settings).await?;
+    wanted.look_up(settings, ui).await?;
     let mode = if args.serve {
         Mode::Serve(settings.listen)
     } else {
         Mode::Once
     };
     attend(settings, "deploy", mode, ui, async |host, signals| {
-        deploy(wanted, host, signals, ui).await
+        deploy(&wanted, host, signals, ui).await
     })
     .await
 }
 
-async fn deploy(wanted: Wanted<'_>, host: &Host, signals: &mut Signals, ui: &Ui) -> Result<Exit> {
-    let request = wanted.request.clone();
-    let project = project(wanted, host).await?;
+async fn deploy(wanted: &Wanted<'_>, host: &Host, signals: &mut Signals, ui: &Ui) -> Result<Exit> {
+    let project = project(wanted, host, ui).await?;
+    let request = DeployRequest {
+        reference: wanted.reference.clone(),
+        ..DeployRequest::default()
+    };
     let deployment = host.engine.deploy(&host.actor, project.id, request).await?;
     ui.emit(&json!({"event": "created", "deployment": deployment}));
     ui.say(format_args!(
@@ -97,44 +150,30 @@ async fn deploy(wanted: Wanted<'_>, host: &Host, signals: &mut Signals, ui: &Ui)
 }
 
 /// The project as asked for: made where there is none of that name, else brought up to date.
-async fn project(wanted: Wanted<'_>, host: &Host) -> Result<Project> {
-    let (engine, actor, args) = (&host.engine, &host.actor, wanted.args);
-    let Wanted {
-        name,
-        repository,
-        variables,
-        ..
-    } = wanted;
-    let known = match engine.project_by_name(actor, &name).await {
-        Ok(project) => project,
-        Err(EngineError::Store(StoreError::NotFound { .. })) => {
-            let branch = args.reference.branch.as_ref().unwrap_or(&repository.branch);
-            let mut request = ProjectRequest::new(&name, repository.url)?
-                .branch(branch)?
-                .env(variables);
-            args.build.apply(&mut request.settings)?;
-            return Ok(engine.create_project(actor, request).await?);
-        }
-        Err(error) => return Err(error.into()),
+async fn project(wanted: &Wanted<'_>, host: &Host, ui: &Ui) -> Result<Project> {
+    let (engine, actor) = (&host.engine, &host.actor);
+    let Some(known) = host.find(wanted.name.as_str()).await? else {
+        let mut request = ProjectRequest::new(wanted.name.as_str(), wanted.repository.clone())?
+            .env(wanted.variables.clone());
+        request.settings.branch = wanted.branch.clone();
+        wanted.args.build.apply(&mut request.settings);
+        return Ok(engine.create_project(actor, request).await?);
     };
-    if known.settings.source != repository.url && args.name.is_none() {
-        return Err(Error::usage(format!(
-            "project {} has another repository: {}",
-            known.name, known.settings.source
-        ))
-        .hint(format!(
-            "give this one another --name, or move the project here with --name {}",
-            known.name
-        )));
-    }
+    wanted.is_for(&known)?;
     let mut settings = known.settings.clone();
-    settings.source = repository.url;
-    args.build.apply(&mut settings)?;
-    for (name, value) in &variables {
+    settings.source = wanted.repository.clone();
+    wanted.args.build.apply(&mut settings);
+    let mut project = known.clone();
+    if settings != known.settings {
+        project = engine.update_project(actor, known.id, settings).await?;
+    }
+    for change in settings::changes(&known.settings, &project.settings) {
+        let text = format!("{}: {change}", project.name);
+        ui.emit(&json!({"event": "note", "text": text}));
+        ui.say(text);
+    }
+    for (name, value) in &wanted.variables {
         engine.set_env(actor, known.id, name, Some(value)).await?;
     }
-    if settings == known.settings {
-        return Ok(known);
-    }
-    Ok(engine.update_project(actor, known.id, settings).await?)
+    Ok(project)
 }

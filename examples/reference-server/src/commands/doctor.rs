@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use deployr_core::system::{Clock, SystemClock};
 use deployr_exec::local::Confinement;
-use deployr_store::SqliteStore;
+use nix::unistd::{Uid, User};
 use serde_json::json;
 
 use crate::config::Settings;
@@ -29,6 +29,7 @@ pub(super) async fn run(settings: &Settings, ui: &Ui) -> Result<Exit> {
     let mut exit = Exit::Ok;
     let data = DataDir::at(&settings.data);
     let mut checks = vec![
+        ("user", user()),
         ("data directory", data_dir(&data)),
         ("free space", free_space(&nearest(data.path()))),
     ];
@@ -77,6 +78,21 @@ const PROGRAMS: &[(&str, Option<&str>)] = &[
     ),
 ];
 
+fn user() -> Found {
+    let user = Uid::effective();
+    if user.is_root() {
+        return Found::Lacking(
+            "root".into(),
+            "make a user of its own for deployr: what gets out of a build or a release is then \
+             not root",
+        );
+    }
+    match User::from_uid(user) {
+        Ok(Some(User { name, .. })) => Found::Good(name),
+        _ => Found::Good(user.to_string()),
+    }
+}
+
 fn data_dir(data: &DataDir) -> Found {
     let (path, nearest) = (data.path().display(), nearest(data.path()));
     // Without a name, so that it is gone whatever happens.
@@ -120,7 +136,7 @@ fn free_space(path: &Path) -> Found {
 }
 
 async fn database(data: &DataDir) -> Found {
-    match SqliteStore::open(data.database()).await {
+    match host::store(&data.database()).await {
         Ok(_) => Found::Good(data.database().display().to_string()),
         Err(error) => Found::Missing(
             error.to_string(),

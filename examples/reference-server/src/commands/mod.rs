@@ -1,5 +1,6 @@
 //! The commands, a file each.
 
+mod branch;
 pub(crate) mod cancel;
 pub(crate) mod completions;
 pub(crate) mod demo;
@@ -13,6 +14,7 @@ pub(crate) mod options;
 pub(crate) mod plan;
 pub(crate) mod rollback;
 pub(crate) mod serve;
+mod settings;
 pub(crate) mod show;
 pub(crate) mod worker;
 

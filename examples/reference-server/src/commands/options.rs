@@ -2,12 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use deployr_core::engine::DeployRequest;
-use deployr_core::model::{HealthCheck, ProjectSettings};
-use deployr_core::value::{
-    BranchName, BuildCommand, CommitId, EnvName, EnvSet, EnvValue, Framework, GitRef, HealthPath,
-    OutputDir, RelPath, TagName, TargetName,
-};
+use deployr_core::value::{BranchName, CommitId, EnvName, EnvSet, EnvValue, GitRef, TagName};
 
 use crate::exit::{Error, Result};
 
@@ -15,9 +10,9 @@ use crate::exit::{Error, Result};
 #[derive(Debug, Default, clap::Args)]
 #[group(multiple = false)]
 pub(crate) struct Reference {
-    /// The newest commit of this branch
+    /// The newest commit of this branch. A new project keeps it; else this time only
     #[arg(long)]
-    pub(crate) branch: Option<String>,
+    branch: Option<String>,
     /// The commit that this tag points at
     #[arg(long)]
     tag: Option<String>,
@@ -36,85 +31,12 @@ impl Reference {
             _ => None,
         })
     }
-
-    pub(crate) fn request(&self) -> Result<DeployRequest> {
-        Ok(DeployRequest {
-            reference: self.parse()?,
-            ..DeployRequest::default()
-        })
-    }
-}
-
-/// How a project is built. Kept with the project; whatever is left out stays as it is,
-/// or is decided by `deployr.toml` or by the framework.
-#[derive(Debug, Default, clap::Args)]
-#[command(next_help_heading = "Build")]
-pub(crate) struct Build {
-    /// Where to deploy to [default: local]
-    #[arg(long)]
-    target: Option<String>,
-    /// The folder of the repository that holds the app
-    #[arg(long, value_name = "DIR")]
-    root: Option<String>,
-    /// The framework, instead of the one that is found
-    #[arg(long, value_name = "NAME")]
-    framework: Option<String>,
-    /// The command that installs what the build needs
-    #[arg(long, value_name = "COMMAND")]
-    install: Option<String>,
-    /// The command that builds
-    #[arg(long, value_name = "COMMAND")]
-    build: Option<String>,
-    /// The folder that the build makes
-    #[arg(long, value_name = "DIR")]
-    output: Option<String>,
-    /// The command that serves the app on $PORT; left out for files
-    #[arg(long, value_name = "COMMAND")]
-    start: Option<String>,
-    /// The path that answers when the app is up
-    #[arg(long, value_name = "PATH")]
-    health_path: Option<String>,
-}
-
-impl Build {
-    /// Lays what is given over a project's settings.
-    pub(crate) fn apply(&self, settings: &mut ProjectSettings) -> Result<()> {
-        let command = |text: &Option<String>, old: &mut Option<BuildCommand>| {
-            if let Some(text) = text {
-                *old = Some(BuildCommand::parse(text)?);
-            }
-            Result::Ok(())
-        };
-        command(&self.install, &mut settings.install)?;
-        command(&self.build, &mut settings.build)?;
-        command(&self.start, &mut settings.start)?;
-        if let Some(target) = &self.target {
-            settings.target = TargetName::parse(target)?;
-        }
-        if let Some(root) = &self.root {
-            settings.root = Some(RelPath::parse(root)?);
-        }
-        if let Some(framework) = &self.framework {
-            settings.framework = Some(Framework::parse(framework)?);
-        }
-        if let Some(output) = &self.output {
-            settings.output = Some(OutputDir::parse(output)?);
-        }
-        if let Some(path) = &self.health_path {
-            let path = HealthPath::parse(path)?;
-            settings.health = Some(HealthCheck {
-                path,
-                ..settings.health.clone().unwrap_or_default()
-            });
-        }
-        Ok(())
-    }
 }
 
 /// Variables on the command line and in a file.
 #[derive(Debug, Default, clap::Args)]
 pub(crate) struct Variables {
-    /// A variable of the project's environment; NAME alone takes the value that it has here
+    /// A variable of the project's environment, kept until `deployr env unset`; NAME alone takes the value that it has here
     #[arg(long = "env", value_name = "NAME[=VALUE]")]
     pub(crate) env: Vec<String>,
     /// A file with one NAME=VALUE a line; others cannot see it in the list of processes

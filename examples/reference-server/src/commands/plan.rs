@@ -1,17 +1,17 @@
 //! `deployr plan`
 
-use deployr_core::engine::{EngineError, Plan, ProjectRequest};
-use deployr_core::model::Runtime;
-use deployr_core::store::StoreError;
-use deployr_core::value::GitRef;
+use deployr_core::engine::{Plan, ProjectRequest};
+use deployr_core::model::{ProjectSettings, Runtime};
+use deployr_core::value::{EnvSet, GitRef, ProjectName, TargetName};
 use serde_json::json;
 
-use super::options::{Build, Reference};
+use super::branch;
+use super::options::Reference;
+use super::settings::Build;
 use crate::config::Settings;
-use crate::data::DataDir;
-use crate::exit::{Error, Exit, Result};
+use crate::exit::{Exit, Result};
 use crate::host::Host;
-use crate::repository::Repository;
+use crate::repository;
 use crate::ui::Ui;
 
 #[derive(Debug, clap::Args)]
@@ -32,44 +32,44 @@ pub(crate) struct Args {
 
 pub(crate) async fn run(args: &Args, settings: &Settings, ui: &Ui) -> Result<Exit> {
     let reference = args.reference.parse()?;
-    let data = DataDir::existing(&settings.data).ok();
-    let plan = match &data {
-        Some(data) => {
-            let host = Host::open(settings, data, None).await?;
-            match host.engine.project_by_name(&host.actor, &args.what).await {
-                Ok(project) => host.engine.plan(&host.actor, project.id, reference).await?,
-                Err(EngineError::Invalid(_) | EngineError::Store(StoreError::NotFound { .. })) => {
-                    plan_of_new(args, settings, Some(data), reference).await?
-                }
-                Err(error) => return Err(error.into()),
+    let plan = match Host::known(settings, &args.what).await? {
+        Some((host, project)) => {
+            let mut wanted = project.settings.clone();
+            args.build.apply(&mut wanted);
+            if wanted == project.settings {
+                host.engine.plan(&host.actor, project.id, reference).await?
+            } else {
+                let (host, _folder) = Host::scratch(settings).await?;
+                plan_of(&host, project.name, wanted, reference).await?
             }
         }
-        None => plan_of_new(args, settings, None, reference).await?,
+        None => {
+            let url = repository::parse(&args.what, &settings.url_policy())?;
+            let (host, _folder) = Host::scratch(settings).await?;
+            let branch = branch::of_new(&host.engine, &url, reference.as_ref()).await?;
+            let name = repository::name(&url)?;
+            let mut wanted = ProjectSettings::new(url, branch, TargetName::parse("local")?);
+            args.build.apply(&mut wanted);
+            plan_of(&host, name, wanted, reference).await?
+        }
     };
     ui.emit(&json!({"plan": plan}));
     show(&plan, ui);
     Ok(Exit::Ok)
 }
 
-/// What is no project yet becomes one, in a database that is thrown away; so is all the
-/// rest where there is no data directory yet.
-async fn plan_of_new(
-    args: &Args,
-    settings: &Settings,
-    data: Option<&DataDir>,
+/// What is no project becomes one, in a database that is thrown away.
+async fn plan_of(
+    host: &Host,
+    name: ProjectName,
+    settings: ProjectSettings,
     reference: Option<GitRef>,
 ) -> Result<Plan> {
-    let repository = Repository::parse(&args.what, &settings.url_policy())?;
-    let mut request =
-        ProjectRequest::new(&repository.name()?, repository.url)?.branch(&repository.branch)?;
-    args.build.apply(&mut request.settings)?;
-    let scratch = tempfile::tempdir().map_err(|error| Error::io("make a folder", error))?;
-    let database = scratch.path().join("plan.db");
-    let data = match data {
-        Some(data) => data.clone(),
-        None => DataDir::open(&scratch.path().join("data"))?,
+    let request = ProjectRequest {
+        name,
+        settings,
+        env: EnvSet::default(),
     };
-    let host = Host::over(&database, settings, &data, None).await?;
     let project = host.engine.create_project(&host.actor, request).await?;
     Ok(host.engine.plan(&host.actor, project.id, reference).await?)
 }

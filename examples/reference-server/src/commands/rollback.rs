@@ -1,5 +1,6 @@
 //! `deployr rollback`
 
+use deployr_core::engine::EngineError;
 use deployr_core::model::{Page, Project, ReleaseId};
 
 use crate::config::Settings;
@@ -44,10 +45,18 @@ async fn roll_back(args: &Args, host: &Host, signals: &mut Signals, ui: &Ui) -> 
         Some(number) => Some(release(host, &project, number).await?),
         None => None,
     };
-    let deployment = host
-        .engine
-        .rollback(&host.actor, project.id, release)
-        .await?;
+    let asked = host.engine.rollback(&host.actor, project.id, release);
+    let deployment = asked.await.map_err(|error| {
+        let none = matches!(error, EngineError::NoEarlierRelease { .. });
+        let error = Error::from(error);
+        match none {
+            true => error.hint(format!(
+                "--to RELEASE goes to a later one; `deployr show {}` shows which there are",
+                project.slug
+            )),
+            false => error,
+        }
+    })?;
     let ended = follow::to_the_end(host, &deployment, signals, ui).await?;
     follow::tell(host, &project, &ended, ui).await
 }

@@ -23,14 +23,7 @@ pub(crate) async fn run(settings: &Settings, ui: &Ui) -> Result<Exit> {
     let data = DataDir::open(&settings.data)?;
     let lock = data.lock("serve")?.or_refuse()?;
     let signals = Signals::listen()?;
-    let work = Work::start(lock, settings, &data, Mode::Serve(settings.listen), ui)
-        .await
-        .map_err(|error| {
-            error.hint(format!(
-                "it was to serve at {}; choose another with --listen ADDRESS",
-                settings.listen
-            ))
-        })?;
+    let work = Work::start(lock, settings, &data, Mode::Serve(settings.listen), ui).await?;
     let address = work
         .address()
         .ok_or_else(|| Error::fault("there is no ingress"))?;
@@ -42,10 +35,10 @@ pub(crate) async fn run(settings: &Settings, ui: &Ui) -> Result<Exit> {
     ));
     ui.say(format_args!("  data    {}", data.path().display()));
     ui.say(format_args!("  health  http://{address}/healthz"));
-    for project in work.host.all_projects().await? {
-        if let Some(url) = work.host.url(&project) {
-            ui.say(format_args!("  {url}"));
-        }
+    for slug in work.served().await? {
+        let url = work.url(&slug).unwrap_or_default();
+        ui.emit(&json!({"event": "served", "project": slug, "url": url}));
+        ui.say(format_args!("  {url}"));
     }
     work.until_stopped(signals, ui).await
 }

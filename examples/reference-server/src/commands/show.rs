@@ -3,6 +3,7 @@
 use deployr_core::model::{Deployment, DeploymentId, Page, Project};
 use serde_json::{Value, json};
 
+use super::settings;
 use crate::config::Settings;
 use crate::exit::{Exit, Result};
 use crate::host::Host;
@@ -42,24 +43,25 @@ async fn project(host: &Host, project: &Project, ui: &Ui) -> Result<()> {
     }));
     ui.say(ui.strong(project.name.as_str()));
     let names: Vec<&str> = variables.iter().map(|name| name.as_str()).collect();
-    fields(
-        ui,
-        &[
-            ("id", project.id.to_string()),
-            ("repository", project.settings.source.to_string()),
-            ("branch", project.settings.branch.to_string()),
-            ("target", project.settings.target.to_string()),
-            (
-                "variables",
-                if names.is_empty() {
-                    "none".into()
-                } else {
-                    names.join(", ")
-                },
-            ),
-            ("created", view::moment(project.created_at)),
-        ],
+    let names = match names[..] {
+        [] => "none".into(),
+        _ => names.join(", "),
+    };
+    let settings = settings::shown(&project.settings);
+    let mut shown = vec![
+        ("id", project.id.to_string()),
+        ("repository", project.settings.source.to_string()),
+        ("branch", project.settings.branch.to_string()),
+        ("target", project.settings.target.to_string()),
+    ];
+    shown.extend(
+        settings
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.clone())),
     );
+    shown.push(("variables", names));
+    shown.push(("created", view::moment(project.created_at)));
+    fields(ui, &shown);
     let rows: Vec<_> = releases
         .iter()
         .map(|release| {

@@ -46,12 +46,17 @@ impl Machine {
 
     /// Starts it, with its output at hand.
     pub(crate) fn start(&self, arguments: &[&str]) -> Running {
-        let mut child = self
-            .command(arguments)
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let output = BufReader::new(child.stdout.take().unwrap());
+        self.started(&mut self.command(arguments))
+    }
+
+    /// The same, with this folder for what is temporary.
+    pub(crate) fn start_in(&self, temporary: &Path, arguments: &[&str]) -> Running {
+        self.started(self.command(arguments).env("TMPDIR", temporary))
+    }
+
+    fn started(&self, command: &mut Command) -> Running {
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+        let output = child.stdout.take().map(BufReader::new);
         Running {
             child,
             output,
@@ -76,7 +81,7 @@ impl Machine {
 /// A process of the program. Ends with the test.
 pub(crate) struct Running {
     child: Child,
-    output: BufReader<ChildStdout>,
+    output: Option<BufReader<ChildStdout>>,
     seen: String,
 }
 
@@ -85,7 +90,8 @@ impl Running {
     pub(crate) fn wait_for_line(&mut self, part: &str) -> String {
         loop {
             let mut line = String::new();
-            if self.output.read_line(&mut line).unwrap() == 0 {
+            let output = self.output.as_mut().unwrap();
+            if output.read_line(&mut line).unwrap() == 0 {
                 panic!("it ended without `{part}`:\n{}", self.seen);
             }
             self.seen.push_str(&line);
@@ -95,13 +101,30 @@ impl Running {
         }
     }
 
+    fn read_to_end(&mut self) {
+        let output = self.output.as_mut().unwrap();
+        output.read_to_string(&mut self.seen).unwrap();
+    }
+
     pub(crate) fn signal(&self, signal: Signal) {
         kill(Pid::from_raw(self.child.id() as i32), signal).unwrap();
     }
 
+    /// Its exit code, with nobody who reads what it prints.
+    pub(crate) fn wait_without_reading(mut self) -> Option<i32> {
+        drop(self.output.take());
+        self.child.wait().unwrap().code()
+    }
+
+    /// All that it has printed, once it has ended.
+    pub(crate) fn rest(mut self) -> String {
+        self.read_to_end();
+        std::mem::take(&mut self.seen)
+    }
+
     /// Its exit code; none where a signal has ended it.
     pub(crate) fn wait(mut self) -> Option<i32> {
-        self.output.read_to_string(&mut self.seen).unwrap();
+        self.read_to_end();
         self.child.wait().unwrap().code()
     }
 }

@@ -1,5 +1,6 @@
 //! `deployr demo`
 
+mod folder;
 mod sample;
 mod visit;
 
@@ -28,7 +29,7 @@ Examples:
 
 Makes a small git repository in a folder of its own, deploys it, changes it, and deploys it
 again while visitors ask for the page without a pause. Needs no git, no node and no network.
---data is not used.")]
+--data is not used. What a demo that was killed has left goes with the next one.")]
 pub(crate) struct Args {
     /// End when it was shown; exit 0 only if all went as it should
     #[arg(long)]
@@ -39,11 +40,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) async fn run(args: &Args, mut settings: Settings, ui: &Ui) -> Result<Exit> {
-    let mut folder = tempfile::Builder::new()
-        .prefix("deployr-demo-")
-        .tempdir()
-        .map_err(|error| Error::io("make a folder for the demo", error))?;
-    folder.disable_cleanup(args.keep);
+    let folder = folder::make(args.keep)?;
     if args.keep {
         ui.say(format_args!(
             "everything is kept in {}",

@@ -1,0 +1,127 @@
+//! What can be set: the flags, the variables and the keys of the file.
+
+use std::net::SocketAddr;
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use deployr_core::value::{DomainName, InvalidValue, Network};
+use serde::Deserialize;
+
+pub(super) const CONCURRENCY: RangeInclusive<i64> = 1..=64;
+pub(super) const LEASE_SECONDS: RangeInclusive<i64> = 1..=3600;
+
+/// One layer of settings: the command line with the environment, or a file. Told in
+/// `docs/configuration.md`; a test compares.
+#[derive(Debug, Clone, Default, clap::Args, Deserialize)]
+#[command(next_help_heading = "Settings")]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Layer {
+    /// Where everything is kept [default: ./.deployr]
+    #[arg(long, global = true, env = "DEPLOYR_DATA", value_name = "DIR")]
+    pub(super) data: Option<PathBuf>,
+    /// A TOML file with the settings below and `data` [default: deployr-server.toml in the data directory]
+    #[arg(long, global = true, env = "DEPLOYR_CONFIG", value_name = "FILE")]
+    #[serde(skip)]
+    pub(super) config: Option<PathBuf>,
+    /// The address to serve at; port 0 takes a free one [default: 127.0.0.1:8080]
+    #[arg(long, global = true, env = "DEPLOYR_LISTEN", value_name = "ADDRESS")]
+    pub(super) listen: Option<SocketAddr>,
+    /// Projects are served at <name>.<DOMAIN> [default: localhost]
+    #[arg(long, global = true, env = "DEPLOYR_DOMAIN", hide_short_help = true)]
+    pub(super) domain: Option<DomainName>,
+    /// How many deployments at a time [default: 2]
+    #[arg(long, global = true, env = "DEPLOYR_CONCURRENCY", value_name = "N", hide_short_help = true,
+        value_parser = clap::value_parser!(u32).range(CONCURRENCY))]
+    pub(super) concurrency: Option<u32>,
+    /// After so long without a sign of life a deployment is taken up again [default: 20]
+    #[arg(long, global = true, env = "DEPLOYR_LEASE_SECONDS", value_name = "SECONDS", hide_short_help = true,
+        value_parser = clap::value_parser!(u32).range(LEASE_SECONDS))]
+    pub(super) lease_seconds: Option<u32>,
+    /// Whether folders of this machine may be deployed [default: true]
+    #[arg(
+        long,
+        global = true,
+        env = "DEPLOYR_ALLOW_LOCAL",
+        value_name = "BOOL",
+        hide_short_help = true
+    )]
+    pub(super) allow_local: Option<bool>,
+    /// Whether repositories may lie in private networks [default: false]
+    #[arg(
+        long,
+        global = true,
+        env = "DEPLOYR_ALLOW_PRIVATE_HOSTS",
+        value_name = "BOOL",
+        hide_short_help = true
+    )]
+    pub(super) allow_private_hosts: Option<bool>,
+    /// More folders that builds may read and run programs from, with colons between [default: none]
+    #[arg(
+        long,
+        global = true,
+        env = "DEPLOYR_TOOL_DIRS",
+        value_name = "DIRS",
+        hide_short_help = true,
+        value_delimiter = ':'
+    )]
+    pub(super) tool_dirs: Option<Vec<PathBuf>>,
+    /// What of the system builds and releases may read, with colons between, instead of the
+    /// list in docs/configuration.md
+    #[arg(
+        long,
+        global = true,
+        env = "DEPLOYR_READABLE",
+        value_name = "PATHS",
+        hide_short_help = true,
+        value_delimiter = ':'
+    )]
+    pub(super) readable: Option<Vec<PathBuf>>,
+    /// Whether the processes of releases are confined, as builds are [default: true]
+    #[arg(
+        long,
+        global = true,
+        env = "DEPLOYR_CONFINE_RELEASES",
+        value_name = "BOOL",
+        hide_short_help = true
+    )]
+    pub(super) confine_releases: Option<bool>,
+    /// The proxies in front of this server, with commas between, or `none` [default: 127.0.0.0/8,::1]
+    #[arg(
+        long,
+        global = true,
+        env = "DEPLOYR_TRUSTED_PROXIES",
+        value_name = "NETWORKS",
+        hide_short_help = true
+    )]
+    pub(super) trusted_proxies: Option<Networks>,
+    /// Variables of this process that builds get, with commas between [default: those of
+    /// proxies, certificates and package mirrors]
+    #[arg(
+        long,
+        global = true,
+        env = "DEPLOYR_PASS_ENV",
+        value_name = "NAMES",
+        hide_short_help = true,
+        value_delimiter = ','
+    )]
+    pub(super) pass_env: Option<Vec<String>>,
+}
+
+/// Networks as one value, so that none can be asked for too.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(transparent)]
+pub(super) struct Networks(pub(super) Vec<Network>);
+
+impl FromStr for Networks {
+    type Err = InvalidValue;
+
+    fn from_str(text: &str) -> std::result::Result<Self, InvalidValue> {
+        let networks = text.split(',').map(str::trim);
+        let networks = networks.filter(|text| !["", "none"].contains(text));
+        networks
+            .map(Network::parse)
+            .collect::<std::result::Result<_, _>>()
+            .map(Self)
+    }
+}

@@ -1,0 +1,147 @@
+use super::layer::Networks;
+use super::*;
+
+const EVERY_KEY: &str = r#"
+    data = "here"
+    listen = "127.0.0.1:9000"
+    domain = "example.com"
+    concurrency = 3
+    lease_seconds = 7
+    allow_local = false
+    allow_private_hosts = true
+    tool_dirs = ["/opt/node"]
+    readable = ["/usr", "/etc/passwd"]
+    confine_releases = false
+    trusted_proxies = ["10.0.0.0/8"]
+    pass_env = ["HTTPS_PROXY", "NO_PROXY"]
+"#;
+
+#[test]
+fn the_command_line_wins_over_the_file_and_that_over_the_defaults() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("my.toml");
+    std::fs::write(&path, EVERY_KEY).unwrap();
+    let flags = Layer {
+        config: Some(path),
+        concurrency: Some(9),
+        ..Layer::default()
+    };
+    let settings = flags.resolve().unwrap();
+    assert_eq!(settings.concurrency, 9);
+    assert_eq!(settings.listen.port(), 9000);
+    assert_eq!(settings.data, folder.path().join("here"));
+    assert!(!settings.allow_local && settings.allow_private_hosts);
+    assert_eq!(settings.pass_env.unwrap(), ["HTTPS_PROXY", "NO_PROXY"]);
+    assert_eq!(settings.readable.unwrap().len(), 2);
+    assert!(!settings.confine_releases);
+    assert_eq!(
+        settings.trusted_proxies,
+        [Network::parse("10.0.0.0/8").unwrap()]
+    );
+
+    let defaults = Layer {
+        data: Some(folder.path().into()),
+        ..Layer::default()
+    }
+    .resolve()
+    .unwrap();
+    assert_eq!(
+        (
+            defaults.concurrency,
+            defaults.listen.port(),
+            defaults.listen_chosen
+        ),
+        (2, 8080, false)
+    );
+    assert_eq!(defaults.trusted_proxies, Network::LOOPBACK);
+    assert!(defaults.confine_releases && defaults.readable.is_none());
+}
+
+#[test]
+fn a_value_in_a_file_is_held_to_the_same_rules_as_a_flag() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("my.toml");
+    for (line, said) in [
+        (
+            "concurrency = 999",
+            "concurrency must be from 1 to 64, and is 999",
+        ),
+        (
+            "concurrency = 0",
+            "concurrency must be from 1 to 64, and is 0",
+        ),
+        (
+            "lease_seconds = 0",
+            "lease_seconds must be from 1 to 3600, and is 0",
+        ),
+        ("domain = \"http://a.b\"", "domain is invalid"),
+        ("trusted_proxies = [\"proxy\"]", "network is invalid"),
+    ] {
+        std::fs::write(&path, line).unwrap();
+        let flags = Layer {
+            config: Some(path.clone()),
+            ..Layer::default()
+        };
+        let refused = flags.resolve().unwrap_err();
+        assert_eq!(refused.exit(), crate::exit::Exit::Usage);
+        assert!(refused.to_string().contains(said), "{refused}");
+    }
+}
+
+#[test]
+fn the_page_about_the_configuration_has_the_list_of_what_may_be_read() {
+    let page = include_str!("../../../../docs/configuration.md");
+    let list = page
+        .split("```toml\n")
+        .find(|text| text.starts_with("readable = "))
+        .unwrap();
+    let list: Layer = toml::from_str(list.split("```").next().unwrap()).unwrap();
+    let told: Vec<_> = list.readable.unwrap();
+    let known = deployr_exec::local::Sandbox::READABLE
+        .iter()
+        .map(PathBuf::from);
+    assert_eq!(told, known.collect::<Vec<_>>());
+}
+
+#[test]
+fn no_proxy_at_all_can_be_asked_for() {
+    let networks = |text: &str| text.parse::<Networks>().map(|networks| networks.0);
+    assert_eq!(networks("none").unwrap(), []);
+    assert_eq!(networks("").unwrap(), []);
+    assert_eq!(networks("::1, 10.0.0.0/8").unwrap().len(), 2);
+    assert!(networks("none, proxy").is_err());
+}
+
+#[test]
+fn an_unknown_key_is_refused_by_name() {
+    let error = toml::from_str::<Layer>("concurency = 3").unwrap_err();
+    assert!(error.to_string().contains("concurency"), "{error}");
+}
+
+#[test]
+fn the_page_about_the_configuration_has_every_setting_and_no_other() {
+    let page = include_str!("../../../../docs/configuration.md");
+    let error = toml::from_str::<Layer>("no_such_key = 1").unwrap_err();
+    let (_, known) = error.message().split_once("expected one of").unwrap();
+    let mut known: Vec<&str> = known.split('`').skip(1).step_by(2).collect();
+    let row = |line: &'static str| {
+        let mut cells = line.split('|').map(|cell| cell.trim().trim_matches('`'));
+        let (_, key, flag, variable) = (cells.next()?, cells.next()?, cells.next()?, cells.next()?);
+        variable
+            .starts_with("DEPLOYR_")
+            .then_some((key, flag, variable))
+    };
+    let mut told = Vec::new();
+    for (key, flag, variable) in page.lines().filter_map(row) {
+        assert_eq!(flag, format!("--{}", key.replace('_', "-")));
+        assert_eq!(variable, format!("DEPLOYR_{}", key.to_uppercase()));
+        assert!(
+            EVERY_KEY.contains(&format!(" {key} = ")),
+            "{key} is not tested"
+        );
+        told.push(key);
+    }
+    known.sort_unstable();
+    told.sort_unstable();
+    assert_eq!(told, known);
+}

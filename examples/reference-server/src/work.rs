@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use deployr_core::engine::Engine;
+use deployr_core::error::Fault;
 use deployr_core::ingress::Ingress as _;
 use deployr_core::store::QueueStats;
 use deployr_core::value::Slug;
@@ -39,6 +40,22 @@ pub(crate) enum Mode {
     Worker,
     /// The same, and requests at this address.
     Serve(SocketAddr),
+    /// The same, at any port where that one is taken.
+    Show(SocketAddr),
+}
+
+impl Mode {
+    async fn bind(self) -> std::result::Result<Option<BuiltinIngress>, Fault> {
+        let ingress = match self {
+            Self::Once | Self::Worker => return Ok(None),
+            Self::Serve(address) => BuiltinIngress::bind(address).await?,
+            Self::Show(address) => match BuiltinIngress::bind(address).await {
+                Ok(ingress) => ingress,
+                Err(_) => BuiltinIngress::bind(SocketAddr::new(address.ip(), 0)).await?,
+            },
+        };
+        Ok(Some(ingress))
+    }
 }
 
 /// Works until [`stop`](Self::stop).
@@ -59,19 +76,16 @@ impl Work {
         ui: &Ui,
     ) -> Result<Self> {
         let health = Health::new();
-        let ingress = match mode {
-            Mode::Serve(address) => {
-                let health = health.clone();
-                let ingress = BuiltinIngress::bind(address)
-                    .await
-                    .map_err(|fault| Error::from(fault).hint("--listen ADDRESS names it"))?
-                    .domain(&settings.domain)
-                    .trusted_proxies(settings.trusted_proxies.clone())
-                    .starting();
-                Some(Arc::new(ingress.with_health(move || health.answer())))
-            }
-            Mode::Once | Mode::Worker => None,
-        };
+        let bound = mode.bind().await;
+        let bound = bound.map_err(|fault| Error::from(fault).hint("--listen ADDRESS names it"))?;
+        let ingress = bound.map(|ingress| {
+            let health = health.clone();
+            let ingress = ingress
+                .domain(&settings.domain)
+                .trusted_proxies(settings.trusted_proxies.clone())
+                .starting();
+            Arc::new(ingress.with_health(move || health.answer()))
+        });
         local_builder(settings, data).remove_stale().await?;
         let host = Host::open(settings, data, ingress.clone()).await?;
         if let Some(ingress) = &ingress {

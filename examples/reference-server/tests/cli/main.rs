@@ -13,3 +13,4 @@ mod doctor;
 mod refusals;
 mod serving;
 mod settings;
+mod trouble;

@@ -49,13 +49,14 @@ pub(crate) async fn run(args: &Args, mut settings: Settings, ui: &Ui) -> Result<
     }
     settings.data = folder.path().join("data");
     settings.allow_local = true;
-    if !settings.listen_chosen {
-        settings.listen = free_address(settings.listen);
-    }
     let data = DataDir::open(&settings.data)?;
     let lock = data.lock("demo")?.or_refuse()?;
     let signals = Signals::listen()?;
-    let work = Work::start(lock, &settings, &data, Mode::Serve(settings.listen), ui).await?;
+    let mode = match settings.listen_chosen {
+        true => Mode::Serve(settings.listen),
+        false => Mode::Show(settings.listen),
+    };
+    let work = Work::start(lock, &settings, &data, mode, ui).await?;
     let demo = Demo {
         work: &work,
         ui,
@@ -71,14 +72,6 @@ pub(crate) async fn run(args: &Args, mut settings: Settings, ui: &Ui) -> Result<
             work.stop().await?;
             shown.map(|_| Exit::Ok)
         }
-    }
-}
-
-/// The usual port, or any where that is taken.
-fn free_address(usual: SocketAddr) -> SocketAddr {
-    match std::net::TcpListener::bind(usual) {
-        Ok(_) => usual,
-        Err(_) => SocketAddr::new(usual.ip(), 0),
     }
 }
 

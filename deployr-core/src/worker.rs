@@ -20,6 +20,7 @@ use crate::error::Fault;
 use crate::job::{Done, JobContext, JobError, StopReason};
 use crate::model::{Claim, Lease, WorkerId};
 use crate::store::{ClaimRequest, JobFault, StoreError};
+use crate::value::Label;
 use crate::{retry, scheduler};
 pub use builder::WorkerBuilder;
 use handover::{Finished, Handover};
@@ -27,8 +28,10 @@ use handover::{Finished, Handover};
 impl WorkerBuilder {
     /// Starts it on the present runtime.
     #[must_use]
-    pub fn spawn(self) -> Worker {
+    pub fn spawn(mut self) -> Worker {
         let engine = self.engine.inner().clone();
+        self.offers
+            .extend(engine.executors.keys().map(Label::target));
         let shared = Arc::new(Shared {
             id: WorkerId::new(engine.clock.now(), &*engine.entropy),
             engine,

@@ -185,7 +185,7 @@ async fn a_worker_that_drains_hands_in_what_is_done() {
 #[tokio::test(start_paused = true)]
 async fn the_end_of_a_job_makes_way_for_the_next_of_its_key() {
     let bench = Bench::new(&[]);
-    let jobs = bench.enqueue(5, Some("one at a time")).await;
+    let jobs = bench.enqueue(5, Some("one-at-a-time")).await;
     let worker = bench.worker();
     bench.until_completed(&jobs).await;
     worker.drain(Duration::from_secs(1)).await;

@@ -86,7 +86,16 @@ string_value!(Label);
 impl Label {
     /// Parses a label of `a-z`, `0-9`, `.`, `_`, `:` and `-`.
     pub fn parse(input: impl AsRef<str>) -> Result<Self, InvalidValue> {
-        lower_name("label", InputCode::LabelInvalid, input.as_ref()).map(Self)
+        // One of a target is longer than any that is given.
+        let input = input.as_ref();
+        let given = input.strip_prefix("target:").unwrap_or(input);
+        lower_name("label", InputCode::LabelInvalid, given).map(|_| Self(input.to_owned()))
+    }
+
+    /// What a worker offers that can deploy to this target, and a deployment to it needs.
+    #[must_use]
+    pub fn target(name: &TargetName) -> Self {
+        Self(format!("target:{name}"))
     }
 }
 
@@ -152,12 +161,15 @@ impl TenantId {
 }
 
 fn lower_name(field: &'static str, code: InputCode, input: &str) -> Result<String, InvalidValue> {
-    let plain = |b: u8| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'_' | b':' | b'-');
-    if fits(input, plain) {
+    if fits(input, is_plain) {
         return Ok(input.to_owned());
     }
     let rule = "must be 1 to 64 of a-z, 0-9, '.', '_', ':' or '-', letter or digit first";
     Err(InvalidValue::new(field, code, rule, input))
+}
+
+fn is_plain(b: u8) -> bool {
+    matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'_' | b':' | b'-')
 }
 
 fn fits(input: &str, plain: impl Fn(u8) -> bool) -> bool {

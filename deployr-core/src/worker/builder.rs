@@ -74,7 +74,8 @@ impl WorkerBuilder {
     }
 
     /// What it has to offer to jobs that need something: they are given only to workers
-    /// that offer all of it. Nothing where not set. Said again, the last holds.
+    /// that offer all of it. Nothing where not set, save the [targets](Label::target) of
+    /// the engine, which it always offers. Said again, the last holds.
     #[must_use]
     pub fn offers(mut self, labels: impl IntoIterator<Item = Label>) -> Self {
         self.offers = labels.into_iter().collect();

@@ -1,5 +1,5 @@
-//! Stores for the [deployr](deployr_core) deployment engine. One so far: a SQLite
-//! file, which needs no server.
+//! Stores for the [deployr](deployr_core) deployment engine: a SQLite
+//! file, which needs no server, and a Postgres for any number of machines.
 //!
 //! ```
 //! use deployr_core::model::{Actor, ProjectId, ProjectSettings};
@@ -42,9 +42,22 @@
 //! # Features
 //!
 //! * `sqlite` (default): `SqliteStore`.
+//! * `postgres`: `PgStore`, and `PgBus` for its nodes. Wants Rust 1.94.
 
+#[cfg(feature = "postgres")]
+mod postgres;
 #[cfg(feature = "sqlite")]
 mod sqlite;
+
+/// What [`PgStore::deploy_in`] and [`PgOptions`] are given things of.
+#[cfg(feature = "postgres")]
+pub use sqlx;
+
+#[cfg(feature = "postgres")]
+pub use postgres::{PgBus, PgOptions, PgStore};
+/// What [`SqliteStore::deploy_in`] is given a transaction of.
+#[cfg(feature = "sqlite")]
+pub use rusqlite;
 
 #[cfg(feature = "sqlite")]
 pub use sqlite::{Options, SqliteStore};

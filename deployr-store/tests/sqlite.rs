@@ -5,6 +5,8 @@
     reason = "a test fails by panicking"
 )]
 
+#[path = "support/file.rs"]
+mod place;
 mod support;
 
 use std::collections::HashSet;
@@ -16,8 +18,10 @@ use deployr_core::store::{Audit, Deployments, JobQueue, Projects, StoreError};
 use deployr_core::system::{Clock, SystemClock, SystemEntropy};
 use deployr_core::testing::{ManualClock, store::agrees_with_memory, store::conformance};
 use deployr_store::SqliteStore;
+use rusqlite::TransactionBehavior;
 
-use support::{TERM, claim, enqueue, file, fresh, new_job, open, project, raw, tenant};
+use place::{file, fresh, open, raw};
+use support::{TERM, claim, enqueue, new_deployment, new_job, project, tenant};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn keeps_every_rule_of_the_suite() {
@@ -335,4 +339,39 @@ async fn a_caller_that_goes_away_breaks_nothing() {
     }
     enqueue(&store).await;
     assert!(store.queue_stats().await.unwrap().queued >= 1);
+}
+
+#[tokio::test]
+async fn an_apps_rows_and_a_deployment_are_committed_together() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = SqliteStore::open(file(&folder)).await.unwrap();
+    let app = project(&store, "acme", "app").await;
+    let actor = Actor::new(tenant("acme"), "ada");
+    let mut db = raw(&file(&folder));
+    db.execute_batch("CREATE TABLE app_rows (n)").unwrap();
+    let insert = "INSERT INTO app_rows VALUES (1)";
+
+    let tx = db
+        .transaction_with_behavior(TransactionBehavior::Immediate)
+        .unwrap();
+    tx.execute(insert, []).unwrap();
+    let first = new_deployment(&app);
+    store.deploy_in(&tx, &actor, &first).unwrap();
+    tx.rollback().unwrap();
+    assert!(claim(&store, 1).await.is_empty());
+
+    let tx = db
+        .transaction_with_behavior(TransactionBehavior::Immediate)
+        .unwrap();
+    let made = store.deploy_in(&tx, &actor, &first).unwrap();
+    let again = store.deploy_in(&tx, &actor, &first).unwrap_err();
+    assert!(matches!(again, StoreError::Conflict { .. }), "{again:?}");
+    tx.execute(insert, []).unwrap();
+    tx.commit().unwrap();
+
+    let stored = store.deployment(&actor.tenant, first.id).await.unwrap();
+    assert_eq!((stored.number, &stored), (1, &made));
+    assert_eq!(claim(&store, 9).await[0].job.id, first.job.id);
+    let there = db.query_row("SELECT count(*) FROM app_rows", [], |row| row.get(0));
+    assert_eq!(there, Ok(1));
 }

@@ -28,7 +28,7 @@ const ALONE: [(&str, &[&str]); 3] = [
         "deployr-exec",
         &["builtin-ingress", "local-builder", "local-executor"],
     ),
-    ("deployr-store", &["", "sqlite"]),
+    ("deployr-store", &["", "postgres", "sqlite"]),
 ];
 
 pub(crate) fn run() -> Result<(), String> {

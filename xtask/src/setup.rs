@@ -1,11 +1,14 @@
 //! What the tests need beside Rust: installed here where that can be done (Debian, as
 //! root), named exactly where it cannot. Nothing is skipped.
 
+use std::path::Path;
+
 use crate::run;
 
 /// A program, and the Debian package that has it.
-const NEEDED: [(&str, &str); 7] = [
+const NEEDED: [(&str, &str); 8] = [
     ("git", "git"),
+    ("initdb", "postgresql"),
     ("mount", "mount"),
     ("node", "nodejs"),
     ("npm", "npm"),
@@ -17,7 +20,7 @@ const NEEDED: [(&str, &str); 7] = [
 pub(crate) fn run() -> Result<(), String> {
     let missing: Vec<_> = NEEDED
         .iter()
-        .filter(|(program, _)| !run::exists(program))
+        .filter(|(program, _)| !is_there(program))
         .collect();
     if missing.is_empty() {
         return Ok(());
@@ -36,4 +39,11 @@ pub(crate) fn run() -> Result<(), String> {
     let mut install = vec!["install", "-q", "-y", "--no-install-recommends"];
     install.extend(packages);
     run::program("apt-get", &install)
+}
+
+/// Debian keeps Postgres' programs away from the path, in a folder a version.
+fn is_there(program: &str) -> bool {
+    let versions = Path::new("/usr/lib/postgresql").read_dir();
+    let mut folders = versions.into_iter().flatten().flatten();
+    run::exists(program) || folders.any(|folder| folder.path().join("bin").join(program).is_file())
 }

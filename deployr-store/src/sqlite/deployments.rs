@@ -145,7 +145,7 @@ pub(super) fn must_be_there(db: &Connection, tenant: &TenantId, id: DeploymentId
     }
 }
 
-fn create(tx: &Tx<'_>, actor: &Actor, new: &NewDeployment) -> DbResult<Deployment> {
+pub(super) fn create(tx: &Tx<'_>, actor: &Actor, new: &NewDeployment) -> DbResult<Deployment> {
     must_exist(tx.db, &actor.tenant, new.project)?;
     if exists(
         tx.db,

@@ -16,6 +16,7 @@ mod readers;
 mod releases;
 mod rows;
 mod sweep;
+mod within;
 mod writer;
 
 #[cfg(test)]
@@ -75,6 +76,7 @@ impl Default for Options {
 pub struct SqliteStore(Arc<Inner>);
 
 struct Inner {
+    clock: Arc<dyn Clock>,
     /// None where there is only reading.
     writer: Option<Writer>,
     readers: Readers,
@@ -102,7 +104,8 @@ impl SqliteStore {
         blocking(move || {
             let db = open::writer(&path)?;
             Ok(Self(Arc::new(Inner {
-                writer: Some(Writer::start(db, options.clock)?),
+                writer: Some(Writer::start(db, Arc::clone(&options.clock))?),
+                clock: options.clock,
                 readers: Readers::new(path, options.readers, Access::Shared),
             })))
         })
@@ -123,9 +126,11 @@ impl SqliteStore {
         blocking(move || {
             let access = open::access(&path);
             open::check(&path, access)?;
+            let Options { clock, readers } = Options::default();
             Ok(Self(Arc::new(Inner {
+                clock,
                 writer: None,
-                readers: Readers::new(path, Options::default().readers, access),
+                readers: Readers::new(path, readers, access),
             })))
         })
         .await

@@ -27,7 +27,15 @@ pub(super) struct Tx<'c> {
     pub(super) now: Timestamp,
 }
 
-impl Tx<'_> {
+impl<'c> Tx<'c> {
+    pub(super) fn new(db: &'c Connection, clock: &dyn Clock) -> Self {
+        Self {
+            db,
+            // As precise as what is stored.
+            now: timestamp_from_micros(clock.now().timestamp_micros()),
+        }
+    }
+
     /// The present, as stored.
     pub(super) fn now(&self) -> i64 {
         self.now.timestamp_micros()
@@ -229,11 +237,7 @@ fn transact(
     let control = |sql| control(db, sql).map_err(|error| Trouble::of(&error));
     // IMMEDIATE: waits for other processes here and not halfway through.
     control("BEGIN IMMEDIATE")?;
-    let tx = Tx {
-        db,
-        // As precise as what is stored.
-        now: timestamp_from_micros(clock.now().timestamp_micros()),
-    };
+    let tx = Tx::new(db, clock);
     let alone = batch.len() == 1;
     let done = batch
         .iter_mut()

@@ -1,42 +1,23 @@
 //! Short words for what the tests do.
 
-use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use deployr_core::model::{
-    Actor, Job, JobId, Lease, Project, ProjectId, ProjectSettings, WorkerId,
+    Actor, Cause, DeploymentId, Job, JobId, Lease, Project, ProjectId, ProjectSettings, WorkerId,
 };
-use deployr_core::store::{ClaimRequest, JobQueue, NewJob, NewProject, Projects, Store};
+use deployr_core::store::{
+    ClaimRequest, JobQueue, NewDeployment, NewJob, NewProject, Projects, Store,
+};
 use deployr_core::system::{Clock, SystemClock, SystemEntropy};
-use deployr_core::testing::ManualClock;
-use deployr_core::value::{BranchName, GitUrl, JobKind, ProjectName, Slug, TargetName, TenantId};
-use deployr_store::{Options, SqliteStore};
-use tempfile::TempDir;
+use deployr_core::value::{
+    BranchName, GitRef, GitUrl, JobKind, ProjectName, Slug, TargetName, TenantId,
+};
 
 pub(crate) type Made = Pin<Box<dyn Future<Output = Arc<dyn Store>>>>;
 
 pub(crate) const TERM: Duration = Duration::from_secs(30);
-
-pub(crate) fn file(folder: &TempDir) -> PathBuf {
-    folder.path().join("deployr.db")
-}
-
-pub(crate) async fn open(path: &Path, clock: &Arc<ManualClock>) -> SqliteStore {
-    let options = Options {
-        clock: clock.clone(),
-        readers: 4,
-    };
-    SqliteStore::open_with(path, options).await.unwrap()
-}
-
-/// A connection behind the store's back.
-pub(crate) fn raw(path: &Path) -> rusqlite::Connection {
-    let db = rusqlite::Connection::open(path).unwrap();
-    db.busy_timeout(Duration::from_secs(5)).unwrap();
-    db
-}
 
 pub(crate) fn tenant(name: &str) -> TenantId {
     TenantId::parse(name).unwrap()
@@ -54,11 +35,11 @@ pub(crate) fn new_job() -> NewJob {
     }
 }
 
-pub(crate) async fn enqueue(store: &SqliteStore) -> Job {
+pub(crate) async fn enqueue(store: &impl JobQueue) -> Job {
     store.enqueue(&tenant("acme"), new_job()).await.unwrap()
 }
 
-pub(crate) async fn claim(store: &SqliteStore, limit: u32) -> Vec<Lease> {
+pub(crate) async fn claim(store: &impl JobQueue, limit: u32) -> Vec<Lease> {
     let request = ClaimRequest {
         worker: WorkerId::new(SystemClock.now(), &SystemEntropy),
         kinds: vec![JobKind::parse("work").unwrap()],
@@ -69,7 +50,7 @@ pub(crate) async fn claim(store: &SqliteStore, limit: u32) -> Vec<Lease> {
     store.claim(request).await.unwrap()
 }
 
-pub(crate) async fn project(store: &SqliteStore, tenant_name: &str, slug: &str) -> Project {
+pub(crate) async fn project(store: &impl Projects, tenant_name: &str, slug: &str) -> Project {
     let settings = ProjectSettings::new(
         GitUrl::parse("https://example.com/acme/app.git").unwrap(),
         BranchName::parse("main").unwrap(),
@@ -88,11 +69,20 @@ pub(crate) async fn project(store: &SqliteStore, tenant_name: &str, slug: &str) 
         .unwrap()
 }
 
-/// A fresh store for each check, in one folder.
-pub(crate) fn fresh(folder: &TempDir) -> impl Fn(Arc<ManualClock>) -> Made + use<> {
-    let root = folder.path().to_owned();
-    move |clock| {
-        let path = root.join(format!("{}.db", job_id()));
-        Box::pin(async move { Arc::new(open(&path, &clock).await) as Arc<dyn Store> })
+/// A deployment of a project, carried out by a job that [`claim`] takes.
+pub(crate) fn new_deployment(project: &Project) -> NewDeployment {
+    let branch = project.settings.branch.clone();
+    NewDeployment {
+        id: DeploymentId::new(SystemClock.now(), &SystemEntropy),
+        project: project.id,
+        cause: Cause::Deploy {
+            reference: GitRef::Branch(branch),
+        },
+        job: NewJob {
+            concurrency_key: Some(format!("project:{}", project.id)),
+            ..new_job()
+        },
+        supersede: false,
+        notify_job: job_id(),
     }
 }

@@ -2,6 +2,7 @@
 //! asks whether the tests that guard the place turn red.
 
 mod engine;
+mod postgres;
 mod store;
 mod values;
 mod worker;
@@ -29,10 +30,13 @@ struct Suite {
     mutants: &'static [Mutant],
 }
 
-const SUITES: [Suite; 5] = [
+const SUITES: [Suite; 8] = [
     engine::PIPELINE,
     worker::STOPPING,
     store::SQLITE,
+    postgres::FENCES,
+    postgres::LOCKS,
+    postgres::KEYS,
     values::HOSTILE,
     values::PATHS,
 ];

@@ -13,6 +13,8 @@ super::check_list! {
     a_key_that_a_completion_frees_is_free_for_the_claim,
     a_refused_completion_stops_nothing_else,
     a_completion_handed_in_again_is_one_completion,
+    a_completion_is_of_its_job_fence_and_worker,
+    a_deployments_job_is_not_completed_where_it_has_no_key_either,
 }
 
 fn request(b: &Bench, limit: u32) -> ClaimRequest {
@@ -173,4 +175,47 @@ async fn a_completion_handed_in_again_is_one_completion(b: Bench) {
     let answer = b.store.exchange(&[claim], None).await.unwrap();
     assert_eq!(told(&answer.completed), ["done"]);
     assert_eq!(b.job(claim.job).await, before);
+}
+
+async fn a_completion_is_of_its_job_fence_and_worker(b: Bench) {
+    let mut claims = held(&b, 4).await;
+    let (last, others) = (claims.remove(3), claims);
+    let wrong = [
+        Claim {
+            worker: b.worker_id(),
+            ..last
+        },
+        Claim {
+            fence: Fence(last.fence.0 + 1),
+            ..last
+        },
+        Claim {
+            job: b.job_id(),
+            ..last
+        },
+    ];
+    // Alone, and beside one that is right.
+    for (wrong, other) in wrong.into_iter().zip(others) {
+        let answer = b.store.exchange(&[wrong], None).await.unwrap();
+        assert_eq!(told(&answer.completed), ["lost"], "{wrong:?}");
+        let answer = b.store.exchange(&[wrong, other], None).await.unwrap();
+        assert_eq!(told(&answer.completed), ["lost", "done"], "{wrong:?}");
+        assert_eq!(state(&b, &last).await, JobState::Running);
+    }
+    b.store.complete(&last).await.unwrap();
+}
+
+async fn a_deployments_job_is_not_completed_where_it_has_no_key_either(b: Bench) {
+    let project = b.project("app").await;
+    let mut new = b.new_deployment(project.id);
+    new.job.concurrency_key = None;
+    let deployment = b.store.create_deployment(&b.actor, new).await.unwrap();
+    let claim = b.claim().await;
+    assert_eq!(claim.job, deployment.job);
+    let other = held(&b, 1).await[0];
+    let answer = b.store.exchange(&[claim], None).await.unwrap();
+    assert_eq!(told(&answer.completed), ["illegal"]);
+    let answer = b.store.exchange(&[claim, other], None).await.unwrap();
+    assert_eq!(told(&answer.completed), ["illegal", "done"]);
+    assert_eq!(state(&b, &claim).await, JobState::Running);
 }

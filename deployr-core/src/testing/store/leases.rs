@@ -8,6 +8,7 @@ use crate::system::Clock;
 super::check_list! {
     fence_rises_on_every_claim_also_of_the_same_worker,
     a_stale_fence_is_refused_by_every_write,
+    a_claim_that_was_given_up_writes_no_line,
     a_claim_of_one_job_does_not_write_to_another_deployment,
     an_expired_lease_that_nobody_took_still_counts,
     heartbeat_extends_the_lease,
@@ -100,6 +101,28 @@ async fn a_stale_fence_is_refused_by_every_write(b: Bench) {
         [Beat::Lost, Beat::Held { cancel: false }],
         "one answer a claim"
     );
+}
+
+async fn a_claim_that_was_given_up_writes_no_line(b: Bench) {
+    let (_, deployment, mut claim) = b.held().await;
+    let append = async |claim| {
+        let at = b.clock.now();
+        let line = super::ops::line(at, "late".to_owned());
+        b.store
+            .append_log(&claim, deployment.id, 1, vec![line])
+            .await
+    };
+    b.store.release(&claim).await.unwrap();
+    assert_refused!(append(claim).await, LeaseLost);
+    claim = b.claim().await;
+    let again = fault(Some(Duration::ZERO));
+    b.store.fail(&claim, again).await.unwrap();
+    assert_refused!(append(claim).await, LeaseLost);
+    claim = b.claim().await;
+    b.store.fail(&claim, fault(None)).await.unwrap();
+    assert_refused!(append(claim).await, LeaseLost);
+    let last = b.store.last_line(b.tenant(), deployment.id).await.unwrap();
+    assert_eq!(last, 0);
 }
 
 async fn a_claim_of_one_job_does_not_write_to_another_deployment(b: Bench) {

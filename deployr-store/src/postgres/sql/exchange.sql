@@ -1,0 +1,41 @@
+-- Completes the jobs of the claims $1..$3 as `complete_jobs.sql` does, and takes up to $6
+-- others of the kinds $7: for the worker $8, until the term $9 has passed. Does neither,
+-- and says so in `whole`, where one of the claims needs more care than that.
+WITH plain AS MATERIALIZED (
+    SELECT jobs.id
+    FROM jobs
+    JOIN unnest($1::uuid[], $2::bigint[], $3::uuid[]) AS done (job, fence, worker)
+      ON jobs.id = done.job AND jobs.fence = done.fence AND jobs.worker = done.worker
+    WHERE jobs.state = 'running'
+      AND jobs.concurrency_key IS NULL
+      AND NOT EXISTS (SELECT 1 FROM deployments WHERE deployments.job = jobs.id)
+    ORDER BY jobs.id
+    FOR NO KEY UPDATE OF jobs
+), care AS MATERIALIZED (
+    SELECT count(*) = cardinality($1::uuid[]) AS whole FROM plain
+), completed AS (
+    UPDATE jobs
+    SET state = $4, lease_until = NULL, finished_at = now(), ended_by = $5
+    WHERE id IN (SELECT id FROM plain) AND (SELECT whole FROM care)
+), due AS MATERIALIZED (
+    SELECT id FROM jobs
+    WHERE (SELECT whole FROM care)
+      AND state = 'queued'
+      AND run_at <= now()
+      -- In one piece, which the planner cannot guess at: where it takes these to be rare, it
+      -- fetches and sorts all that are queued, instead of following the index to the limit.
+      AND CASE WHEN kind = ANY($7::text[])
+          THEN (fence > 0 OR start_by >= now()) AND id <> ALL($10::uuid[])
+          ELSE false END
+    ORDER BY run_at, id
+    LIMIT $6
+    FOR NO KEY UPDATE SKIP LOCKED
+), taken AS (
+    UPDATE jobs
+    SET state = 'running', fence = fence + 1, attempt = attempt + 1, worker = $8,
+        lease_until = least(now() + $9, '9999-12-31 23:59:59.999999Z'), ended_by = NULL
+    WHERE id IN (SELECT id FROM due)
+    RETURNING id, tenant, kind, input, concurrency_key, state, run_at, attempt, max_attempts,
+        fence, worker, lease_until, start_by, cancel_requested, error, created_at, finished_at
+)
+SELECT care.whole, taken.* FROM care LEFT JOIN taken ON true

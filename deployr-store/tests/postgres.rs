@@ -1,0 +1,557 @@
+//! What every store must do, asked of the Postgres store, and what only a server can do.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test fails by panicking"
+)]
+
+#[path = "support/server.rs"]
+mod place;
+mod support;
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use deployr_core::model::{Actor, Claim, JobId, JobState, Page, WorkerId};
+use deployr_core::store::{
+    Audit, Beat, Deployments, JobFault, JobQueue, NewJob, Projects, QueueStats, StoreError,
+};
+use deployr_core::system::{Clock, SystemClock, SystemEntropy};
+use deployr_core::testing::{ManualClock, store::agrees_with_memory, store::conformance};
+use deployr_store::{PgOptions, PgStore};
+use deployr_testkit::postgres::Postgres;
+use sqlx::postgres::PgConnection;
+use sqlx::{Connection, Executor, Row};
+
+use place::{at, fresh, open, raw, run, schema, url};
+use support::{TERM, claim, enqueue, new_deployment, new_job, project, tenant};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keeps_every_rule_of_the_suite() {
+    conformance(fresh).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_random_calls_as_the_memory_store_does() {
+    let walk = |seed| agrees_with_memory(fresh, seed, 60);
+    tokio::join!(walk(1), walk(2), walk(3), walk(4), walk(5), walk(6));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn no_job_is_given_to_two_nodes() {
+    let schema = schema();
+    let (a, b) = tokio::join!(open(&schema), open(&schema));
+    let jobs = (0..500).map(|_| {
+        let store = a.clone();
+        tokio::spawn(async move { enqueue(&store).await.id })
+    });
+    let mut wanted = HashSet::new();
+    for job in jobs.collect::<Vec<_>>() {
+        wanted.insert(job.await.unwrap());
+    }
+
+    let workers = (0..8).map(|n| {
+        let store = if n % 2 == 0 { a.clone() } else { b.clone() };
+        tokio::spawn(async move {
+            let mut taken = Vec::new();
+            loop {
+                let leases = claim(&store, 7).await;
+                if leases.is_empty() {
+                    return taken;
+                }
+                taken.extend(leases.into_iter().map(|lease| lease.job.id));
+            }
+        })
+    });
+    let mut given = Vec::new();
+    for worker in workers.collect::<Vec<_>>() {
+        given.extend(worker.await.unwrap());
+    }
+    assert_eq!(given.len(), 500, "each once");
+    assert_eq!(given.into_iter().collect::<HashSet<_>>(), wanted);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 8)]
+async fn many_openers_may_migrate_at_once() {
+    let schema = schema();
+    let openers = (0..12).map(|_| {
+        let schema = schema.clone();
+        tokio::spawn(async move { open(&schema).await })
+    });
+    for opener in openers.collect::<Vec<_>>() {
+        opener.await.unwrap();
+    }
+    let store = open(&schema).await;
+    assert_eq!(store.queue_stats().await.unwrap().queued, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keeps_all_after_it_was_closed() {
+    let (schema, clock) = (schema(), Arc::new(ManualClock::default()));
+    let store = at(&schema, &clock).await;
+    let app = project(&store, "acme", "app").await;
+    let job = enqueue(&store).await;
+    let held = claim(&store, 1).await.remove(0);
+    drop(store);
+
+    let store = at(&schema, &clock).await;
+    assert_eq!(store.project(&tenant("acme"), app.id).await.unwrap(), app);
+    assert_eq!(store.job(&tenant("acme"), job.id).await.unwrap(), held.job);
+    store.complete(&held.claim).await.unwrap();
+    drop(store);
+
+    let store = at(&schema, &clock).await;
+    store
+        .complete(&held.claim)
+        .await
+        .expect("the answer was lost, and the call is made again");
+    let other = Claim {
+        worker: WorkerId::new(SystemClock.now(), &SystemEntropy),
+        ..held.claim
+    };
+    assert!(matches!(
+        store.complete(&other).await,
+        Err(StoreError::LeaseLost { .. })
+    ));
+}
+
+#[tokio::test]
+async fn poisoned_rows_stop_no_others() {
+    let (schema, clock) = (schema(), Arc::new(ManualClock::default()));
+    let store = at(&schema, &clock).await;
+    let poisoned = [enqueue(&store).await.id, enqueue(&store).await.id];
+    let good = enqueue(&store).await.id;
+    let poison = async |id: JobId, input: &str| {
+        let sql = format!(
+            "UPDATE jobs SET input = '{input}' WHERE id = '{}'",
+            id.as_uuid()
+        );
+        run(&mut raw(&schema).await, &sql).await;
+    };
+
+    poison(poisoned[0], "{").await;
+    poison(poisoned[1], "").await;
+    let leases = claim(&store, 1).await;
+    assert_eq!(leases[0].job.id, good);
+    assert!(matches!(
+        store.job(&tenant("acme"), poisoned[0]).await,
+        Err(StoreError::Corrupt { .. })
+    ));
+
+    poison(poisoned[0], "{}").await;
+    assert_eq!(claim(&store, 9).await[0].job.id, poisoned[0]);
+    poison(poisoned[0], "{").await;
+    clock.advance(TERM * 2);
+    let sweep = store
+        .sweep(Some(Duration::ZERO), Duration::ZERO, 1)
+        .await
+        .unwrap();
+    assert_eq!(sweep.rescued, [(good, JobState::Queued)]);
+    assert_eq!(sweep.poisoned, 1);
+
+    clock.advance(Duration::from_secs(86_400));
+    let sweep = store
+        .sweep(Some(Duration::ZERO), Duration::ZERO, 10)
+        .await
+        .unwrap();
+    assert_eq!(
+        (sweep.timed_out, sweep.poisoned),
+        (vec![], 2),
+        "an expired and a late one"
+    );
+}
+
+#[tokio::test]
+async fn another_tenants_rows_do_not_exist() {
+    let store = open(&schema()).await;
+    let app = project(&store, "acme", "app").await;
+    let job = enqueue(&store).await;
+    let other = tenant("other");
+    let missing = |error| assert!(matches!(error, StoreError::NotFound { .. }), "{error:?}");
+    missing(store.project(&other, app.id).await.unwrap_err());
+    missing(store.find_project(&other, &app.name).await.unwrap_err());
+    missing(store.env(&other, app.id).await.unwrap_err());
+    missing(store.job(&other, job.id).await.unwrap_err());
+    assert!(
+        store
+            .projects(&other, Page::first(9))
+            .await
+            .unwrap()
+            .is_empty()
+    );
+    assert!(
+        store
+            .deployments(&other, Some(app.id), Page::first(9))
+            .await
+            .unwrap()
+            .is_empty()
+    );
+    assert!(
+        store
+            .audit(&other, Page::first(9))
+            .await
+            .unwrap()
+            .is_empty()
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn fifty_writers_at_once_all_succeed() {
+    let store = open(&schema()).await;
+    let writers = (0..50).map(|_| {
+        let store = store.clone();
+        tokio::spawn(async move {
+            for _ in 0..10 {
+                let job = enqueue(&store).await;
+                assert_eq!(store.job(&tenant("acme"), job.id).await.unwrap(), job);
+            }
+        })
+    });
+    for writer in writers.collect::<Vec<_>>() {
+        writer.await.unwrap();
+    }
+    assert_eq!(store.queue_stats().await.unwrap().queued, 500);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_caller_that_goes_away_breaks_nothing() {
+    let store = open(&schema()).await;
+    for _ in 0..50 {
+        let acme = tenant("acme");
+        let call = store.enqueue(&acme, new_job());
+        let _ = tokio::time::timeout(Duration::from_micros(1), call).await;
+    }
+    enqueue(&store).await;
+    assert!(store.queue_stats().await.unwrap().queued >= 1);
+}
+
+#[tokio::test]
+async fn refuses_the_tables_of_a_newer_version() {
+    let schema = schema();
+    open(&schema).await;
+    let newer = "INSERT INTO schema_version (version) VALUES (99)";
+    run(&mut raw(&schema).await, newer).await;
+    let options = PgOptions {
+        schema,
+        ..PgOptions::default()
+    };
+    let error = PgStore::open_with(url(), options).await.unwrap_err();
+    assert!(matches!(error, StoreError::Corrupt { .. }), "{error:?}");
+    assert!(error.to_string().contains("version 99"), "{error}");
+    assert!(error.to_string().contains("127.0.0.1"), "{error}");
+}
+
+#[tokio::test]
+async fn refuses_a_schema_that_would_be_more_than_a_name() {
+    for name in [
+        "",
+        "Deployr",
+        "a b",
+        "a;drop schema public",
+        "1a",
+        &"a".repeat(51),
+    ] {
+        let options = PgOptions {
+            schema: name.to_owned(),
+            ..PgOptions::default()
+        };
+        let error = PgStore::open_with(url(), options).await.unwrap_err();
+        assert!(error.to_string().contains("plain name"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn an_unreachable_server_is_named_without_the_password() {
+    let url = "postgres://deployr:hunter2@127.0.0.1:1/deployr?sslmode=disable";
+    let options = PgOptions {
+        pool: PgOptions::default()
+            .pool
+            .acquire_timeout(Duration::from_millis(300)),
+        ..PgOptions::default()
+    };
+    let error = PgStore::open_with(url, options).await.unwrap_err();
+    assert!(error.retryable(), "{error:?}");
+    assert!(error.to_string().contains("127.0.0.1:1/deployr"), "{error}");
+    assert!(!format!("{error} {error:?}").contains("hunter2"), "{error}");
+}
+
+#[tokio::test]
+async fn a_server_with_no_connection_left_can_be_asked_again() {
+    let role = schema();
+    let create = format!("CREATE ROLE {role} LOGIN CONNECTION LIMIT 0");
+    run(&mut raw("public").await, &create).await;
+    let url = url().replace("deployr@", &format!("{role}@"));
+    let options = PgOptions {
+        pool: PgOptions::default()
+            .pool
+            .acquire_timeout(Duration::from_millis(300)),
+        ..PgOptions::default()
+    };
+    let error = PgStore::open_with(&url, options).await.unwrap_err();
+    assert!(error.retryable(), "{error:?}");
+    assert!(
+        error.to_string().contains("connections are taken"),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn a_wait_for_a_lock_ends() {
+    let schema = schema();
+    let store = open(&schema).await;
+    let job = enqueue(&store).await;
+    let held = claim(&store, 1).await.remove(0);
+    enqueue(&store).await;
+    let mut other = raw(&schema).await;
+    run(&mut other, "BEGIN; SELECT 1 FROM jobs FOR UPDATE").await;
+    let error = store.heartbeat(&[held.claim], TERM).await.unwrap_err();
+    assert!(error.retryable(), "{error:?}");
+    assert!(error.to_string().contains("55P03"), "{error}");
+    assert_eq!(
+        store.job(&tenant("acme"), job.id).await.unwrap(),
+        held.job,
+        "reads wait for nobody"
+    );
+    assert!(claim(&store, 9).await.is_empty(), "nor does a claim");
+    run(&mut other, "ROLLBACK").await;
+    let beats = store.heartbeat(&[held.claim], TERM).await.unwrap();
+    assert_eq!(beats, [Beat::Held { cancel: false }]);
+}
+
+/// The store is the one that the server gives up: it looks for a deadlock at once, and
+/// the other in a minute.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_that_stood_in_anothers_way_is_made_again() {
+    let schema = schema();
+    let store = open(&schema).await;
+    for _ in 0..2 {
+        enqueue(&store).await;
+    }
+    let mut claims: Vec<Claim> = claim(&store, 2)
+        .await
+        .iter()
+        .map(|lease| lease.claim)
+        .collect();
+    claims.sort_by_key(|claim| claim.job);
+    let update = |claim: &Claim| {
+        let id = claim.job.as_uuid();
+        format!("UPDATE jobs SET error = 'seen' WHERE id = '{id}'")
+    };
+    let (first, last) = (update(&claims[0]), update(&claims[1]));
+    let mut other = raw(&schema).await;
+    run(
+        &mut other,
+        &format!("SET deadlock_timeout = '60s'; BEGIN; {last}"),
+    )
+    .await;
+    let beat = tokio::spawn({
+        let store = store.clone();
+        async move { store.heartbeat(&claims, TERM).await }
+    });
+    until_one_waits(&schema).await;
+    run(&mut other, &format!("{first}; COMMIT")).await;
+    let beats = beat.await.unwrap().unwrap();
+    assert_eq!(beats, [Beat::Held { cancel: false }; 2]);
+}
+
+#[tokio::test]
+async fn a_claim_looks_at_no_more_jobs_than_it_takes() {
+    let schema = schema();
+    let store = open(&schema).await;
+    for _ in 0..20 {
+        let jobs = (0..1_000).map(|_| new_job()).collect();
+        store.enqueue_all(&tenant("acme"), jobs).await.unwrap();
+    }
+    // Whatever the server makes of the statement at first and later.
+    for _ in 0..10 {
+        assert_eq!(claim(&store, 10).await.len(), 10);
+    }
+    // A connection that ends tells what it has read.
+    drop(store);
+    let mut db = raw(&schema).await;
+    let read = "SELECT idx_tup_read FROM pg_stat_user_indexes
+                WHERE schemaname = current_schema() AND indexrelname = 'jobs_claimable'";
+    let mut seen: i64 = 0;
+    while seen == 0 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        seen = db.fetch_one(read).await.unwrap().get(0);
+    }
+    assert!(seen < 1_000, "{seen} entries of the index for 100 jobs");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_locks_its_jobs_in_the_order_of_their_ids() {
+    let schema = schema();
+    let store = open(&schema).await;
+    // Of the two, the one with a key comes first, and takes the longer way.
+    let mut jobs = vec![new_job(), new_job()];
+    jobs.sort_by_key(|job| job.id);
+    jobs[0].concurrency_key = Some("key".to_owned());
+    let [first, last] = [&jobs[0], &jobs[1]].map(|job| job.id);
+    store.enqueue_all(&tenant("acme"), jobs).await.unwrap();
+    let held = claim(&store, 2).await;
+    let lock = |id: JobId| {
+        format!(
+            "BEGIN; SELECT 1 FROM jobs WHERE id = '{}' FOR UPDATE",
+            id.as_uuid()
+        )
+    };
+    let mut other = raw(&schema).await;
+    run(&mut other, &lock(first)).await;
+    let exchange = tokio::spawn({
+        let store = store.clone();
+        let done: Vec<Claim> = held.iter().map(|lease| lease.claim).collect();
+        async move { store.exchange(&done, None).await }
+    });
+    until_one_waits(&schema).await;
+    let free = format!("{} NOWAIT; ROLLBACK", lock(last));
+    run(&mut raw(&schema).await, &free).await;
+    run(&mut other, "ROLLBACK").await;
+    let answer = exchange.await.unwrap().unwrap();
+    assert!(answer.completed.iter().all(Result::is_ok), "{answer:?}");
+}
+
+/// Waits until a call on that schema waits for a lock.
+async fn until_one_waits(schema: &str) {
+    let mut db = raw(schema).await;
+    let waiting = "SELECT 1 FROM pg_locks
+                   WHERE NOT granted
+                     AND EXISTS (SELECT 1 FROM pg_locks AS held
+                                 WHERE held.pid = pg_locks.pid
+                                   AND held.relation = to_regclass('jobs'))";
+    while db.fetch_optional(waiting).await.unwrap().is_none() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn calls_for_the_same_keys_never_stand_in_each_others_way() {
+    let schema = schema();
+    let store = open(&schema).await;
+    let before = deadlocks(&schema).await;
+    let workers = (0..8_u32).map(|seed| {
+        let store = store.clone();
+        tokio::spawn(async move { work_with_keys(&store, seed).await })
+    });
+    for worker in workers.collect::<Vec<_>>() {
+        worker.await.unwrap();
+    }
+    // All is done in the end: no key was left to a job that is over.
+    loop {
+        let leases = claim(&store, 50).await;
+        let done: Vec<Claim> = leases.iter().map(|lease| lease.claim).collect();
+        if done.is_empty() {
+            break;
+        }
+        let answer = store.exchange(&done, None).await.unwrap();
+        assert!(answer.completed.iter().all(Result::is_ok), "{answer:?}");
+    }
+    assert_eq!(store.queue_stats().await.unwrap(), QueueStats::default());
+    assert_eq!(deadlocks(&schema).await, before);
+}
+
+/// Adds jobs of a few keys in all orders, and completes, fails and beats for others'.
+async fn work_with_keys(store: &PgStore, seed: u32) {
+    for round in 0..15 {
+        let keys = (0..4).map(|n| {
+            let key = (seed * 7 + round * 3 + n * 5) % 6;
+            (key < 5).then(|| format!("key {key}"))
+        });
+        let jobs = keys.map(|concurrency_key| NewJob {
+            concurrency_key,
+            ..new_job()
+        });
+        store
+            .enqueue_all(&tenant("acme"), jobs.collect())
+            .await
+            .unwrap();
+        let held = claim(store, 6).await;
+        let mut claims: Vec<Claim> = held.iter().map(|lease| lease.claim).collect();
+        if let Some(failed) = claims.pop() {
+            let fault = JobFault {
+                error: "a fault".to_owned(),
+                retry_after: None,
+            };
+            store.fail(&failed, fault).await.unwrap();
+        }
+        let mut back = claims.clone();
+        back.reverse();
+        let (beats, completed, sweep) = tokio::join!(
+            store.heartbeat(&claims, TERM),
+            store.exchange(&back, None),
+            store.sweep(Some(Duration::ZERO), Duration::ZERO, 10),
+        );
+        beats.unwrap();
+        let completed = completed.unwrap().completed;
+        assert!(completed.iter().all(Result::is_ok), "{completed:?}");
+        assert_eq!(sweep.unwrap().poisoned, 0);
+    }
+}
+
+async fn deadlocks(schema: &str) -> i64 {
+    let sql = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()";
+    let row = sqlx::query(sql).fetch_one(&mut raw(schema).await).await;
+    row.unwrap().get(0)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crash_of_the_server_loses_nothing() {
+    let mut server = Postgres::start();
+    let url = server.database();
+    let store = PgStore::open(&url).await.unwrap();
+    let job = enqueue(&store).await;
+    let held = claim(&store, 1).await.remove(0);
+    server.crash();
+    let refused = store.queue_stats().await.unwrap_err();
+    assert!(refused.retryable(), "{refused:?}");
+    server.up();
+    // Each connection that was cut is noticed once at most.
+    for _ in 0..9 {
+        match store.heartbeat(&[held.claim], TERM).await {
+            Ok(beats) => {
+                assert_eq!(beats, [Beat::Held { cancel: false }]);
+                break;
+            }
+            Err(error) => assert!(error.retryable(), "{error:?}"),
+        }
+    }
+    store.complete(&held.claim).await.unwrap();
+    let done = store.job(&tenant("acme"), job.id).await.unwrap();
+    assert_eq!(done.state, JobState::Completed);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_apps_rows_and_a_deployment_are_committed_together() {
+    let schema = schema();
+    let store = open(&schema).await;
+    let app = project(&store, "acme", "app").await;
+    let actor = Actor::new(tenant("acme"), "ada");
+    let mut db = PgConnection::connect(url()).await.unwrap();
+    let rows = format!("CREATE TABLE public.{schema}_rows (n int)");
+    run(&mut db, &rows).await;
+    let insert = format!("INSERT INTO {schema}_rows VALUES (1)");
+    let there = format!("SELECT count(*) FROM {schema}_rows");
+
+    let mut tx = db.begin().await.unwrap();
+    run(&mut tx, &insert).await;
+    let first = new_deployment(&app);
+    store.deploy_in(&mut tx, &actor, &first).await.unwrap();
+    tx.rollback().await.unwrap();
+    assert!(claim(&store, 1).await.is_empty());
+
+    let mut tx = db.begin().await.unwrap();
+    let made = store.deploy_in(&mut tx, &actor, &first).await.unwrap();
+    let again = store.deploy_in(&mut tx, &actor, &first).await.unwrap_err();
+    assert!(matches!(again, StoreError::Conflict { .. }), "{again:?}");
+    // Its own tables are still what it sees.
+    run(&mut tx, &insert).await;
+    assert!(claim(&store, 1).await.is_empty(), "not committed yet");
+    tx.commit().await.unwrap();
+
+    let stored = store.deployment(&actor.tenant, first.id).await.unwrap();
+    assert_eq!((stored.number, &stored), (1, &made));
+    assert_eq!(claim(&store, 9).await[0].job.id, first.job.id);
+    let count = db.fetch_one(sqlx::AssertSqlSafe(there)).await.unwrap();
+    assert_eq!(count.get::<i64, _>(0), 1);
+}

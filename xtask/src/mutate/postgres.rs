@@ -1,0 +1,192 @@
+//! The Postgres store: each condition of each statement that a worker's claim must meet,
+//! and the locks.
+
+use super::{Mutant, Suite};
+
+const BEAT: &str = "deployr-store/src/postgres/sql/heartbeat.sql";
+const COMPLETE: &str = "deployr-store/src/postgres/sql/complete_jobs.sql";
+const EXCHANGE: &str = "deployr-store/src/postgres/sql/exchange.sql";
+const APPEND: &str = "deployr-store/src/postgres/sql/append_log.sql";
+const JOBS: &str = "deployr-store/src/postgres/jobs.rs";
+
+const fn mutant(
+    name: &'static str,
+    file: &'static str,
+    find: &'static str,
+    replace: &'static str,
+) -> Mutant {
+    Mutant {
+        name,
+        file,
+        find,
+        replace,
+    }
+}
+
+pub(super) const FENCES: Suite = Suite {
+    test: &["-p=deployr-store", "--test=postgres", "every_rule"],
+    mutants: &[
+        mutant(
+            "postgres: a write without the fence",
+            JOBS,
+            "WHERE id = $1 AND fence = $2 AND worker = $3 FOR",
+            "WHERE id = $1 AND (fence = $2 OR true) AND worker = $3 FOR",
+        ),
+        mutant(
+            "postgres: a write without the worker",
+            JOBS,
+            "WHERE id = $1 AND fence = $2 AND worker = $3 FOR",
+            "WHERE id = $1 AND fence = $2 AND (worker = $3 OR true) FOR",
+        ),
+        mutant(
+            "postgres: a write of a job that is not running",
+            JOBS,
+            "Some((job, _)) if job.state == JobState::Running =>",
+            "Some((job, None)) if job.fence.0 > 0 =>",
+        ),
+        mutant(
+            "postgres: a heartbeat without the fence",
+            BEAT,
+            "jobs.fence = beats.fence",
+            "(jobs.fence = beats.fence OR true)",
+        ),
+        mutant(
+            "postgres: a heartbeat without the worker",
+            BEAT,
+            "jobs.worker = beats.worker",
+            "(jobs.worker = beats.worker OR true)",
+        ),
+        mutant(
+            "postgres: a heartbeat of a job that is not running",
+            BEAT,
+            "WHERE jobs.state = 'running'",
+            "WHERE true",
+        ),
+        mutant(
+            "postgres: a completion without the fence",
+            EXCHANGE,
+            "jobs.fence = done.fence",
+            "(jobs.fence = done.fence OR true)",
+        ),
+        mutant(
+            "postgres: a completion without the worker",
+            EXCHANGE,
+            "jobs.worker = done.worker",
+            "(jobs.worker = done.worker OR true)",
+        ),
+        mutant(
+            "postgres: a completion of a job that is not running",
+            EXCHANGE,
+            "WHERE jobs.state = 'running'",
+            "WHERE true",
+        ),
+        mutant(
+            "postgres: a completion with others without the fence",
+            COMPLETE,
+            "jobs.fence = done.fence",
+            "(jobs.fence = done.fence OR true)",
+        ),
+        mutant(
+            "postgres: a completion with others without the worker",
+            COMPLETE,
+            "jobs.worker = done.worker",
+            "(jobs.worker = done.worker OR true)",
+        ),
+        mutant(
+            "postgres: a completion with others of a job that is not running",
+            COMPLETE,
+            "WHERE jobs.state = 'running'",
+            "WHERE true",
+        ),
+        mutant(
+            "postgres: a deployment's job completed",
+            EXCHANGE,
+            "NOT EXISTS (SELECT 1 FROM deployments WHERE deployments.job = jobs.id)",
+            "true",
+        ),
+        mutant(
+            "postgres: a deployment's job completed with others",
+            COMPLETE,
+            "NOT EXISTS (SELECT 1 FROM deployments WHERE deployments.job = jobs.id)",
+            "true",
+        ),
+        mutant(
+            "postgres: lines without the fence",
+            APPEND,
+            "jobs.fence = $2",
+            "($2 > -1)",
+        ),
+        mutant(
+            "postgres: lines without the worker",
+            APPEND,
+            "jobs.worker = $3",
+            "($3::uuid IS NOT NULL)",
+        ),
+        mutant(
+            "postgres: lines of a job that is not running",
+            APPEND,
+            "AND jobs.state = 'running'",
+            "",
+        ),
+        mutant(
+            "postgres: lines of another deployment",
+            APPEND,
+            "AND deployments.id = $7",
+            "",
+        ),
+        mutant(
+            "postgres: a fence that does not rise",
+            EXCHANGE,
+            "fence = fence + 1",
+            "fence = 1",
+        ),
+        mutant(
+            "postgres: a job of an unknown kind claimed",
+            EXCHANGE,
+            "kind = ANY($7::text[])",
+            "cardinality($7::text[]) > 0",
+        ),
+    ],
+};
+
+pub(super) const LOCKS: Suite = Suite {
+    test: &["-p=deployr-store", "--test=postgres", "a_"],
+    mutants: &[
+        mutant(
+            "postgres: a claim that waits for others",
+            EXCHANGE,
+            "FOR NO KEY UPDATE SKIP LOCKED",
+            "FOR NO KEY UPDATE",
+        ),
+        mutant(
+            "postgres: jobs locked as they come",
+            "deployr-store/src/postgres/exchange.rs",
+            "    jobs::lock(tx, &parts.jobs).await?;\n",
+            "",
+        ),
+        mutant(
+            "postgres: a deadlock told to the caller",
+            "deployr-store/src/postgres/error.rs",
+            "Some(\"40001\" | \"40P01\")",
+            "Some(\"40001\")",
+        ),
+    ],
+};
+
+pub(super) const KEYS: Suite = Suite {
+    test: &["-p=deployr-store", "--test=postgres", "the_same_keys"],
+    mutants: &[
+        mutant(
+            "postgres: keys that are not locked",
+            "deployr-store/src/postgres/sql/lock_keys.sql",
+            "pg_advisory_xact_lock(lock)",
+            "lock",
+        ),
+        mutant(
+            "postgres: keys locked as they come",
+            "deployr-store/src/postgres/sql/lock_keys.sql",
+            "SELECT DISTINCT hashtextextended(current_schema() || ':' || key, 0) AS lock\n    FROM unnest($1::text[]) AS keys (key)\n    ORDER BY lock",
+            "SELECT hashtextextended(current_schema() || ':' || key, 0) AS lock\n    FROM unnest($1::text[]) AS keys (key)",
+        ),
+    ],
+};

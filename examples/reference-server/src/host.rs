@@ -21,6 +21,7 @@ use crate::config::Settings;
 use crate::data::{DataDir, Holder};
 use crate::exit::{Error, Result};
 use crate::keys;
+use crate::shared;
 
 /// The engine over one data directory, and the operator who uses it.
 pub(crate) struct Host {
@@ -39,12 +40,12 @@ impl Host {
         data: &DataDir,
         ingress: Option<Arc<BuiltinIngress>>,
     ) -> Result<Self> {
-        Self::over(&data.database(), settings, data, ingress).await
+        Self::over(None, settings, data, ingress).await
     }
 
-    /// The same over another database.
+    /// The same over another file.
     async fn over(
-        database: &Path,
+        scratch: Option<&Path>,
         settings: &Settings,
         data: &DataDir,
         ingress: Option<Arc<BuiltinIngress>>,
@@ -57,13 +58,19 @@ impl Host {
         // A plan names the folders, and has other data.
         let sites = DataDir::at(&settings.data).sites();
         let executor = LocalExecutor::new(sites).sandbox(releases);
-        let mut builder = Engine::builder()
-            .store(Arc::new(store(database).await?))
+        let builder = match (&settings.database, scratch) {
+            (Some(database), None) => shared::engine(database).await?,
+            (_, scratch) => {
+                let file = scratch.map_or_else(|| data.database(), Path::to_owned);
+                Engine::builder().store(Arc::new(store(&file).await?))
+            }
+        };
+        let mut builder = builder
             .source(Arc::new(source))
             .builder(Arc::new(local_builder(settings, data)))
-            .executor("local", Arc::new(executor.clone()))
+            .executor(settings.target.as_str(), Arc::new(executor.clone()))
             .notifier(Arc::new(LogNotifier))
-            .keys(keys::load(data)?);
+            .keys(keys::load(data, settings.database.is_none())?);
         if let Some(ingress) = ingress {
             builder = builder.ingress(ingress);
         }
@@ -81,12 +88,20 @@ impl Host {
 
     /// For commands that leave the work to others: they make no data directory.
     pub(crate) async fn client(settings: &Settings) -> Result<Self> {
-        Self::open(settings, &DataDir::existing(&settings.data)?, None).await
+        Self::open(settings, &Self::data(settings)?, None).await
+    }
+
+    /// The data directory, where there is something to find.
+    pub(crate) fn data(settings: &Settings) -> Result<DataDir> {
+        match settings.database {
+            Some(_) => DataDir::open(&settings.data),
+            None => DataDir::existing(&settings.data),
+        }
     }
 
     /// The project of that name, where there is a data directory with one.
     pub(crate) async fn known(settings: &Settings, name: &str) -> Result<Option<(Self, Project)>> {
-        let Ok(data) = DataDir::existing(&settings.data) else {
+        let Ok(data) = Self::data(settings) else {
             return Ok(None);
         };
         let host = Self::open(settings, &data, None).await?;
@@ -103,7 +118,7 @@ impl Host {
             Err(_) => DataDir::open(&scratch.path().join("data"))?,
         };
         let database = scratch.path().join("scratch.db");
-        let host = Self::over(&database, settings, &data, None).await?;
+        let host = Self::over(Some(&database), settings, &data, None).await?;
         Ok((host, scratch))
     }
 

@@ -4,7 +4,6 @@ use deployr_core::engine::EngineError;
 use deployr_core::model::{Page, Project, ReleaseId};
 
 use crate::config::Settings;
-use crate::data::DataDir;
 use crate::exit::{Error, Exit, Result};
 use crate::follow;
 use crate::host::Host;
@@ -28,7 +27,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) async fn run(args: &Args, settings: &Settings, ui: &Ui) -> Result<Exit> {
-    DataDir::existing(&settings.data)?;
+    Host::data(settings)?;
     attend(
         settings,
         "rollback",

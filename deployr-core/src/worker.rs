@@ -68,9 +68,19 @@ impl Worker {
     /// Takes no more jobs, lets those in hand end, keeps their leases alive meanwhile.
     /// After `patience` they are stopped and handed back to the queue unharmed.
     pub async fn drain(self, patience: Duration) {
+        self.drain_until(tokio::time::sleep(patience)).await;
+    }
+
+    /// As [`drain`](Self::drain), with a patience that ends when `enough` does.
+    pub async fn drain_until(self, enough: impl Future<Output = ()>) {
         self.shared.drain.cancel();
         let [mut work, others @ ..] = self.tasks;
-        if tokio::time::timeout(patience, &mut work).await.is_err() {
+        let in_hand = tokio::select! {
+            biased;
+            _ = &mut work => false,
+            () = enough => true,
+        };
+        if in_hand {
             self.shared.hurry.cancel();
             self.shared.stop_all(StopReason::Shutdown);
             let _ = work.await;

@@ -19,7 +19,7 @@ use super::query::{many, one, scalar};
 use super::rows::{self, columns};
 use super::time::{self, Time};
 
-const LEASE_EXPIRED: &str = "lease expired: the worker was lost";
+const LEASE_EXPIRED: &str = "the worker was lost";
 const QUEUE_TIMEOUT: &str = "not started in time: no worker took it, or its turn did not come";
 
 /// The jobs that a condition, which may look at the time $1, applies to: first which

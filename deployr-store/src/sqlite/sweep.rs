@@ -14,7 +14,7 @@ use super::places;
 use super::query::{many, scalar};
 use super::writer::{Tx, micros};
 
-const LEASE_EXPIRED: &str = "lease expired: the worker was lost";
+const LEASE_EXPIRED: &str = "the worker was lost";
 const QUEUE_TIMEOUT: &str = "not started in time: no worker took it, or its turn did not come";
 
 pub(super) fn sweep(

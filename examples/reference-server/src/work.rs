@@ -1,17 +1,18 @@
 //! The engine at work in this process: the lock, a worker, and perhaps an ingress.
 
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use deployr_core::engine::Engine;
-use deployr_core::error::Fault;
 use deployr_core::ingress::Ingress as _;
 use deployr_core::store::QueueStats;
 use deployr_core::value::Slug;
 use deployr_core::worker::Worker;
 use deployr_exec::ingress::BuiltinIngress;
 use serde_json::{Value, json};
+use tokio::sync::watch;
 
 use crate::config::Settings;
 use crate::data::{DataDir, EngineLock, Holder, Lock};
@@ -45,16 +46,20 @@ pub(crate) enum Mode {
 }
 
 impl Mode {
-    async fn bind(self) -> std::result::Result<Option<BuiltinIngress>, Fault> {
-        let ingress = match self {
+    /// Takes the port, where one is needed.
+    pub(crate) async fn bind(self) -> Result<Option<BuiltinIngress>> {
+        let (address, at_any_port) = match self {
             Self::Once | Self::Worker => return Ok(None),
-            Self::Serve(address) => BuiltinIngress::bind(address).await?,
-            Self::Show(address) => match BuiltinIngress::bind(address).await {
-                Ok(ingress) => ingress,
-                Err(_) => BuiltinIngress::bind(SocketAddr::new(address.ip(), 0)).await?,
-            },
+            Self::Serve(address) => (address, false),
+            Self::Show(address) => (address, true),
         };
-        Ok(Some(ingress))
+        let bound = match BuiltinIngress::bind(address).await {
+            Err(_) if at_any_port => BuiltinIngress::bind(SocketAddr::new(address.ip(), 0)).await,
+            bound => bound,
+        };
+        bound
+            .map(Some)
+            .map_err(|fault| Error::from(fault).hint("--listen ADDRESS names it"))
     }
 }
 
@@ -76,9 +81,7 @@ impl Work {
         ui: &Ui,
     ) -> Result<Self> {
         let health = Health::new();
-        let bound = mode.bind().await;
-        let bound = bound.map_err(|fault| Error::from(fault).hint("--listen ADDRESS names it"))?;
-        let ingress = bound.map(|ingress| {
+        let ingress = mode.bind().await?.map(|ingress| {
             let health = health.clone();
             let ingress = ingress
                 .domain(&settings.domain)
@@ -146,23 +149,56 @@ impl Work {
     pub(crate) async fn until_stopped(self, mut signals: Signals, ui: &Ui) -> Result<Exit> {
         signals.next().await;
         ui.say("stopping when the work in hand is done; once more to stop at once");
+        let (hurry, hurried) = watch::channel(false);
+        let mut stop = pin!(self.stop_within(hurried));
         tokio::select! {
-            stopped = self.stop() => stopped.map(|()| Exit::Ok),
-            () = signals.next() => std::process::exit(Exit::Fault as i32),
+            stopped = &mut stop => return stopped.map(|()| Exit::Ok),
+            () = signals.next() => {}
         }
+        // What is in hand goes back to the queue, and no app is left behind; but a third
+        // wish, or a store that does not take it, ends that too.
+        hurry.send_replace(true);
+        tokio::select! {
+            _ = stop => {}
+            () = signals.next() => {}
+            () = tokio::time::sleep(GRACE) => {}
+        }
+        std::process::exit(Exit::Fault as i32)
     }
 
     /// Ends the work in hand, then the requests, then the apps.
     pub(crate) async fn stop(self) -> Result<()> {
+        let (_hurry, hurried) = watch::channel(false);
+        self.stop_within(hurried).await
+    }
+
+    /// The same, as fast as can be once there is a hurry.
+    async fn stop_within(self, hurried: watch::Receiver<bool>) -> Result<()> {
+        let in_a_hurry = async || {
+            let mut hurried = hurried.clone();
+            if hurried.wait_for(|hurried| *hurried).await.is_err() {
+                std::future::pending().await
+            }
+        };
         let patience = match self.host.engine.store_trouble() {
             Some(_) => Duration::ZERO, // what cannot be recorded is not worth the wait
             None => PATIENCE,
         };
-        self.worker.drain(patience).await;
+        let enough = async {
+            let _ = tokio::time::timeout(patience, in_a_hurry()).await;
+        };
+        self.worker.drain_until(enough).await;
         if let Some(ingress) = &self.ingress {
-            ingress.shutdown(GRACE).await;
+            tokio::select! {
+                () = ingress.shutdown(GRACE) => {}
+                () = in_a_hurry() => ingress.shutdown(Duration::ZERO).await,
+            }
         }
-        Ok(self.host.executor.shutdown(GRACE).await?)
+        let grace = match *hurried.borrow() {
+            true => Duration::from_secs(1),
+            false => GRACE,
+        };
+        Ok(self.host.executor.shutdown(grace).await?)
     }
 }
 
@@ -191,6 +227,10 @@ pub(crate) async fn attend(
             let stopped = work.stop().await;
             let done = done?;
             stopped.map(|()| done)
+        }
+        Lock::Held(holder) if matches!(mode, Mode::Serve(_)) && holder.address.is_none() => {
+            let told = format!("{holder} does the work of this data directory, and does not serve");
+            Err(Error::fault(told).hint("leave --serve out, or run `deployr serve` in its place"))
         }
         Lock::Held(holder) => {
             ui.say(format_args!("{holder} does the work"));

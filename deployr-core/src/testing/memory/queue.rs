@@ -13,7 +13,7 @@ use crate::store::{
 use crate::testing::clock::later;
 use crate::value::{JobKind, TenantId};
 
-const LEASE_EXPIRED: &str = "lease expired: the worker was lost";
+const LEASE_EXPIRED: &str = "the worker was lost";
 const QUEUE_TIMEOUT: &str = "queue time-out: no worker took the job in time";
 
 #[async_trait]

@@ -20,10 +20,15 @@ JSON page for monitors. SIGTERM and Ctrl-C end the work in hand first; a second 
 pub(crate) struct Args {}
 
 pub(crate) async fn run(settings: &Settings, ui: &Ui) -> Result<Exit> {
+    let mode = Mode::Serve(settings.listen);
+    if DataDir::existing(&settings.data).is_err() {
+        // Nothing is made where it could not begin.
+        drop(mode.bind().await?);
+    }
     let data = DataDir::open(&settings.data)?;
     let lock = data.lock("serve")?.or_refuse()?;
     let signals = Signals::listen()?;
-    let work = Work::start(lock, settings, &data, Mode::Serve(settings.listen), ui).await?;
+    let work = Work::start(lock, settings, &data, mode, ui).await?;
     let address = work
         .address()
         .ok_or_else(|| Error::fault("there is no ingress"))?;

@@ -249,6 +249,33 @@ fn a_server_that_is_not_let_finish_its_work_ends_with_a_fault() {
     server.wait_for_line("once more");
     server.signal(Signal::SIGTERM);
     assert_eq!(server.wait(), Some(2));
+    let left = json_lines(&machine.run(&["list", "site", "--json"]));
+    let (status, stage) = (
+        &left[0]["deployment"]["status"],
+        &left[0]["deployment"]["stage"],
+    );
+    assert_eq!(
+        (status, stage),
+        (&"queued".into(), &"queued".into()),
+        "handed back"
+    );
+}
+
+#[test]
+fn who_wants_to_serve_is_told_that_another_works_and_does_not() {
+    let machine = Machine::new();
+    let site = Repository::new(&machine, "site", "mkdir dist; echo hi > dist/index.html");
+    let mut worker = machine.start(&["worker"]);
+    worker.wait_for_line("working");
+    let refused = machine.run(&["deploy", site.path(), "--serve"]);
+    assert_eq!(code(&refused), 2);
+    assert!(
+        stderr(&refused).contains("does not serve"),
+        "{}",
+        stderr(&refused)
+    );
+    worker.signal(Signal::SIGTERM);
+    assert_eq!(worker.wait(), Some(0));
 }
 
 #[test]

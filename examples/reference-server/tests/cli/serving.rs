@@ -10,8 +10,10 @@ use crate::machine::{Machine, Repository, code, json_lines, stderr, stdout, wait
 fn a_port_in_use_is_told_with_what_to_do() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
-    let refused = Machine::new().run(&["serve", "--listen", &address]);
+    let machine = Machine::new();
+    let refused = machine.run(&["serve", "--listen", &address]);
     assert_eq!(code(&refused), 2);
+    assert!(!machine.path().join(".deployr").exists(), "nothing is left");
     let text = stderr(&refused);
     assert!(
         text.contains("in use") && text.contains("--listen"),

@@ -25,7 +25,7 @@ fn a_full_disk_ends_a_command_and_what_was_asked_for_goes_on_later() {
     // the second command.
     let line = format!(
         "mkdir small && mount -t tmpfs -o size=3m tmpfs small || exit 99
-         {program} --data small/data --lease-seconds 2 deploy {}; ended=$?
+         {program} --data small/data --lease-seconds 1 deploy {}; ended=$?
          cp -a small/data large; exit $ended",
         site.path()
     );

@@ -13,5 +13,5 @@ WITH plain AS MATERIALIZED (
 )
 UPDATE jobs
 SET state = $4, lease_until = NULL, finished_at = now(), ended_by = $5
-WHERE id IN (SELECT id FROM plain)
+WHERE id = ANY(ARRAY(SELECT id FROM plain))
 RETURNING id, fence, worker

@@ -9,5 +9,5 @@ WITH held AS MATERIALIZED (
     FOR NO KEY UPDATE OF jobs
 )
 UPDATE jobs SET lease_until = least(now() + $4, '9999-12-31 23:59:59.999999Z')
-WHERE id IN (SELECT id FROM held)
+WHERE id = ANY(ARRAY(SELECT id FROM held))
 RETURNING id, fence, worker, cancel_requested

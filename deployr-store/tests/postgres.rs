@@ -25,7 +25,7 @@ use sqlx::postgres::PgConnection;
 use sqlx::{Connection, Executor, Row};
 
 use place::{at, fresh, open, raw, run, schema, url};
-use support::{TERM, claim, enqueue, new_deployment, new_job, project, tenant};
+use support::{TERM, claim, enqueue, limit, new_deployment, new_job, project, tenant};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn keeps_every_rule_of_the_suite() {
@@ -371,7 +371,7 @@ async fn a_claim_looks_at_no_more_jobs_than_it_takes() {
     drop(store);
     let mut db = raw(&schema).await;
     let read = "SELECT idx_tup_read FROM pg_stat_user_indexes
-                WHERE schemaname = current_schema() AND indexrelname = 'jobs_claimable'";
+                WHERE schemaname = current_schema() AND indexrelname = 'jobs_line'";
     let mut seen: i64 = 0;
     while seen == 0 {
         tokio::time::sleep(Duration::from_millis(10)).await;
@@ -387,7 +387,7 @@ async fn a_batch_locks_its_jobs_in_the_order_of_their_ids() {
     // Of the two, the one with a key comes first, and takes the longer way.
     let mut jobs = vec![new_job(), new_job()];
     jobs.sort_by_key(|job| job.id);
-    jobs[0].concurrency_key = Some("key".to_owned());
+    jobs[0].limits = vec![limit("key", 1)];
     let [first, last] = [&jobs[0], &jobs[1]].map(|job| job.id);
     store.enqueue_all(&tenant("acme"), jobs).await.unwrap();
     let held = claim(&store, 2).await;
@@ -456,10 +456,14 @@ async fn work_with_keys(store: &PgStore, seed: u32) {
     for round in 0..15 {
         let keys = (0..4).map(|n| {
             let key = (seed * 7 + round * 3 + n * 5) % 6;
-            (key < 5).then(|| format!("key {key}"))
+            // Some have none, some have one, some have two.
+            let keys = (0..n.min(2)).map(|more| (key + more * 2) % 6);
+            keys.filter(|key| *key < 5)
+                .map(|key| limit(&format!("key:{key}"), 1 + key % 2))
+                .collect()
         });
-        let jobs = keys.map(|concurrency_key| NewJob {
-            concurrency_key,
+        let jobs = keys.map(|limits| NewJob {
+            limits,
             ..new_job()
         });
         store

@@ -30,6 +30,8 @@ pub(crate) struct Host {
     pub(crate) executor: LocalExecutor,
     /// The process that serves, when it is another.
     pub(crate) holder: Option<Holder>,
+    /// Whether the store is that of many machines.
+    pub(crate) is_shared: bool,
 }
 
 impl Host {
@@ -70,7 +72,10 @@ impl Host {
             .builder(Arc::new(local_builder(settings, data)))
             .executor(settings.target.as_str(), Arc::new(executor.clone()))
             .notifier(Arc::new(LogNotifier))
-            .keys(keys::load(data, settings.database.is_none())?);
+            .keys(keys::load(
+                data,
+                settings.database.is_none() || scratch.is_some(),
+            )?);
         if let Some(ingress) = ingress {
             builder = builder.ingress(ingress);
         }
@@ -83,6 +88,7 @@ impl Host {
             ),
             executor,
             holder: None,
+            is_shared: settings.database.is_some(),
         })
     }
 

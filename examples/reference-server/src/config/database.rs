@@ -64,7 +64,10 @@ mod tests {
             "postgresql://ada:s3cret@ss@db.example/app",
         ] {
             let database: Database = url.parse().unwrap();
-            assert_eq!(format!("{database} {database:?}").matches("s3cret").count(), 0);
+            assert_eq!(
+                format!("{database} {database:?}").matches("s3cret").count(),
+                0
+            );
             assert_eq!(database.to_string(), "postgres://db.example/app");
         }
         let refused = Database::from_str("mysql://ada:s3cret@db/app").unwrap_err();

@@ -50,18 +50,41 @@ async fn a_connection_that_breaks_is_told_and_replaced() {
         b.unwrap().bus().await.unwrap(),
     );
     let mut hints = here.subscribe();
+    let mut db = PgConnection::connect(&url).await.unwrap();
+    let mut cut = Vec::new();
     for _ in 0..3 {
+        let listening = listening(&mut db, &cut).await;
         there.publish(Hint::Jobs);
         wait_for(&mut hints, Hint::Jobs).await;
-        let mut db = PgConnection::connect(&url).await.unwrap();
-        let cut = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
-                   WHERE datname = current_database() AND query LIKE 'LISTEN%'";
-        let cut: i64 = db.fetch_one(cut).await.unwrap().get(0);
-        assert_eq!(cut, 2, "each node has one connection to listen with");
+        for pid in listening {
+            let end = sqlx::query("SELECT pg_terminate_backend($1)").bind(pid);
+            db.execute(end).await.unwrap();
+            cut.push(pid);
+        }
         wait_for(&mut hints, Hint::Missed).await;
     }
+    listening(&mut db, &cut).await;
     there.publish(Hint::Cancel);
     wait_for(&mut hints, Hint::Cancel).await;
+}
+
+/// Waits until each of two nodes has one connection to listen with, none of those that were
+/// cut; gives their processes.
+async fn listening(db: &mut PgConnection, cut: &[i32]) -> Vec<i32> {
+    let sql = "SELECT pid FROM pg_stat_activity
+               WHERE datname = current_database() AND query LIKE 'LISTEN%' AND pid <> ALL($1)";
+    let wait = async {
+        loop {
+            let found = sqlx::query(sql).bind(cut).fetch_all(&mut *db).await;
+            let found: Vec<i32> = found.unwrap().iter().map(|row| row.get(0)).collect();
+            if found.len() == 2 {
+                return found;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    let patience = Duration::from_secs(30);
+    tokio::time::timeout(patience, wait).await.unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -19,7 +19,7 @@ use crate::model::{
 use crate::secret::{KeyId, KeyRing};
 use crate::store::{ClaimRequest, LOG_READ_BYTES, Outcome, Store};
 use crate::system::{SystemClock, SystemEntropy};
-use crate::value::{CommitId, GitUrl, JobKind, TenantId};
+use crate::value::{CommitId, GitUrl, JobKind, Label, TenantId};
 
 /// Two of three hints get lost on it.
 #[derive(Debug, Default)]
@@ -183,7 +183,7 @@ impl World {
             worker: WorkerId::new(crate::system::Clock::now(&SystemClock), &SystemEntropy),
             kinds: vec![JobKind::parse("deploy").unwrap()],
             limit: 1,
-            offers: Labels::new(),
+            offers: Labels::from([Label::target(&project.settings.target)]),
             term: Duration::from_secs(600),
         };
         let claim = store.claim(request).await.unwrap()[0].claim;

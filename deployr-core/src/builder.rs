@@ -72,6 +72,26 @@ pub enum ArtifactContent {
 /// A later attempt has a workspace of its own; `prepare` first removes what an
 /// earlier attempt of the same deployment has left behind. `clean` of a workspace
 /// that is gone succeeds.
+///
+/// ```
+/// use deployr_core::builder::Builder;
+/// use deployr_core::context::StepContext;
+/// use deployr_core::error::StepResult;
+/// use deployr_core::model::{ProjectSettings, Recipe};
+///
+/// /// What a checkout is taken for, in a workspace that is gone when this returns.
+/// async fn recipe_of(
+///     builder: &dyn Builder,
+///     settings: &ProjectSettings,
+///     ctx: &StepContext,
+/// ) -> StepResult<Recipe> {
+///     let workspace = builder.prepare(ctx).await?;
+///     // Here a source provider writes into `workspace.checkout`.
+///     let recipe = builder.detect(&workspace, settings).await;
+///     builder.clean(&workspace).await?;
+///     recipe
+/// }
+/// ```
 #[async_trait]
 pub trait Builder: Send + Sync {
     /// A short name for logs and plans: `local`.

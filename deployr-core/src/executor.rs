@@ -95,6 +95,36 @@ impl ExecutorCapabilities {
 /// Any call may be made again after it has succeeded, failed, or been cut off by the
 /// death of the process, and then brings about the same. That is how a deployment
 /// goes on after a crash.
+///
+/// ```
+/// use deployr_core::builder::Artifact;
+/// use deployr_core::context::StepContext;
+/// use deployr_core::error::StepResult;
+/// use deployr_core::executor::{Executor, ReleaseSpec};
+/// use deployr_core::model::Turn;
+///
+/// /// A deployment as the engine does it, where nothing is in front of the target.
+/// async fn deploy(
+///     target: &dyn Executor,
+///     spec: &ReleaseSpec,
+///     artifact: &Artifact,
+///     turn: Turn,
+///     ctx: &StepContext,
+/// ) -> StepResult<()> {
+///     let up = async {
+///         target.prepare(spec, artifact, ctx).await?;
+///         let endpoint = target.start(spec, ctx).await?;
+///         target.verify(spec, &endpoint, ctx).await
+///     };
+///     if let Err(error) = up.await {
+///         target.discard(&spec.slug, spec.number).await?;
+///         return Err(error);
+///     }
+///     target.switch(spec, turn, ctx).await?;
+///     target.prune(&spec.slug, &[spec.number]).await?;
+///     Ok(())
+/// }
+/// ```
 #[async_trait]
 pub trait Executor: Send + Sync {
     /// A short name for logs and plans: `local`.

@@ -35,6 +35,52 @@ pub struct Route {
 /// # A second call
 ///
 /// Each call may be made again and then brings about the same.
+///
+/// ```
+/// use std::collections::BTreeMap;
+/// use std::sync::Mutex;
+/// use std::time::Duration;
+///
+/// use async_trait::async_trait;
+/// use deployr_core::error::{Fault, StepResult};
+/// use deployr_core::ingress::{Ingress, Route};
+/// use deployr_core::value::Slug;
+///
+/// /// A table that some proxy reads at each request.
+/// #[derive(Default)]
+/// struct Table(Mutex<BTreeMap<Slug, Route>>);
+///
+/// #[async_trait]
+/// impl Ingress for Table {
+///     fn name(&self) -> &str { "table" }
+///
+///     fn url(&self, slug: &Slug) -> Option<String> {
+///         Some(format!("https://{slug}.example.com"))
+///     }
+///
+///     async fn route(&self, route: Route) -> StepResult<()> {
+///         let mut table = self.0.lock().unwrap();
+///         if table.get(&route.slug).is_some_and(|present| route.turn < present.turn) {
+///             Err(Fault::permanent("routing", &route.slug, "a later turn was here"))?;
+///         }
+///         table.insert(route.slug.clone(), route);
+///         Ok(())
+///     }
+///
+///     async fn drain(&self, _: &Slug, _: Duration) -> StepResult<usize> {
+///         Ok(0) // no request outlives its look into the table
+///     }
+///
+///     async fn remove(&self, slug: &Slug) -> StepResult<()> {
+///         self.0.lock().unwrap().remove(slug);
+///         Ok(())
+///     }
+///
+///     async fn routes(&self) -> StepResult<Vec<Route>> {
+///         Ok(self.0.lock().unwrap().values().cloned().collect())
+///     }
+/// }
+/// ```
 #[async_trait]
 pub trait Ingress: Send + Sync {
     /// A short name for logs: `builtin`.

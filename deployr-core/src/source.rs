@@ -75,6 +75,41 @@ pub struct Commit {
 ///
 /// All of them may be called again after any failure. `checkout` is given a new empty
 /// folder each time, and refuses any other.
+///
+/// ```
+/// use std::path::Path;
+///
+/// use async_trait::async_trait;
+/// use deployr_core::context::StepContext;
+/// use deployr_core::error::{Fault, StepResult};
+/// use deployr_core::source::{Commit, Source, SourceProvider};
+/// use deployr_core::value::{CommitId, GitRef};
+///
+/// /// One page, whatever is asked for.
+/// struct OnePage(Commit);
+///
+/// #[async_trait]
+/// impl SourceProvider for OnePage {
+///     fn name(&self) -> &str { "one-page" }
+///
+///     async fn resolve(&self, _: &Source, _: &GitRef, _: &StepContext) -> StepResult<Commit> {
+///         Ok(self.0.clone())
+///     }
+///
+///     async fn checkout(
+///         &self,
+///         _: &Source,
+///         _: &CommitId,
+///         folder: &Path,
+///         _: &StepContext,
+///     ) -> StepResult<Commit> {
+///         let page = folder.join("index.html");
+///         std::fs::write(&page, "hello")
+///             .map_err(|error| Fault::io("writing", page.display(), error))?;
+///         Ok(self.0.clone())
+///     }
+/// }
+/// ```
 #[async_trait]
 pub trait SourceProvider: Send + Sync {
     /// A short name for logs: `git`.

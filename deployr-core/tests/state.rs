@@ -153,7 +153,7 @@ fn charts_in_the_docs_are_up_to_date() {
     );
     let text = format!(
         "# Deployments\n\n{deployment}\n# Jobs\n\n{job}\n\
-         Written by `UPDATE_DOCS=1 cargo test -p deployr-core --test state`.\n"
+         Written by `UPDATE_DOCS=1 cargo test -p deployr-core --all-features --test state`.\n"
     );
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/state.md");
     if std::env::var_os("UPDATE_DOCS").is_some() {

@@ -250,7 +250,7 @@ fn a_wrong_configuration_is_refused_by_field_and_line() {
         ("build = 3", &["line 1", "`build`", "expected a string"]),
         ("build = ", &["line 1"]),
         ("framework = 'nxt'", &["framework", "`nxt`", "did you mean `next`?"]),
-        ("framework = 'dockerfile'", &["needs a Docker builder"]),
+        ("framework = 'dockerfile'", &["is named by `deployr.toml`, and needs a Docker builder"]),
         ("framework = 'Next.js 15'", &["line 1", "framework is invalid", "a-z"]),
         ("[health]\ndeadline_ms = 3600001", &["line 2", "health.deadline_ms is invalid", "from 1 to 3600000"]),
         ("[health]\ndrain_ms = 86400000", &["line 2", "health.drain_ms is invalid", "from 0 to 3600000"]),
@@ -282,7 +282,8 @@ fn what_cannot_be_recognised_is_explained() {
         assert!(message.contains(part), "{message}");
     }
     let message = refused(checkout(&[("Dockerfile", "FROM x")]).path(), &settings());
-    assert!(message.contains("needs a Docker builder"), "{message}");
+    let told = "was found by a `Dockerfile`, and needs a Docker builder";
+    assert!(message.contains(told), "{message}");
     let message = refused(checkout(&[("package.json", "{,}")]).path(), &settings());
     assert!(message.contains("package.json"), "{message}");
 }

@@ -32,6 +32,7 @@ const ALONE: [(&str, &[&str]); 3] = [
 ];
 
 pub(crate) fn run() -> Result<(), String> {
+    run::at_root()?;
     core_is_pure()?;
     core_is_silent()?;
     backends_stand_alone()?;
@@ -141,4 +142,17 @@ fn rust_files(folder: &Path) -> Result<Vec<PathBuf>, String> {
         }
     }
     Ok(files)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Tests run in the folder of their crate.
+    #[test]
+    fn the_guards_find_the_sources_from_a_subfolder() {
+        assert!(!Path::new("deployr-core/src").exists());
+        run::at_root().unwrap();
+        core_is_silent().unwrap();
+    }
 }

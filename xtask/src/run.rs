@@ -2,6 +2,12 @@
 
 use std::process::{Command, Stdio};
 
+/// Goes to the workspace's root: whoever calls this names files from there.
+pub(crate) fn at_root() -> Result<(), String> {
+    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+    std::env::set_current_dir(root).map_err(|error| format!("cannot go to {root}: {error}"))
+}
+
 /// Runs cargo; an error names the whole command.
 pub(crate) fn cargo(args: &[&str]) -> Result<(), String> {
     cargo_with(&[], args)

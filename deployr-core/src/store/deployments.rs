@@ -48,6 +48,18 @@ pub enum Outcome {
 }
 
 /// Deployments.
+///
+/// ```
+/// use deployr_core::model::{Page, ProjectId};
+/// use deployr_core::store::{Deployments, StoreResult};
+/// use deployr_core::value::TenantId;
+///
+/// /// Whether a project's newest deployment is still on its way.
+/// async fn is_busy(store: &dyn Deployments, tenant: &TenantId, id: ProjectId) -> StoreResult<bool> {
+///     let newest = store.deployments(tenant, Some(id), Page::first(1)).await?;
+///     Ok(newest.iter().any(|deployment| !deployment.status.is_final()))
+/// }
+/// ```
 #[async_trait]
 pub trait Deployments: Send + Sync {
     /// Creates a deployment, its first stage, its job and its audit entry, and

@@ -23,6 +23,25 @@ pub struct NewLine {
 pub const LOG_READ_BYTES: usize = 1 << 20;
 
 /// The logs of deployments.
+///
+/// ```
+/// use deployr_core::model::DeploymentId;
+/// use deployr_core::store::{Logs, StoreResult};
+/// use deployr_core::value::TenantId;
+///
+/// /// A whole log.
+/// async fn text(store: &dyn Logs, tenant: &TenantId, id: DeploymentId) -> StoreResult<String> {
+///     let (mut text, mut after) = (String::new(), 0);
+///     loop {
+///         let lines = store.read_log(tenant, id, after, 1_000).await?;
+///         let Some(last) = lines.last() else {
+///             return Ok(text);
+///         };
+///         after = last.seq;
+///         lines.iter().for_each(|line| text += &format!("{}\n", line.text));
+///     }
+/// }
+/// ```
 #[async_trait]
 pub trait Logs: Send + Sync {
     /// Appends lines, the first of which has number `first`. Lines that are there

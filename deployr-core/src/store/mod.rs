@@ -33,6 +33,23 @@ pub use releases::{LiveRelease, NewRelease, Releases};
 
 /// Keeps everything that must outlive a process. Implemented for whatever
 /// implements all of its parts.
+///
+/// ```
+/// use deployr_core::model::Page;
+/// use deployr_core::store::{Store, StoreResult};
+/// use deployr_core::value::TenantId;
+///
+/// /// The last words of a tenant's newest deployment.
+/// async fn last_words(store: &dyn Store, tenant: &TenantId) -> StoreResult<Option<String>> {
+///     let newest = store.deployments(tenant, None, Page::first(1)).await?;
+///     let Some(deployment) = newest.first() else {
+///         return Ok(None);
+///     };
+///     let last = store.last_line(tenant, deployment.id).await?;
+///     let lines = store.read_log(tenant, deployment.id, (last - 1).max(0), 1).await?;
+///     Ok(lines.into_iter().next().map(|line| line.text))
+/// }
+/// ```
 pub trait Store: Projects + Deployments + JobQueue + Logs + Releases + Audit {}
 
 impl<T: Projects + Deployments + JobQueue + Logs + Releases + Audit + ?Sized> Store for T {}

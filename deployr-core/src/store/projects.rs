@@ -23,6 +23,16 @@ pub struct NewProject {
 }
 
 /// Projects and their environments.
+///
+/// ```
+/// use deployr_core::store::{Projects, StoreResult};
+/// use deployr_core::value::{GitUrl, ProjectName, TenantId};
+///
+/// /// Where a project's commits come from.
+/// async fn source(store: &dyn Projects, tenant: &TenantId, name: &ProjectName) -> StoreResult<GitUrl> {
+///     Ok(store.find_project(tenant, name).await?.settings.source)
+/// }
+/// ```
 #[async_trait]
 pub trait Projects: Send + Sync {
     /// Creates a project of the actor's tenant, with its environment.

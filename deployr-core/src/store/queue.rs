@@ -137,6 +137,25 @@ pub struct QueueStats {
 /// in the same transaction: a job that goes back to the queue takes its deployment
 /// back to `Queued`, save one that is `Cancelling`, which stays so; one that fails takes
 /// it to `Failed`; one that is cancelled, to `Cancelled`.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use deployr_core::model::WorkerId;
+/// use deployr_core::store::{ClaimRequest, JobQueue, StoreResult};
+/// use deployr_core::value::JobKind;
+///
+/// /// Takes a job, if there is one, and says that it is done.
+/// async fn one_job(store: &dyn JobQueue, worker: WorkerId, kind: JobKind) -> StoreResult<()> {
+///     let term = Duration::from_secs(20);
+///     let request = ClaimRequest { worker, kinds: vec![kind], limit: 1, term };
+///     for lease in store.claim(request).await? {
+///         // What takes longer than the term needs `heartbeat`.
+///         store.complete(&lease.claim).await?;
+///     }
+///     Ok(())
+/// }
+/// ```
 #[async_trait]
 pub trait JobQueue: Send + Sync {
     /// Adds jobs, all or none, as if one after the other: where two share a key with

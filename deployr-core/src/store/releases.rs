@@ -25,6 +25,19 @@ pub struct NewRelease {
 }
 
 /// Releases.
+///
+/// ```
+/// use deployr_core::model::{ProjectId, ReleaseState};
+/// use deployr_core::store::{Releases, StoreResult};
+/// use deployr_core::value::TenantId;
+///
+/// /// The number of the release that serves.
+/// async fn live(store: &dyn Releases, tenant: &TenantId, id: ProjectId) -> StoreResult<Option<i64>> {
+///     let releases = store.releases_on_target(tenant, id).await?;
+///     let live = releases.iter().find(|release| release.state == ReleaseState::Live);
+///     Ok(live.map(|release| release.number))
+/// }
+/// ```
 #[async_trait]
 pub trait Releases: Send + Sync {
     /// Records the release that a deployment is about to place, and gives it the

@@ -40,7 +40,13 @@ pub fn detect(dir: &Path, settings: &ProjectSettings) -> StepResult<Recipe> {
     let output = settings.output.clone().or(config.output);
     let presets = preset::all()?;
     let named = settings.framework.as_ref().or(config.framework.as_ref());
-    let preset = choose(&presets, named, &facts, start.is_some() || output.is_some())?;
+    let named_by = match (&settings.framework, &config.framework) {
+        (Some(_), _) => Some("the project's settings"),
+        (None, Some(_)) => Some("`deployr.toml`"),
+        (None, None) => None,
+    };
+    let described = start.is_some() || output.is_some();
+    let preset = choose(&presets, named.zip(named_by), &facts, described)?;
 
     let commands = commands(
         preset,
@@ -131,13 +137,15 @@ fn framework(presets: &[Preset], preset: &Preset, output: Option<&OutputDir>) ->
 
 fn choose<'a>(
     presets: &'a [Preset],
-    named: Option<&Framework>,
+    named: Option<(&Framework, &str)>,
     facts: &Facts<'_>,
     described: bool,
 ) -> StepResult<&'a Preset> {
     let by_name = |name: &str| presets.iter().find(|preset| preset.name.as_str() == name);
     let found = match named {
-        Some(name) => Some(by_name(name.as_str()).ok_or_else(|| unknown_framework(presets, name))?),
+        Some((name, _)) => {
+            Some(by_name(name.as_str()).ok_or_else(|| unknown_framework(presets, name))?)
+        }
         None => presets.iter().find(|preset| facts.fit(&preset.detect)),
     };
     match found {
@@ -146,16 +154,20 @@ fn choose<'a>(
         found if named.is_none() && described => by_name("custom")
             .or(found)
             .ok_or_else(|| unrecognised(presets, facts)),
-        Some(preset) => Err(needs_another_builder(preset)),
+        Some(preset) => Err(needs_another_builder(preset, named.map(|(_, place)| place))),
         None => Err(unrecognised(presets, facts)),
     }
 }
 
-fn needs_another_builder(preset: &Preset) -> StepError {
+fn needs_another_builder(preset: &Preset, named_by: Option<&str>) -> StepError {
+    let (why, instead) = match named_by {
+        Some(place) => (format!("is named by {place}"), "take it out there and set"),
+        None => (format!("was found by {}", preset.looks_for), "set"),
+    };
     invalid(format!(
-        "framework `{}` was found by {}, and needs a Docker builder, which this engine does not \
-         have; set `start` or `output` (and `install` and `build`) to build it without one",
-        preset.name, preset.looks_for,
+        "framework `{}` {why}, and needs a Docker builder, which this engine does not have; \
+         {instead} `start` or `output` (and `install` and `build`) to build it without one",
+        preset.name,
     ))
 }
 

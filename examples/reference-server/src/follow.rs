@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use deployr_core::engine::Event;
+use deployr_core::log::{LogLine, LogStream};
 use deployr_core::model::{Deployment, DeploymentStatus, Failure, Page, Project, ReleaseState};
 use serde_json::json;
 
@@ -27,11 +28,25 @@ pub(crate) async fn to_the_end(
     let mut events = host.engine.follow(&host.actor, deployment.id, 0).await?;
     let mut progress = Progress::start(ui);
     let (mut asked, mut explained) = (false, false);
+    let mut verdict: Option<LogLine> = None;
     loop {
         tokio::select! {
             event = events.try_next() => match event? {
-                Some(Event::Line(line)) => progress.line(&line),
-                Some(Event::Finished(deployment)) => return Ok(*deployment),
+                Some(Event::Line(line)) => {
+                    if let Some(before) = verdict.take() {
+                        progress.line(&before);
+                    }
+                    match why(&line) {
+                        Some(_) => verdict = Some(line),
+                        None => progress.line(&line),
+                    }
+                }
+                Some(Event::Finished(deployment)) => {
+                    if let Some(line) = verdict {
+                        progress.last_line(&line, told_again(&line, &deployment));
+                    }
+                    return Ok(*deployment);
+                }
                 None => return Err(Error::fault("the deployment ended without a word")),
             },
             () = tokio::time::sleep(SOON), if !explained && progress.is_queued() => {
@@ -49,6 +64,19 @@ pub(crate) async fn to_the_end(
             }
         }
     }
+}
+
+/// What a line of the log says of why an attempt has failed, if it does.
+fn why(line: &LogLine) -> Option<&str> {
+    let said = Some(&line.text).filter(|_| line.stream == LogStream::Engine)?;
+    said.strip_prefix("failed: ")
+        .or_else(|| said.strip_prefix("fault: "))
+}
+
+/// Whether [`tell`] says the same as the last line of the log.
+fn told_again(line: &LogLine, deployment: &Deployment) -> bool {
+    let reason = deployment.failure.as_ref().map(Failure::message);
+    reason.is_some() && why(line) == reason
 }
 
 /// What a deployment that has not begun waits for.

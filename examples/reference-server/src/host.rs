@@ -3,8 +3,9 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use deployr_core::bus::{EventBus, LocalBus};
 use deployr_core::engine::{Engine, EngineError};
-use deployr_core::model::{Actor, Deployment, DeploymentId, Page, Project};
+use deployr_core::model::{Actor, Deployment, DeploymentId, Page, Project, ProjectId};
 use deployr_core::notifier::LogNotifier;
 use deployr_core::store::StoreError;
 use deployr_core::value::TenantId;
@@ -28,6 +29,8 @@ pub(crate) struct Host {
     pub(crate) engine: Engine,
     pub(crate) actor: Actor,
     pub(crate) executor: LocalExecutor,
+    /// Where the engine says that something changed.
+    pub(crate) bus: Arc<dyn EventBus>,
     /// The process that serves, when it is another.
     pub(crate) holder: Option<Holder>,
     /// Whether the store is that of many machines.
@@ -60,14 +63,16 @@ impl Host {
         // A plan names the folders, and has other data.
         let sites = DataDir::at(&settings.data).sites();
         let executor = LocalExecutor::new(sites).sandbox(releases);
-        let builder = match (&settings.database, scratch) {
+        let (builder, bus): (_, Arc<dyn EventBus>) = match (&settings.database, scratch) {
             (Some(database), None) => shared::engine(database).await?,
             (_, scratch) => {
                 let file = scratch.map_or_else(|| data.database(), Path::to_owned);
-                Engine::builder().store(Arc::new(store(&file).await?))
+                let builder = Engine::builder().store(Arc::new(store(&file).await?));
+                (builder, Arc::new(LocalBus::default()))
             }
         };
         let mut builder = builder
+            .bus(bus.clone())
             .source(Arc::new(source))
             .builder(Arc::new(local_builder(settings, data)))
             .executor(settings.target.as_str(), Arc::new(executor.clone()))
@@ -87,6 +92,7 @@ impl Host {
                 user.unwrap_or_else(|| "operator".into()),
             ),
             executor,
+            bus,
             holder: None,
             is_shared: settings.database.is_some(),
         })
@@ -105,13 +111,13 @@ impl Host {
         }
     }
 
-    /// The project of that name, where there is a data directory with one.
-    pub(crate) async fn known(settings: &Settings, name: &str) -> Result<Option<(Self, Project)>> {
+    /// The project of that name or id, where there is a data directory with one.
+    pub(crate) async fn known(settings: &Settings, text: &str) -> Result<Option<(Self, Project)>> {
         let Ok(data) = Self::data(settings) else {
             return Ok(None);
         };
         let host = Self::open(settings, &data, None).await?;
-        let project = host.find(name).await?;
+        let project = host.find(text).await?;
         Ok(project.map(|project| (host, project)))
     }
 
@@ -136,9 +142,9 @@ impl Host {
             .or_else(|| holder?.url(project.slug.as_str()))
     }
 
-    /// The project of that name, if there is one.
-    pub(crate) async fn find(&self, name: &str) -> Result<Option<Project>> {
-        match self.engine.project_by_name(&self.actor, name).await {
+    /// The project of that name or id, if there is one.
+    pub(crate) async fn find(&self, text: &str) -> Result<Option<Project>> {
+        match self.look_for(text).await {
             Ok(project) => Ok(Some(project)),
             Err(EngineError::Invalid(_) | EngineError::Store(StoreError::NotFound { .. })) => {
                 Ok(None)
@@ -147,17 +153,21 @@ impl Host {
         }
     }
 
-    /// The project of that name.
-    pub(crate) async fn project(&self, name: &str) -> Result<Project> {
-        self.engine
-            .project_by_name(&self.actor, name)
-            .await
-            .map_err(|error| {
-                Error::from(error).hint("`deployr list` shows the projects that there are")
-            })
+    /// The project of that name or id.
+    pub(crate) async fn project(&self, text: &str) -> Result<Project> {
+        self.look_for(text).await.map_err(|error| {
+            Error::from(error).hint("`deployr list` shows the projects that there are")
+        })
     }
 
-    /// The deployment of that id, or the newest of the project of that name.
+    async fn look_for(&self, text: &str) -> std::result::Result<Project, EngineError> {
+        match text.parse::<ProjectId>() {
+            Ok(id) => self.engine.project(&self.actor, id).await,
+            Err(_) => self.engine.project_by_name(&self.actor, text).await,
+        }
+    }
+
+    /// The deployment of that id, or the newest of the project of that name or id.
     pub(crate) async fn deployment(&self, text: &str) -> Result<Deployment> {
         if text.starts_with(&format!("{}_", DeploymentId::PREFIX)) {
             return Ok(self.engine.deployment(&self.actor, text.parse()?).await?);

@@ -1,5 +1,6 @@
 //! `deployr`: the reference server of the deployment engine, as one binary.
 
+mod announce;
 mod cli;
 mod commands;
 mod config;

@@ -39,8 +39,17 @@ impl Progress {
         progress
     }
 
+    /// The last line, which people need not see where it is told again right after.
+    pub(crate) fn last_line(&mut self, line: &LogLine, told_again: bool) {
+        if told_again {
+            self.emit(line);
+        } else {
+            self.line(line);
+        }
+    }
+
     pub(crate) fn line(&mut self, line: &LogLine) {
-        self.ui.emit(&json!({"event": "line", "line": line}));
+        self.emit(line);
         if line.stream == LogStream::Stage {
             self.stage.clone_from(&line.text);
             self.show_stage();
@@ -48,6 +57,10 @@ impl Progress {
         } else {
             self.print(&text(&self.ui, line));
         }
+    }
+
+    fn emit(&self, line: &LogLine) {
+        self.ui.emit(&json!({"event": "line", "line": line}));
     }
 
     /// Whether nothing has happened yet.

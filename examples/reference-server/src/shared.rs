@@ -1,5 +1,8 @@
 //! The database that many machines share.
 
+use std::sync::Arc;
+
+use deployr_core::bus::EventBus;
 use deployr_core::engine::EngineBuilder;
 
 use crate::config::Database;
@@ -7,17 +10,15 @@ use crate::config::Database;
 use crate::exit::Error;
 use crate::exit::Result;
 
-/// An engine over it, which is told of what other machines do.
+/// An engine over it, and what tells it of other machines.
 #[cfg(feature = "postgres")]
-pub(crate) async fn engine(database: &Database) -> Result<EngineBuilder> {
-    use std::sync::Arc;
-
+pub(crate) async fn engine(database: &Database) -> Result<(EngineBuilder, Arc<dyn EventBus>)> {
     use deployr_core::engine::Engine;
 
     let store = open(database).await?;
     let bus = store.bus().await?;
-    let builder = Engine::builder().store(Arc::new(store)).bus(Arc::new(bus));
-    Ok(builder.targets_elsewhere(true))
+    let builder = Engine::builder().store(Arc::new(store));
+    Ok((builder.targets_elsewhere(true), Arc::new(bus)))
 }
 
 /// Brings its tables up to date.
@@ -35,7 +36,7 @@ async fn open(database: &Database) -> Result<deployr_store::PgStore> {
 }
 
 #[cfg(not(feature = "postgres"))]
-pub(crate) async fn engine(database: &Database) -> Result<EngineBuilder> {
+pub(crate) async fn engine(database: &Database) -> Result<(EngineBuilder, Arc<dyn EventBus>)> {
     Err(without(database))
 }
 

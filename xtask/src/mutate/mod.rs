@@ -59,6 +59,7 @@ pub(crate) fn run(names: &[&str]) -> Result<(), String> {
     if mutants.is_empty() {
         return Err(format!("no mutant is called {}", names.join(" or ")));
     }
+    run::at_root()?;
     copy_tree()?;
     fs::create_dir_all(LOGS).map_err(|error| format!("{LOGS}: {error}"))?;
     let mut failed = Vec::new();

@@ -16,7 +16,7 @@ Example:
 It stops at once where nobody works on it, else as soon as whoever does has stopped; `deployr
 logs -f` shows when. One that has ended stays as it is: exit code 1, or 0 where it was cancelled.")]
 pub(crate) struct Args {
-    /// A deployment's id, or a project's name for its newest one
+    /// A deployment's id, or a project's name or id for its newest one
     deployment: String,
     /// Why, for the log
     #[arg(long, default_value = "called off by the operator")]

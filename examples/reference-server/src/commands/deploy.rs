@@ -32,7 +32,7 @@ Where `deployr serve` runs on the same data directory, it does the work, and thi
 else the work is done here. Ctrl-C asks the deployment to stop.")]
 pub(crate) struct Args {
     /// https://…, ssh://…, git@host:path, or a folder of this machine; of a project that is
-    /// there, its name
+    /// there, its name or id
     repository: String,
     /// The project's name [default: the repository's]
     #[arg(long)]

@@ -170,7 +170,7 @@ fn port(settings: &Settings, data: &DataDir) -> Found {
         Some(holder) if holder.address == Some(address) => {
             Found::Good(format!("{address} is served by {holder}"))
         }
-        _ => Found::Lacking(
+        _ => Found::Missing(
             format!("{address}: {error}"),
             "choose another with --listen ADDRESS",
         ),

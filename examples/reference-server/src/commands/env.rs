@@ -30,7 +30,7 @@ pub(crate) struct Args {
 enum Action {
     /// Set variables
     Set {
-        /// The project's name
+        /// The project's name or id
         project: String,
         /// NAME=VALUE; NAME alone takes the value that it has here
         #[arg(value_name = "NAME[=VALUE]")]
@@ -41,7 +41,7 @@ enum Action {
     },
     /// Remove variables
     Unset {
-        /// The project's name
+        /// The project's name or id
         project: String,
         /// Their names
         #[arg(required = true, value_name = "NAME")]
@@ -49,7 +49,7 @@ enum Action {
     },
     /// List the names
     List {
-        /// The project's name
+        /// The project's name or id
         project: String,
     },
 }
@@ -59,9 +59,10 @@ pub(crate) async fn run(args: &Args, settings: &Settings, ui: &Ui) -> Result<Exi
     let (engine, actor) = (&host.engine, &host.actor);
     let project = match &args.action {
         Action::Set { project, .. } | Action::Unset { project, .. } | Action::List { project } => {
-            host.project(project).await?.id
+            host.project(project).await?
         }
     };
+    let (project, name) = (project.id, project.name);
     match &args.action {
         Action::Set {
             variables, file, ..
@@ -76,10 +77,15 @@ pub(crate) async fn run(args: &Args, settings: &Settings, ui: &Ui) -> Result<Exi
             }
         }
         Action::Unset { names, .. } => {
-            for name in names {
-                engine
-                    .set_env(actor, project, &EnvName::parse(name)?, None)
-                    .await?;
+            let names = names.iter().map(EnvName::parse);
+            let names = names.collect::<std::result::Result<Vec<_>, _>>()?;
+            let set = engine.env_names(actor, project).await?;
+            if let Some(absent) = names.iter().find(|name| !set.contains(name)) {
+                return Err(Error::verdict(format!("{name} has no variable {absent}"))
+                    .hint("nothing was removed; `deployr env list` shows which there are"));
+            }
+            for name in &names {
+                engine.set_env(actor, project, name, None).await?;
             }
         }
         Action::List { .. } => {}

@@ -21,7 +21,7 @@ Examples:
 
 With -f the exit code is that of the deployment.")]
 pub(crate) struct Args {
-    /// A deployment's id, or a project's name for its newest one
+    /// A deployment's id, or a project's name or id for its newest one
     deployment: String,
     /// Follow until the deployment ends
     #[arg(short, long)]

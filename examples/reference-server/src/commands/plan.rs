@@ -22,7 +22,7 @@ Examples:
 
 Fetches and reads the source; runs none of it, and changes nothing.")]
 pub(crate) struct Args {
-    /// A project's name, or a repository
+    /// A project's name or id, or a repository
     what: String,
     #[command(flatten)]
     reference: Reference,

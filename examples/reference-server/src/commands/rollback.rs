@@ -19,7 +19,7 @@ Examples:
 
 `deployr show site` shows the releases. Forward goes the same way.")]
 pub(crate) struct Args {
-    /// The project's name
+    /// The project's name or id
     project: String,
     /// The number of the release [default: the one that was live before]
     #[arg(long, value_name = "RELEASE")]
@@ -27,23 +27,30 @@ pub(crate) struct Args {
 }
 
 pub(crate) async fn run(args: &Args, settings: &Settings, ui: &Ui) -> Result<Exit> {
-    Host::data(settings)?;
+    let client = Host::client(settings).await?;
+    let project = client.project(&args.project).await?;
+    let to = match args.to {
+        Some(number) => Some(release(&client, &project, number).await?),
+        None => None,
+    };
+    drop(client);
     attend(
         settings,
         "rollback",
         Mode::Once,
         ui,
-        async |host, signals| roll_back(args, host, signals, ui).await,
+        async |host, signals| roll_back(&project, to, host, signals, ui).await,
     )
     .await
 }
 
-async fn roll_back(args: &Args, host: &Host, signals: &mut Signals, ui: &Ui) -> Result<Exit> {
-    let project = host.project(&args.project).await?;
-    let release = match args.to {
-        Some(number) => Some(release(host, &project, number).await?),
-        None => None,
-    };
+async fn roll_back(
+    project: &Project,
+    release: Option<ReleaseId>,
+    host: &Host,
+    signals: &mut Signals,
+    ui: &Ui,
+) -> Result<Exit> {
     let asked = host.engine.rollback(&host.actor, project.id, release);
     let deployment = asked.await.map_err(|error| {
         let none = matches!(error, EngineError::NoEarlierRelease { .. });
@@ -57,7 +64,7 @@ async fn roll_back(args: &Args, host: &Host, signals: &mut Signals, ui: &Ui) -> 
         }
     })?;
     let ended = follow::to_the_end(host, &deployment, signals, ui).await?;
-    follow::tell(host, &project, &ended, ui).await
+    follow::tell(host, project, &ended, ui).await
 }
 
 /// The release of that number.

@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use crate::announce::Announcer;
 use crate::config::Settings;
 use crate::data::DataDir;
 use crate::exit::{Error, Exit, Result};
@@ -29,6 +30,7 @@ pub(crate) async fn run(settings: &Settings, ui: &Ui) -> Result<Exit> {
     let lock = data.lock("serve")?.or_refuse()?;
     let signals = Signals::listen()?;
     let work = Work::start(lock, settings, &data, mode, ui).await?;
+    let announcer = Announcer::start(&work.host, ui);
     let address = work
         .address()
         .ok_or_else(|| Error::fault("there is no ingress"))?;
@@ -45,5 +47,7 @@ pub(crate) async fn run(settings: &Settings, ui: &Ui) -> Result<Exit> {
         ui.emit(&json!({"event": "served", "project": slug, "url": url}));
         ui.say(format_args!("  {url}"));
     }
-    work.until_stopped(signals, ui).await
+    let exit = work.until_stopped(signals, ui).await;
+    announcer.finish().await;
+    exit
 }

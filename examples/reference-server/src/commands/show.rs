@@ -16,7 +16,7 @@ Examples:
   deployr show site
   deployr show dep_01jd5m2xkqe0vs5m6t9h2w3y4z")]
 pub(crate) struct Args {
-    /// A project's name, or a deployment's id
+    /// A project's name or id, or a deployment's id
     what: String,
 }
 

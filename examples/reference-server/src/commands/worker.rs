@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use crate::announce::Announcer;
 use crate::config::Settings;
 use crate::data::DataDir;
 use crate::exit::{Exit, Result};
@@ -23,10 +24,13 @@ pub(crate) async fn run(settings: &Settings, ui: &Ui) -> Result<Exit> {
     let lock = data.lock("worker")?.or_refuse()?;
     let signals = Signals::listen()?;
     let work = Work::start(lock, settings, &data, Mode::Worker, ui).await?;
+    let announcer = Announcer::start(&work.host, ui);
     ui.emit(&json!({"event": "working", "pid": std::process::id()}));
     ui.say(format_args!(
         "working; live releases are at {}",
         data.sites().join("<project>/current").display()
     ));
-    work.until_stopped(signals, ui).await
+    let exit = work.until_stopped(signals, ui).await;
+    announcer.finish().await;
+    exit
 }

@@ -20,6 +20,19 @@ fn the_doctor_knows_who_serves_and_leaves_it_alone() {
 }
 
 #[test]
+fn a_port_that_a_stranger_has_is_missing() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let doctor = Machine::new().run(&["doctor", "--listen", &address, "--json"]);
+    assert_eq!(code(&doctor), 2);
+    let port = json_lines(&doctor)
+        .into_iter()
+        .find(|line| line["check"] == "port")
+        .unwrap();
+    assert_eq!(port["state"], "missing");
+}
+
+#[test]
 fn the_doctor_advises_against_root() {
     let doctor = Machine::new().run(&["doctor", "--listen", "127.0.0.1:0", "--json"]);
     let user = json_lines(&doctor)

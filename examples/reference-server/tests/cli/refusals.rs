@@ -21,6 +21,7 @@ fn a_bad_value_is_told_by_field_and_rule() {
             "env_key",
         ),
         (vec!["show", "dep_1"], "deployment id"),
+        (vec!["deploy", "./nosuch"], "no repository at ./nosuch"),
         (vec!["list", "--domain", "http://a.b"], "domain"),
         (vec!["list", "--trusted-proxies", "proxy"], "network"),
         (vec!["list", "--concurrency", "999"], "1..=64"),

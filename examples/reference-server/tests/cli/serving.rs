@@ -23,6 +23,53 @@ fn a_port_in_use_is_told_with_what_to_do() {
 }
 
 #[test]
+fn a_server_says_what_it_carries_out() {
+    let machine = Machine::new();
+    let site = Repository::new(&machine, "site", "mkdir dist; echo hi > dist/index.html");
+    let broken = Repository::new(&machine, "broken", "exit 3");
+    let mut server = machine.start(&["serve", "--listen", "127.0.0.1:0"]);
+    server.wait_for_line("health");
+    assert_eq!(code(&machine.run(&["deploy", site.path()])), 0);
+    assert_eq!(code(&machine.run(&["deploy", broken.path()])), 1);
+    let refused = machine.run(&["rollback", "nosuch"]);
+    assert_eq!((code(&refused), stdout(&refused)), (2, String::new()));
+    server.signal(Signal::SIGTERM);
+    let said = server.rest();
+    let told: Vec<_> = said
+        .lines()
+        .filter(|line| line.contains(": deployment 1 "))
+        .collect();
+    assert_eq!(told.len(), 4, "{said}");
+    assert_eq!(told[0], "site: deployment 1 begins");
+    assert!(
+        told[1].starts_with("site: deployment 1 is live after "),
+        "{said}"
+    );
+    assert_eq!(told[2], "broken: deployment 1 begins");
+    assert!(
+        told[3].starts_with("broken: deployment 1 failed after "),
+        "{said}"
+    );
+
+    let mut worker = machine.start(&["worker", "--json"]);
+    worker.wait_for_line("working");
+    assert_eq!(code(&machine.run(&["deploy", "site"])), 0);
+    let line = worker.wait_for_line("\"started\"");
+    let begun: serde_json::Value = serde_json::from_str(&line).unwrap();
+    assert_eq!(
+        (&begun["project"], &begun["number"]),
+        (&"site".into(), &2.into())
+    );
+    let line = worker.wait_for_line("\"finished\"");
+    let ended: serde_json::Value = serde_json::from_str(&line).unwrap();
+    assert_eq!(
+        (&ended["id"], &ended["status"]),
+        (&begun["id"], &"success".into())
+    );
+    assert!(ended["milliseconds"].is_number(), "{line}");
+}
+
+#[test]
 fn only_what_is_live_is_said_to_be_served() {
     let machine = Machine::new();
     let live = Repository::new(&machine, "live", "mkdir dist; echo hi > dist/index.html");

@@ -43,6 +43,50 @@ fn what_deploy_is_told_is_kept_shown_and_taken_back() {
 }
 
 #[test]
+fn a_variable_that_is_not_set_cannot_be_unset() {
+    let machine = Machine::new();
+    let site = Repository::new(&machine, "site", PAGE);
+    assert_eq!(
+        code(&machine.run(&["deploy", site.path(), "--env", "A=1"])),
+        0
+    );
+    let refused = machine.run(&["env", "unset", "site", "A", "NOPE"]);
+    assert_eq!(code(&refused), 1);
+    let told = stderr(&refused);
+    assert!(told.contains("site has no variable NOPE"), "{told}");
+    assert_eq!(stdout(&machine.run(&["env", "list", "site"])), "A\n");
+    assert_eq!(code(&machine.run(&["env", "unset", "site", "A"])), 0);
+    assert_eq!(stdout(&machine.run(&["env", "list", "site"])), "");
+}
+
+#[test]
+fn a_project_goes_by_its_id_too() {
+    let machine = Machine::new();
+    let site = Repository::new(&machine, "site", PAGE);
+    assert_eq!(code(&machine.run(&["deploy", site.path()])), 0);
+    let shown = json_lines(&machine.run(&["show", "site", "--json"]));
+    let id = shown[0]["project"]["id"].as_str().unwrap();
+    for arguments in [
+        &["show", id][..],
+        &["logs", id],
+        &["list", id],
+        &["env", "list", id],
+        &["plan", id],
+        &["deploy", id],
+        &["rollback", id],
+    ] {
+        let done = machine.run(arguments);
+        assert_eq!(code(&done), 0, "{arguments:?}: {}", stderr(&done));
+    }
+    assert_eq!(json_lines(&machine.run(&["list", "--json"])).len(), 1);
+    let mut other = id.to_owned();
+    other.replace_range(id.len() - 1.., if id.ends_with('0') { "1" } else { "0" });
+    let missing = machine.run(&["show", &other]);
+    assert_eq!(code(&missing), 2);
+    assert!(stderr(&missing).contains(&other), "{}", stderr(&missing));
+}
+
+#[test]
 fn what_is_not_valid_is_not_kept() {
     let machine = Machine::new();
     let site = Repository::new(&machine, "site", PAGE);

@@ -251,7 +251,7 @@ pub(super) const KEYS: Suite = Suite {
         ),
         mutant(
             "postgres: a sweep that finds nobody who waits",
-            "deployr-store/src/postgres/sql/waiting_jobs.sql",
+            "deployr-store/src/postgres/sql/jobs_with_room.sql",
             "waiting.max > coalesce(taken.places, 0)",
             "waiting.max < coalesce(taken.places, 0)",
         ),

@@ -8,6 +8,7 @@ use crate::value::{Label, TenantId};
 
 super::check_list! {
     a_higher_priority_comes_first,
+    a_higher_priority_comes_first_whatever_it_needs,
     tenants_take_turns,
     a_tenant_that_comes_later_is_not_ahead_for_what_others_had_before,
     tenants_take_turns_within_a_priority_only,
@@ -70,8 +71,35 @@ async fn a_higher_priority_comes_first(b: Bench) {
     assert_eq!(b.job(high.id).await.priority, i16::MAX);
 }
 
+async fn a_higher_priority_comes_first_whatever_it_needs(b: Bench) {
+    let plain = b.add_for(b.tenant(), 2).await;
+    let gpu = |priority| {
+        move |new: &mut NewJob| {
+            new.needs = Labels::from([label("gpu")]);
+            new.priority = priority;
+        }
+    };
+    let urgent = b.add(gpu(1)).await;
+    let low = b.add(gpu(-1)).await;
+    let claim = async |limit| {
+        let request = ClaimRequest {
+            worker: b.worker_id(),
+            kinds: vec![kind("work")],
+            limit,
+            offers: Labels::from([label("gpu")]),
+            term: TERM,
+        };
+        ids(&b.store.claim(request).await.unwrap())
+    };
+    assert_eq!(claim(2).await, [urgent.id, plain[0]]);
+    assert_eq!(claim(9).await, [plain[1], low.id]);
+}
+
 async fn tenants_take_turns(b: Bench) {
-    let many = b.add_for(b.tenant(), 100).await;
+    // However they are enqueued.
+    let mut many = b.add_for(b.tenant(), 1).await;
+    many.extend(b.add_for(b.tenant(), 1).await);
+    many.extend(b.add_for(b.tenant(), 98).await);
     let few = b.add_for(&eve().tenant, 2).await;
     let given = ids(&b.claim_up_to(6).await);
     let wanted = [many[0], few[0], many[1], few[1], many[2], many[3]];

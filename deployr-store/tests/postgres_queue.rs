@@ -220,6 +220,15 @@ async fn a_sweep_finds_those_that_wait_for_what_is_free() {
     assert_eq!(state(&store, &both).await, JobState::Pending);
 }
 
+/// Has statements planned as the store has, knowing nothing of the table.
+async fn as_the_store_does(db: &mut PgConnection, table: &str) {
+    let set = format!(
+        "ALTER TABLE {table} SET (autovacuum_enabled = off);
+         SET plan_cache_mode = force_generic_plan; SET enable_bitmapscan = off"
+    );
+    run(db, &set).await;
+}
+
 /// The steps of a plan that read or change jobs, when it is carried out.
 async fn plan(db: &mut PgConnection, call: &str) -> Vec<String> {
     let explain = format!("EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF, SUMMARY OFF) EXECUTE {call}");
@@ -231,7 +240,7 @@ async fn plan(db: &mut PgConnection, call: &str) -> Vec<String> {
 fn rows_by(index: &str, plan: &[String]) -> f64 {
     let scan = plan
         .iter()
-        .find(|step| step.contains(&format!(" using {index} on jobs")));
+        .find(|step| step.contains(&format!(" using {index} on ")));
     let rows = scan.and_then(|step| step.split_once("(actual rows="));
     let (_, rows) = rows.unwrap_or_else(|| panic!("no scan of {index}: {plan:#?}"));
     rows.split(' ').next().unwrap().parse().unwrap()
@@ -243,11 +252,7 @@ async fn a_line_is_followed_by_its_index() {
     let schema = schema();
     let store = open(&schema).await;
     let mut db = raw(&schema).await;
-    run(
-        &mut db,
-        "ALTER TABLE jobs SET (autovacuum_enabled = off); SET plan_cache_mode = force_generic_plan",
-    )
-    .await;
+    as_the_store_does(&mut db, "jobs").await;
     let gpu = Label::parse("gpu").unwrap();
     for batch in 0..50_i16 {
         let new = (0..1_000_i16).map(|n| {
@@ -288,4 +293,36 @@ async fn a_line_is_followed_by_its_index() {
         let scan = claim.iter().find(|step| step.contains("Seq Scan on jobs"));
         assert_eq!(scan, None, "{claim:#?}");
     }
+}
+
+#[tokio::test]
+async fn who_frees_a_place_looks_at_the_first_that_wait() {
+    let schema = schema();
+    let store = open(&schema).await;
+    let mut db = raw(&schema).await;
+    as_the_store_does(&mut db, "job_keys").await;
+    for _ in 0..5 {
+        let new = (0..1_000).map(|_| NewJob {
+            limits: vec![limit("k", 1)],
+            ..new_job()
+        });
+        let new = new.collect();
+        store.enqueue_all(&tenant("acme"), new).await.unwrap();
+    }
+    let prepare = concat!(
+        "PREPARE waiting (text[], uuid[]) AS ",
+        include_str!("../src/postgres/sql/waiting_job.sql"),
+    );
+    run(&mut db, prepare).await;
+    for known in [false, true] {
+        if known {
+            run(&mut db, "ANALYZE").await;
+        }
+        let plan = plan(&mut db, "waiting ('{k}', '{}')").await;
+        assert_eq!(rows_by("job_keys_waiting", &plan), 100.0, "{plan:#?}");
+    }
+    let held = claim(&store, 9).await;
+    assert_eq!(held.len(), 1);
+    store.complete(&held[0].claim).await.unwrap();
+    assert_eq!(claim(&store, 9).await.len(), 1);
 }

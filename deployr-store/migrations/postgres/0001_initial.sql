@@ -110,10 +110,9 @@ CREATE TABLE job_keys (
     holds      boolean     NOT NULL,
     priority   smallint    NOT NULL,
     created_at timestamptz NOT NULL,
-    PRIMARY KEY (key, job)
+    PRIMARY KEY (job, key)
 );
 
-CREATE INDEX job_keys_of_job ON job_keys (job);
 CREATE INDEX job_keys_taken ON job_keys (key) WHERE holds;
 CREATE INDEX job_keys_waiting ON job_keys (key, priority DESC, created_at, job) WHERE NOT holds;
 

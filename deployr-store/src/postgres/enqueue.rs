@@ -30,7 +30,7 @@ pub(super) async fn enqueue_all(
     let new = &*new;
     let keys = &*keys(new);
     if keys.is_empty() {
-        // There is one statement that changes something, which needs no transaction around it.
+        // One statement adds them all, and needs no transaction around it.
         return calls::call(pool, OPERATION, |db| {
             Box::pin(async move {
                 match insert(db.get(), tenant, new).await {

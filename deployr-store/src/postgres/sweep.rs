@@ -92,10 +92,10 @@ pub(super) async fn sweep(
     });
     sweep.timed_out = time_out.await?;
 
-    // Whatever frees a place promotes the next at once: those that wait though there is room
-    // are found only where a row could not be handled, another call was at a key at the same
-    // time, or something was changed by hand.
-    for find in [DUE.find, include_str!("sql/waiting_jobs.sql")] {
+    // Whatever frees a place promotes the next at once, as a rule: some wait though there is
+    // room where they stand far behind, another call was at a key at the same time, a row could
+    // not be handled, or something was changed by hand.
+    for find in [DUE.find, include_str!("sql/jobs_with_room.sql")] {
         let promote = each(tx, find, now, limit, poisoned, |tx, id| {
             Box::pin(async move {
                 let promoted = places::promote(tx, JobId::from_uuid(id)).await?;

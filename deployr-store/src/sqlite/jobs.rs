@@ -12,7 +12,7 @@ use super::lines::{self, Ends};
 use super::places;
 use super::query::{execute, one, to_json};
 use super::rows;
-use super::writer::{Tx, later};
+use super::writer::{Tx, later, stored};
 
 /// The call by which a worker gave a claim up. Noted, so that the same call made again
 /// is known, and a call after a sweep is not taken for one.
@@ -107,7 +107,7 @@ pub(super) fn insert(
     let run_at = match new.due {
         Due::Now => tx.now,
         Due::After(delay) => tx.later(delay),
-        Due::At(time) => time.max(tx.now),
+        Due::At(time) => stored(time).max(tx.now),
     };
     let is_due = run_at <= tx.now;
     let state = match is_due && places::has_room(tx.db, &new.limits)? {

@@ -82,15 +82,12 @@ pub(super) fn give_up(tx: &Tx<'_>, job: &Job) -> DbResult<()> {
     let sql = "DELETE FROM job_keys WHERE job = ?1";
     execute(tx.db, sql, [job.id.as_uuid()])?;
     let keys = job.limits.iter().map(|limit| limit.key.as_str());
-    promote_waiting(tx, keys).map(drop)
+    promote_waiting(tx, keys)
 }
 
-/// Queues those that wait for a place of these keys, as far as they have room now; tells
-/// how many did. The highest priority comes first, then the oldest.
-pub(super) fn promote_waiting<'a>(
-    tx: &Tx<'_>,
-    keys: impl Iterator<Item = &'a str>,
-) -> DbResult<u32> {
+/// Queues those that wait for a place of these keys, as far as they have room now. The
+/// highest priority comes first, then the oldest.
+fn promote_waiting<'a>(tx: &Tx<'_>, keys: impl Iterator<Item = &'a str>) -> DbResult<()> {
     let mut waiting = Vec::new();
     for key in keys {
         let sql = include_str!("sql/waiting_jobs.sql");
@@ -101,11 +98,10 @@ pub(super) fn promote_waiting<'a>(
     }
     waiting.sort();
     waiting.dedup();
-    let mut promoted = 0;
     for (_, _, id) in waiting {
         let id = JobId::from_uuid(id);
         match tx.savepoint(|tx| promote(tx, id)) {
-            Ok(done) => promoted += u32::from(done),
+            Ok(_) => {}
             // One that cannot be read must not keep the others waiting.
             Err(error) if !tx.is_over() && error.is_of_one_row() => {
                 tracing::warn!(job = %id, ?error, "left a job that waits");
@@ -113,5 +109,5 @@ pub(super) fn promote_waiting<'a>(
             Err(error) => return Err(error),
         }
     }
-    Ok(promoted)
+    Ok(())
 }

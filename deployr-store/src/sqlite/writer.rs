@@ -90,6 +90,11 @@ pub(super) fn later(time: Timestamp, delay: Duration) -> Timestamp {
     timestamp_from_micros(micros.min(LATEST))
 }
 
+/// A time as it is stored: to the microsecond.
+pub(super) fn stored(time: Timestamp) -> Timestamp {
+    timestamp_from_micros(time.timestamp_micros())
+}
+
 /// A duration, as stored.
 pub(super) fn micros(duration: Duration) -> i64 {
     i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)

@@ -195,12 +195,6 @@ pub(super) const FENCES: Suite = Suite {
             "    note(tx.db(), std::iter::once(&job)).await?;\n    Ok(has_room)",
             "    Ok(has_room)",
         ),
-        mutant(
-            "postgres: the other keys of a waiting job not looked at",
-            "deployr-store/src/postgres/sql/waiting_job.sql",
-            "wanted.job = next.job",
-            "wanted.job IS NULL",
-        ),
     ],
 };
 
@@ -251,7 +245,7 @@ pub(super) const KEYS: Suite = Suite {
         ),
         mutant(
             "postgres: a sweep that finds nobody who waits",
-            "deployr-store/src/postgres/sql/waiting_jobs.sql",
+            "deployr-store/src/postgres/sql/jobs_with_room.sql",
             "waiting.max > coalesce(taken.places, 0)",
             "waiting.max < coalesce(taken.places, 0)",
         ),

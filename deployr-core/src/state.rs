@@ -159,14 +159,16 @@ impl DeploymentStatus {
 /// What can happen to a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum JobEvent {
-    /// Its concurrency key is free.
+    /// Its time has come, and there is room for it.
     Promote,
     /// A worker takes it.
     Claim,
     /// It is carried out.
     Complete,
-    /// It goes back to the queue: a fault with attempts left, a lost lease, a shutdown.
+    /// It goes back to the queue at once: its worker was shut down, or it shall stop.
     Requeue,
+    /// It is tried again later: a fault with attempts left, a lost lease.
+    Postpone,
     /// It cannot be carried out, or did not start in time.
     Fail,
     /// It is called off, and nobody works on it.
@@ -175,11 +177,12 @@ pub enum JobEvent {
 
 impl JobEvent {
     /// All of them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Promote,
         Self::Claim,
         Self::Complete,
         Self::Requeue,
+        Self::Postpone,
         Self::Fail,
         Self::Cancel,
     ];
@@ -192,6 +195,7 @@ impl JobEvent {
             Self::Claim => "claim",
             Self::Complete => "complete",
             Self::Requeue => "requeue",
+            Self::Postpone => "postpone",
             Self::Fail => "fail",
             Self::Cancel => "cancel",
         }
@@ -245,6 +249,7 @@ impl JobState {
             (Self::Queued, JobEvent::Claim) => Ok(Self::Running),
             (Self::Running, JobEvent::Complete) => Ok(Self::Completed),
             (Self::Running, JobEvent::Requeue) => Ok(Self::Queued),
+            (Self::Running, JobEvent::Postpone) => Ok(Self::Pending),
             (Self::Pending | Self::Queued | Self::Running, JobEvent::Fail) => Ok(Self::Failed),
             (Self::Pending | Self::Queued | Self::Running, JobEvent::Cancel) => Ok(Self::Cancelled),
             _ => Err(IllegalTransition {

@@ -20,6 +20,7 @@ use crate::error::Fault;
 use crate::job::{Done, JobContext, JobError, StopReason};
 use crate::model::{Claim, Lease, WorkerId};
 use crate::store::{ClaimRequest, JobFault, StoreError};
+use crate::value::Label;
 use crate::{retry, scheduler};
 pub use builder::WorkerBuilder;
 use handover::{Finished, Handover};
@@ -27,8 +28,10 @@ use handover::{Finished, Handover};
 impl WorkerBuilder {
     /// Starts it on the present runtime.
     #[must_use]
-    pub fn spawn(self) -> Worker {
+    pub fn spawn(mut self) -> Worker {
         let engine = self.engine.inner().clone();
+        self.offers
+            .extend(engine.executors.keys().map(Label::target));
         let shared = Arc::new(Shared {
             id: WorkerId::new(engine.clock.now(), &*engine.entropy),
             engine,
@@ -200,6 +203,7 @@ fn request(shared: &Shared, limit: u32) -> ClaimRequest {
     ClaimRequest {
         worker: shared.id,
         kinds: shared.engine.handlers.keys().cloned().collect(),
+        offers: shared.options.offers.clone(),
         limit,
         term: shared.options.lease,
     }
@@ -240,7 +244,7 @@ async fn carry_out(shared: Arc<Shared>, lease: Lease, sent: Instant) -> Option<F
         Ok(Done::Completed) => {
             return Some(Finished {
                 claim: lease.claim,
-                keyed: lease.job.concurrency_key.is_some(),
+                keyed: !lease.job.limits.is_empty(),
                 lost: ctx.lost,
             });
         }

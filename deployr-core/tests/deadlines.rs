@@ -135,14 +135,10 @@ async fn a_handler_that_passes_its_deadline_is_stopped_and_its_job_fails() {
         let (engine, store, _worker) =
             engine(|builder| builder.job_handler("hang", Arc::new(handler)));
         let id = JobId::new(SystemClock.now(), &SystemEntropy);
+        let kind = JobKind::parse("hang").unwrap();
         let job = NewJob {
-            id,
-            kind: JobKind::parse("hang").unwrap(),
-            input: serde_json::Value::Null,
-            concurrency_key: None,
-            delay: Duration::ZERO,
             max_attempts: 1,
-            start_within: Duration::from_secs(3_600),
+            ..NewJob::new(id, kind, serde_json::Value::Null)
         };
         engine.enqueue(&actor(), vec![job]).await.unwrap();
         let started = Instant::now();

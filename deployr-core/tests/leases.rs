@@ -12,7 +12,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use deployr_core::engine::Engine;
 use deployr_core::job::{Done, JobContext, JobError, JobHandler, StopReason};
-use deployr_core::model::{Actor, Job, JobId, JobState, WorkerId};
+use deployr_core::model::{Actor, Job, JobId, JobState, Labels, WorkerId};
 use deployr_core::secret::{KeyId, KeyRing};
 use deployr_core::store::{ClaimRequest, JobQueue, NewJob};
 use deployr_core::system::{Clock, SystemClock, SystemEntropy};
@@ -83,13 +83,13 @@ impl Bench {
 
     async fn enqueue(&self) -> JobId {
         let new = NewJob {
-            id: JobId::new(SystemClock.now(), &SystemEntropy),
-            kind: JobKind::parse("long").unwrap(),
-            input: serde_json::Value::Null,
-            concurrency_key: None,
-            delay: Duration::ZERO,
+            limits: Vec::new(),
             max_attempts: 3,
-            start_within: Duration::from_secs(3_600),
+            ..NewJob::new(
+                JobId::new(SystemClock.now(), &SystemEntropy),
+                JobKind::parse("long").unwrap(),
+                serde_json::Value::Null,
+            )
         };
         let jobs = self.engine.enqueue(&self.actor, vec![new]).await.unwrap();
         jobs[0].id
@@ -166,6 +166,7 @@ async fn a_worker_that_is_alone_takes_over_at_once_and_another_waits_for_the_lea
             worker: WorkerId::new(SystemClock.now(), &SystemEntropy),
             kinds: vec![JobKind::parse("long").unwrap()],
             limit: 1,
+            offers: Labels::new(),
             term: TERM,
         };
         let lost = bench.store.claim(dead).await.unwrap().remove(0).claim;
@@ -174,7 +175,7 @@ async fn a_worker_that_is_alone_takes_over_at_once_and_another_waits_for_the_lea
         tokio::time::sleep(TERM * 10).await;
         let job = bench.job(id).await;
         if alone {
-            assert_eq!(job.state, JobState::Queued, "for its next attempt");
+            assert_eq!(job.state, JobState::Pending, "for its next attempt");
             assert!(bench.store.complete(&lost).await.is_err(), "it is not its");
         } else {
             assert_eq!(job.state, JobState::Running);
@@ -212,6 +213,6 @@ async fn a_handler_that_stops_unasked_uses_up_an_attempt() {
     bench.begun().await;
     worker.drain(Duration::from_secs(5)).await;
     let job = bench.job(id).await;
-    assert_eq!((job.state, job.attempt), (JobState::Queued, 1));
+    assert_eq!((job.state, job.attempt), (JobState::Pending, 1));
     assert!(job.error.unwrap().contains("without having been told"));
 }

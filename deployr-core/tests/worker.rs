@@ -13,14 +13,14 @@ use std::time::Duration;
 use async_trait::async_trait;
 use deployr_core::engine::Engine;
 use deployr_core::job::{Done, JobContext, JobError, JobHandler};
-use deployr_core::model::{Actor, Job, JobId, JobState};
+use deployr_core::model::{Actor, Job, JobId, JobState, Limit};
 use deployr_core::secret::{KeyId, KeyRing};
 use deployr_core::store::{JobQueue, NewJob};
 use deployr_core::system::{Clock, SystemClock, SystemEntropy};
 use deployr_core::testing::{
     FaultPlan, ManualClock, MemoryStore, ScriptedBuilder, ScriptedExecutor, ScriptedSource, Strike,
 };
-use deployr_core::value::{CommitId, JobKind, TenantId};
+use deployr_core::value::{CommitId, ConcurrencyKey, JobKind, TenantId};
 use deployr_core::worker::Worker;
 use tokio::time::Instant;
 
@@ -85,13 +85,16 @@ impl Bench {
     /// Enqueues so many jobs of one key, or of none.
     async fn enqueue(&self, jobs: usize, key: Option<&str>) -> Vec<JobId> {
         let new = || NewJob {
-            id: JobId::new(SystemClock.now(), &SystemEntropy),
-            kind: JobKind::parse("short").unwrap(),
-            input: serde_json::Value::Null,
-            concurrency_key: key.map(str::to_owned),
-            delay: Duration::ZERO,
+            limits: key
+                .map(|key| Limit::one(ConcurrencyKey::parse(key).unwrap()))
+                .into_iter()
+                .collect(),
             max_attempts: 1,
-            start_within: Duration::from_secs(3_600),
+            ..NewJob::new(
+                JobId::new(SystemClock.now(), &SystemEntropy),
+                JobKind::parse("short").unwrap(),
+                serde_json::Value::Null,
+            )
         };
         let new = (0..jobs).map(|_| new()).collect();
         let jobs = self.engine.enqueue(&self.actor, new).await.unwrap();
@@ -182,7 +185,7 @@ async fn a_worker_that_drains_hands_in_what_is_done() {
 #[tokio::test(start_paused = true)]
 async fn the_end_of_a_job_makes_way_for_the_next_of_its_key() {
     let bench = Bench::new(&[]);
-    let jobs = bench.enqueue(5, Some("one at a time")).await;
+    let jobs = bench.enqueue(5, Some("one-at-a-time")).await;
     let worker = bench.worker();
     bench.until_completed(&jobs).await;
     worker.drain(Duration::from_secs(1)).await;

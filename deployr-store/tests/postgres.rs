@@ -14,9 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use deployr_core::model::{Actor, Claim, JobId, JobState, Page, WorkerId};
-use deployr_core::store::{
-    Audit, Beat, Deployments, JobFault, JobQueue, NewJob, Projects, QueueStats, StoreError,
-};
+use deployr_core::store::{Audit, Beat, Deployments, JobQueue, Projects, StoreError};
 use deployr_core::system::{Clock, SystemClock, SystemEntropy};
 use deployr_core::testing::{ManualClock, store::agrees_with_memory, store::conformance};
 use deployr_store::{PgOptions, PgStore};
@@ -24,8 +22,8 @@ use deployr_testkit::postgres::Postgres;
 use sqlx::postgres::PgConnection;
 use sqlx::{Connection, Executor, Row};
 
-use place::{at, fresh, open, raw, run, schema, url};
-use support::{TERM, claim, enqueue, new_deployment, new_job, project, tenant};
+use place::{at, fresh, open, raw, run, schema, until_one_waits, url};
+use support::{TERM, claim, enqueue, limit, new_deployment, new_job, project, tenant};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn keeps_every_rule_of_the_suite() {
@@ -355,31 +353,6 @@ async fn a_call_that_stood_in_anothers_way_is_made_again() {
     assert_eq!(beats, [Beat::Held { cancel: false }; 2]);
 }
 
-#[tokio::test]
-async fn a_claim_looks_at_no_more_jobs_than_it_takes() {
-    let schema = schema();
-    let store = open(&schema).await;
-    for _ in 0..20 {
-        let jobs = (0..1_000).map(|_| new_job()).collect();
-        store.enqueue_all(&tenant("acme"), jobs).await.unwrap();
-    }
-    // Whatever the server makes of the statement at first and later.
-    for _ in 0..10 {
-        assert_eq!(claim(&store, 10).await.len(), 10);
-    }
-    // A connection that ends tells what it has read.
-    drop(store);
-    let mut db = raw(&schema).await;
-    let read = "SELECT idx_tup_read FROM pg_stat_user_indexes
-                WHERE schemaname = current_schema() AND indexrelname = 'jobs_claimable'";
-    let mut seen: i64 = 0;
-    while seen == 0 {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-        seen = db.fetch_one(read).await.unwrap().get(0);
-    }
-    assert!(seen < 1_000, "{seen} entries of the index for 100 jobs");
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_batch_locks_its_jobs_in_the_order_of_their_ids() {
     let schema = schema();
@@ -387,7 +360,7 @@ async fn a_batch_locks_its_jobs_in_the_order_of_their_ids() {
     // Of the two, the one with a key comes first, and takes the longer way.
     let mut jobs = vec![new_job(), new_job()];
     jobs.sort_by_key(|job| job.id);
-    jobs[0].concurrency_key = Some("key".to_owned());
+    jobs[0].limits = vec![limit("key", 1)];
     let [first, last] = [&jobs[0], &jobs[1]].map(|job| job.id);
     store.enqueue_all(&tenant("acme"), jobs).await.unwrap();
     let held = claim(&store, 2).await;
@@ -410,89 +383,6 @@ async fn a_batch_locks_its_jobs_in_the_order_of_their_ids() {
     run(&mut other, "ROLLBACK").await;
     let answer = exchange.await.unwrap().unwrap();
     assert!(answer.completed.iter().all(Result::is_ok), "{answer:?}");
-}
-
-/// Waits until a call on that schema waits for a lock.
-async fn until_one_waits(schema: &str) {
-    let mut db = raw(schema).await;
-    let waiting = "SELECT 1 FROM pg_locks
-                   WHERE NOT granted
-                     AND EXISTS (SELECT 1 FROM pg_locks AS held
-                                 WHERE held.pid = pg_locks.pid
-                                   AND held.relation = to_regclass('jobs'))";
-    while db.fetch_optional(waiting).await.unwrap().is_none() {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn calls_for_the_same_keys_never_stand_in_each_others_way() {
-    let schema = schema();
-    let store = open(&schema).await;
-    let before = deadlocks(&schema).await;
-    let workers = (0..8_u32).map(|seed| {
-        let store = store.clone();
-        tokio::spawn(async move { work_with_keys(&store, seed).await })
-    });
-    for worker in workers.collect::<Vec<_>>() {
-        worker.await.unwrap();
-    }
-    // All is done in the end: no key was left to a job that is over.
-    loop {
-        let leases = claim(&store, 50).await;
-        let done: Vec<Claim> = leases.iter().map(|lease| lease.claim).collect();
-        if done.is_empty() {
-            break;
-        }
-        let answer = store.exchange(&done, None).await.unwrap();
-        assert!(answer.completed.iter().all(Result::is_ok), "{answer:?}");
-    }
-    assert_eq!(store.queue_stats().await.unwrap(), QueueStats::default());
-    assert_eq!(deadlocks(&schema).await, before);
-}
-
-/// Adds jobs of a few keys in all orders, and completes, fails and beats for others'.
-async fn work_with_keys(store: &PgStore, seed: u32) {
-    for round in 0..15 {
-        let keys = (0..4).map(|n| {
-            let key = (seed * 7 + round * 3 + n * 5) % 6;
-            (key < 5).then(|| format!("key {key}"))
-        });
-        let jobs = keys.map(|concurrency_key| NewJob {
-            concurrency_key,
-            ..new_job()
-        });
-        store
-            .enqueue_all(&tenant("acme"), jobs.collect())
-            .await
-            .unwrap();
-        let held = claim(store, 6).await;
-        let mut claims: Vec<Claim> = held.iter().map(|lease| lease.claim).collect();
-        if let Some(failed) = claims.pop() {
-            let fault = JobFault {
-                error: "a fault".to_owned(),
-                retry_after: None,
-            };
-            store.fail(&failed, fault).await.unwrap();
-        }
-        let mut back = claims.clone();
-        back.reverse();
-        let (beats, completed, sweep) = tokio::join!(
-            store.heartbeat(&claims, TERM),
-            store.exchange(&back, None),
-            store.sweep(Some(Duration::ZERO), Duration::ZERO, 10),
-        );
-        beats.unwrap();
-        let completed = completed.unwrap().completed;
-        assert!(completed.iter().all(Result::is_ok), "{completed:?}");
-        assert_eq!(sweep.unwrap().poisoned, 0);
-    }
-}
-
-async fn deadlocks(schema: &str) -> i64 {
-    let sql = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()";
-    let row = sqlx::query(sql).fetch_one(&mut raw(schema).await).await;
-    row.unwrap().get(0)
 }
 
 #[tokio::test(flavor = "multi_thread")]

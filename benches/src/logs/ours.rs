@@ -103,6 +103,7 @@ impl Build {
             worker: WorkerId::new(SystemClock.now(), &SystemEntropy),
             kinds: vec![JobKind::parse("deploy")?],
             limit: 1,
+            offers: Default::default(),
             term: Duration::from_secs(600),
         };
         let lease = store

@@ -64,13 +64,13 @@ impl<'r> Ours<'r> {
 
 pub(super) fn new_job(kind: &JobKind) -> NewJob {
     NewJob {
-        id: JobId::new(SystemClock.now(), &SystemEntropy),
-        kind: kind.clone(),
-        input: serde_json::json!({}),
-        concurrency_key: None,
-        delay: Duration::ZERO,
         max_attempts: 3,
         start_within: Duration::from_secs(3_600),
+        ..NewJob::new(
+            JobId::new(SystemClock.now(), &SystemEntropy),
+            kind.clone(),
+            serde_json::json!({}),
+        )
     }
 }
 
@@ -97,6 +97,7 @@ async fn work(store: SqliteStore, kind: JobKind, batch: u32) -> Result<usize, St
             worker,
             kinds: vec![kind.clone()],
             limit: batch,
+            offers: Default::default(),
             term: Duration::from_secs(60),
         };
         let answer = store.exchange(&held, Some(next)).await?;

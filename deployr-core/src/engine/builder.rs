@@ -27,6 +27,7 @@ pub struct EngineBuilder {
     credentials: Option<Arc<dyn CredentialProvider>>,
     builder: Option<Arc<dyn Builder>>,
     executors: Vec<(String, Arc<dyn Executor>)>,
+    targets_elsewhere: bool,
     ingress: Option<Arc<dyn Ingress>>,
     notifiers: Vec<Arc<dyn Notifier>>,
     handlers: Vec<(String, Arc<dyn JobHandler>)>,
@@ -77,6 +78,15 @@ impl EngineBuilder {
     #[must_use]
     pub fn executor(mut self, name: &str, executor: Arc<dyn Executor>) -> Self {
         self.executors.push((name.to_owned(), executor));
+        self
+    }
+
+    /// Says that other nodes of the same store have targets which this engine has not:
+    /// projects may name them, and their deployments wait for a worker that has them. Not
+    /// so where not said, and a name that is not known is refused.
+    #[must_use]
+    pub fn targets_elsewhere(mut self, elsewhere: bool) -> Self {
+        self.targets_elsewhere = elsewhere;
         self
     }
 
@@ -164,6 +174,7 @@ impl EngineBuilder {
                 credentials: self.credentials,
                 builder,
                 executors,
+                targets_elsewhere: self.targets_elsewhere,
                 ingress: self.ingress,
                 notifiers: self.notifiers,
                 handlers,

@@ -4,12 +4,12 @@ use super::{DeployRequest, Engine, EngineError, ProjectRequest};
 use crate::bus::Hint;
 use crate::log::LogLine;
 use crate::model::{
-    Actor, AuditEntry, Cause, Deployment, DeploymentId, JobId, Page, Project, ProjectId,
-    ProjectSettings, Release, ReleaseId, ReleaseState, StageTimes,
+    Actor, AuditEntry, Cause, Deployment, DeploymentId, JobId, Labels, Limit, Page, Project,
+    ProjectId, ProjectSettings, Release, ReleaseId, ReleaseState, StageTimes,
 };
 use crate::pipeline::DeploymentInput;
 use crate::store::{NewDeployment, NewJob, NewProject, QueueStats, StoreError};
-use crate::value::{EnvName, EnvValue, GitRef, JobKind, ProjectName, Slug};
+use crate::value::{ConcurrencyKey, EnvName, EnvValue, GitRef, JobKind, Label, ProjectName, Slug};
 
 /// A deployment that has not started after so long fails with a queue time-out.
 const START_WITHIN: Duration = Duration::from_secs(24 * 60 * 60);
@@ -255,13 +255,15 @@ impl Engine {
             project: project.id,
             cause,
             job: NewJob {
-                id: JobId::new(now, entropy),
-                kind: JobKind::parse("deploy")?,
-                input: serde_json::json!(input),
-                concurrency_key: Some(project.id.to_string()),
-                delay: Duration::ZERO,
+                needs: Labels::from([Label::target(&project.settings.target)]),
+                limits: vec![Limit::one(ConcurrencyKey::parse(project.id.to_string())?)],
                 max_attempts: ATTEMPTS,
                 start_within: START_WITHIN,
+                ..NewJob::new(
+                    JobId::new(now, entropy),
+                    JobKind::parse("deploy")?,
+                    serde_json::json!(input),
+                )
             },
             supersede,
             notify_job: JobId::new(now, entropy),

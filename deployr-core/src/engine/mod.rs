@@ -106,6 +106,7 @@ pub(crate) struct Inner {
     pub(crate) credentials: Option<Arc<dyn CredentialProvider>>,
     pub(crate) builder: Arc<dyn Builder>,
     pub(crate) executors: BTreeMap<TargetName, Arc<dyn Executor>>,
+    pub(crate) targets_elsewhere: bool,
     pub(crate) ingress: Option<Arc<dyn Ingress>>,
     pub(crate) notifiers: Vec<Arc<dyn Notifier>>,
     pub(crate) handlers: BTreeMap<JobKind, Arc<dyn JobHandler>>,
@@ -141,7 +142,9 @@ impl std::fmt::Debug for Engine {
 impl Inner {
     /// Whether a project may have these settings.
     fn check(&self, settings: &ProjectSettings) -> Result<(), EngineError> {
-        self.executor(&settings.target)?;
+        if !self.targets_elsewhere {
+            self.executor(&settings.target)?;
+        }
         Ok(self.builder.check(settings)?)
     }
 

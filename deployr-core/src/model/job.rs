@@ -1,10 +1,12 @@
+use std::collections::BTreeSet;
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use super::{JobId, WorkerId};
 use crate::system::Timestamp;
-use crate::value::{JobKind, TenantId};
+use crate::value::{ConcurrencyKey, JobKind, Label, TenantId};
 
 /// One unit of scheduled work.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -17,8 +19,12 @@ pub struct Job {
     pub kind: JobKind,
     /// What the handler needs to know; never a secret.
     pub input: serde_json::Value,
-    /// At most one job of a key is queued or running; the others are pending.
-    pub concurrency_key: Option<String>,
+    /// Those with a higher one come first. 0 where nothing else is said.
+    pub priority: i16,
+    /// How many jobs may share what it needs.
+    pub limits: Vec<Limit>,
+    /// What a worker must offer to be given it.
+    pub needs: Labels,
     /// Where it stands.
     pub state: JobState,
     /// Not claimed before this time.
@@ -45,13 +51,39 @@ pub struct Job {
     pub finished_at: Option<Timestamp>,
 }
 
+/// Room for some jobs of a key at a time.
+///
+/// A job has a place of each of its keys from the moment when it is queued until it is
+/// over, through all of its attempts. It is queued only while fewer than `max` others have
+/// one; the others of the key wait, those of a higher priority first, then the oldest.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Limit {
+    /// What is shared.
+    pub key: ConcurrencyKey,
+    /// How many places there are for jobs that say so. Jobs of a key should agree.
+    pub max: NonZeroU32,
+}
+
+impl Limit {
+    /// One job of the key at a time.
+    #[must_use]
+    pub fn one(key: ConcurrencyKey) -> Self {
+        let max = NonZeroU32::MIN;
+        Self { key, max }
+    }
+}
+
+/// What a job needs, or a worker offers.
+pub type Labels = BTreeSet<Label>;
+
 /// Where a job stands. See [`state`](crate::state) for how it moves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum JobState {
-    /// Waits for its concurrency key. Ends at `start_by` at the latest.
+    /// Waits for `run_at`, or for room in one of its limits. One that has never begun
+    /// ends at `start_by` at the latest.
     Pending,
-    /// May be claimed once `run_at` is reached. Ends at `start_by` at the latest.
+    /// May be claimed. One that has never begun ends at `start_by` at the latest.
     Queued,
     /// Held by a worker until `lease_until`.
     Running,

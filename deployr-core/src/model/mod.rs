@@ -16,7 +16,7 @@ pub use actor::Actor;
 pub use audit::{AuditAction, AuditEntry};
 pub use deployment::{Cause, Deployment, DeploymentStatus, Failure, Stage, StageTimes};
 pub use ids::{AuditId, DeploymentId, InvalidId, JobId, ProjectId, ReleaseId, WorkerId};
-pub use job::{Claim, Fence, Job, JobState, Lease};
+pub use job::{Claim, Fence, Job, JobState, Labels, Lease, Limit};
 pub use page::Page;
 pub use project::{EnvEntry, Project, ProjectSettings};
 pub use recipe::{HealthCheck, Recipe, Runtime};

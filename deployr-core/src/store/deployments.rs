@@ -19,11 +19,11 @@ pub struct NewDeployment {
     pub project: ProjectId,
     /// What is asked for.
     pub cause: Cause,
-    /// The job, of kind `deploy`. Its concurrency key makes the project's deployments
-    /// take turns.
+    /// The job, of kind `deploy`. A limit of one makes the project's deployments take
+    /// turns.
     pub job: NewJob,
-    /// Whether deployments of the same concurrency key that have not started are
-    /// called off for this one (reason `superseded by <id>`).
+    /// Whether deployments of the same project that have not started are called off for
+    /// this one (reason `superseded by <id>`).
     pub supersede: bool,
     /// The key of the job of kind `notify`, with input `{"tenant": …, "deployment": …}`,
     /// that the store enqueues in the transaction in which the deployment becomes final.
@@ -63,8 +63,8 @@ pub enum Outcome {
 #[async_trait]
 pub trait Deployments: Send + Sync {
     /// Creates a deployment, its first stage, its job and its audit entry, and
-    /// supersedes older ones where asked. The job is `queued`, or `pending` while its
-    /// concurrency key is taken.
+    /// supersedes older ones where asked. The job is `queued`, or `pending` while
+    /// there is no room for it.
     ///
     /// # Errors
     ///
@@ -131,7 +131,7 @@ pub trait Deployments: Send + Sync {
     ) -> StoreResult<Deployment>;
 
     /// Ends a deployment and its job, notes the releases' new states, enqueues the
-    /// notification and promotes the next pending job of the key. The same call made
+    /// notification and promotes the next pending job of its keys. The same call made
     /// again (same claim, same outcome) changes nothing and succeeds. A success is
     /// accepted while `Cancelling`: the switch came before the wish.
     ///

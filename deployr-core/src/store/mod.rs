@@ -28,7 +28,7 @@ pub use deployments::{Deployments, NewDeployment, Outcome};
 pub use error::{StoreError, StoreResult};
 pub use logs::{LOG_READ_BYTES, Logs, NewLine};
 pub use projects::{NewProject, Projects};
-pub use queue::{Beat, ClaimRequest, Exchange, JobFault, JobQueue, NewJob, QueueStats, Sweep};
+pub use queue::{Beat, ClaimRequest, Due, Exchange, JobFault, JobQueue, NewJob, QueueStats, Sweep};
 pub use releases::{LiveRelease, NewRelease, Releases};
 
 /// Keeps everything that must outlive a process. Implemented for whatever

@@ -5,7 +5,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::{StoreError, StoreResult};
-use crate::model::{Claim, Job, JobId, JobState, Lease, WorkerId};
+use crate::model::{Claim, Job, JobId, JobState, Labels, Lease, Limit, WorkerId};
+use crate::system::Timestamp;
 use crate::value::{JobKind, TenantId};
 
 /// A job to be enqueued. The id is fresh, from the caller.
@@ -17,14 +18,48 @@ pub struct NewJob {
     pub kind: JobKind,
     /// What the handler needs to know; never a secret.
     pub input: serde_json::Value,
-    /// At most one job of a key is queued or running.
-    pub concurrency_key: Option<String>,
-    /// Not claimed before so long has passed.
-    pub delay: Duration,
+    /// Those with a higher one come first.
+    pub priority: i16,
+    /// How many jobs may share what it needs; each key once.
+    pub limits: Vec<Limit>,
+    /// What a worker must offer to be given it.
+    pub needs: Labels,
+    /// Not begun before then.
+    pub due: Due,
     /// At least 1.
     pub max_attempts: u32,
-    /// Fails with a queue time-out when it has not started after so long.
+    /// Fails with a queue time-out when it has not started so long after it was due.
     pub start_within: Duration,
+}
+
+impl NewJob {
+    /// A job that any worker of its kind may begin at once, within a day, and try up to
+    /// five times.
+    #[must_use]
+    pub fn new(id: JobId, kind: JobKind, input: serde_json::Value) -> Self {
+        Self {
+            id,
+            kind,
+            input,
+            priority: 0,
+            limits: Vec::new(),
+            needs: Labels::new(),
+            due: Due::Now,
+            max_attempts: 5,
+            start_within: Duration::from_secs(24 * 60 * 60),
+        }
+    }
+}
+
+/// When a job may begin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Due {
+    /// At once.
+    Now,
+    /// When so long has passed.
+    After(Duration),
+    /// At that time; at once where it has passed.
+    At(Timestamp),
 }
 
 /// What a worker asks for.
@@ -34,6 +69,8 @@ pub struct ClaimRequest {
     pub worker: WorkerId,
     /// The kinds that it can carry out; others are left alone.
     pub kinds: Vec<JobKind>,
+    /// What it has to offer; jobs that need something else are left alone.
+    pub offers: Labels,
     /// How many at most.
     pub limit: u32,
     /// For how long without a heartbeat.
@@ -77,7 +114,7 @@ pub struct Sweep {
     pub rescued: Vec<(JobId, JobState)>,
     /// Jobs that had not started in time, now failed.
     pub timed_out: Vec<JobId>,
-    /// Pending jobs whose key was free, now queued.
+    /// Pending jobs that were due and had room, now queued.
     pub promoted: u32,
     /// Rows that could not be handled; the others were.
     pub poisoned: u32,
@@ -86,9 +123,9 @@ pub struct Sweep {
 /// How full the queue is.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
 pub struct QueueStats {
-    /// Wait for their key.
+    /// Wait for their time, or for room.
     pub pending: u64,
-    /// Could be claimed, or will be once their time comes.
+    /// Could be claimed.
     pub queued: u64,
     /// In the hands of workers.
     pub running: u64,
@@ -121,8 +158,8 @@ pub struct QueueStats {
 /// ```
 #[async_trait]
 pub trait JobQueue: Send + Sync {
-    /// Adds jobs, all or none, as if one after the other: where two have the same key,
-    /// the second is pending. Gives them in the same order; none for none.
+    /// Adds jobs, all or none, as if one after the other: where two share a key with
+    /// one place, the second is pending. Gives them in the same order; none for none.
     ///
     /// # Errors
     ///
@@ -162,8 +199,14 @@ pub trait JobQueue: Send + Sync {
     /// Only the store's own.
     async fn exchange(&self, done: &[Claim], next: Option<ClaimRequest>) -> StoreResult<Exchange>;
 
-    /// Takes up to `limit` jobs that are queued and due, the oldest first: each is
-    /// `running`, its fence and its attempts grown by one. No job is ever given to two.
+    /// Takes up to `limit` queued jobs: each is `running`, its fence and its attempts
+    /// grown by one. No job is ever given to two.
+    ///
+    /// Those of the highest priority come first; among them tenants take turns, however
+    /// many jobs each of them has. For that, a job gets a rank when it is queued for the
+    /// first time, in the line of its kind, needs and priority: one more than the highest
+    /// of its tenant there, and at least the lowest that is there. The lowest ranks come
+    /// first; of equal ones, the oldest.
     ///
     /// # Errors
     ///
@@ -196,8 +239,9 @@ pub trait JobQueue: Send + Sync {
         })
     }
 
-    /// The job could not be carried out. With attempts left it is queued again (at once
-    /// where it is to be cancelled: the next attempt puts the target in order); else it
+    /// The job could not be carried out. With attempts left it is tried again: pending
+    /// until then, in the places that it has (queued at once where it is to be cancelled:
+    /// the next attempt puts the target in order). Else it
     /// is cancelled where that was asked for, else failed. Gives the new state. The same
     /// call made again gives the same.
     ///
@@ -220,7 +264,7 @@ pub trait JobQueue: Send + Sync {
     ///   [`fail`](Self::fail) with `retry_after`; where `grace` is none, every running job
     ///   does: the caller knows that no worker lives;
     /// * a job that should have started by now fails with a queue time-out;
-    /// * a pending job whose key is free is queued, the oldest of each key.
+    /// * a pending job that is due and has room is queued.
     ///
     /// A row that cannot be handled is counted, left as it is, and stops none of the
     /// others. Any number of nodes may sweep at the same time.
@@ -234,6 +278,21 @@ pub trait JobQueue: Send + Sync {
         retry_after: Duration,
         limit: u32,
     ) -> StoreResult<Sweep>;
+
+    /// Gives out no more jobs of a kind, or does so again: `false`. Those that run go on;
+    /// those that wait keep their turn. For all tenants. A second call changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// Only the store's own.
+    async fn pause(&self, kind: &JobKind, paused: bool) -> StoreResult<()>;
+
+    /// The kinds that are paused, by name.
+    ///
+    /// # Errors
+    ///
+    /// Only the store's own.
+    async fn paused(&self) -> StoreResult<Vec<JobKind>>;
 
     /// How full the queue is.
     ///

@@ -13,11 +13,13 @@ use super::{FaultPlan, ScriptedBuilder, ScriptedExecutor, ScriptedSource, Seeded
 use crate::bus::{EventBus, Hint, Hints, LocalBus};
 use crate::engine::{DeployRequest, Engine, Event, Follow, ProjectRequest};
 use crate::log::{LogLimits, LogSink, LogStream, LogTarget, MAX_LINE_BYTES, Redactor};
-use crate::model::{Actor, Claim, DeploymentId, DeploymentStatus, Failure, Stage, WorkerId};
+use crate::model::{
+    Actor, Claim, DeploymentId, DeploymentStatus, Failure, Labels, Stage, WorkerId,
+};
 use crate::secret::{KeyId, KeyRing};
 use crate::store::{ClaimRequest, LOG_READ_BYTES, Outcome, Store};
 use crate::system::{SystemClock, SystemEntropy};
-use crate::value::{CommitId, GitUrl, JobKind, TenantId};
+use crate::value::{CommitId, GitUrl, JobKind, Label, TenantId};
 
 /// Two of three hints get lost on it.
 #[derive(Debug, Default)]
@@ -181,6 +183,7 @@ impl World {
             worker: WorkerId::new(crate::system::Clock::now(&SystemClock), &SystemEntropy),
             kinds: vec![JobKind::parse("deploy").unwrap()],
             limit: 1,
+            offers: Labels::from([Label::target(&project.settings.target)]),
             term: Duration::from_secs(600),
         };
         let claim = store.claim(request).await.unwrap()[0].claim;

@@ -138,6 +138,8 @@ input_codes! {
     TenantInvalid = "TENANT_INVALID",
     /// Not a usable job kind.
     JobKindInvalid = "JOB_KIND_INVALID",
+    /// Not a usable concurrency key.
+    ConcurrencyKeyInvalid = "CONCURRENCY_KEY_INVALID",
     /// Not a usable label.
     LabelInvalid = "LABEL_INVALID",
     /// Not the name of a framework's preset.

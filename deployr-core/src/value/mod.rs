@@ -53,7 +53,7 @@ pub use error::{InputCode, InvalidValue};
 pub use git_ref::{BranchName, GitRef, TagName};
 pub use git_url::{GitScheme, GitUrl, UrlPolicy};
 pub use health_path::HealthPath;
-pub use names::{Framework, JobKind, TargetName, TenantId};
+pub use names::{ConcurrencyKey, Framework, JobKind, Label, TargetName, TenantId};
 pub use network::Network;
 pub use port::Port;
 pub use project_name::ProjectName;

@@ -69,6 +69,64 @@ impl JobKind {
     }
 }
 
+/// Something that a job asks of the worker that carries it out: `gpu`, `region:eu`.
+///
+/// ```
+/// use deployr_core::value::Label;
+///
+/// assert!(Label::parse("region:eu").is_ok());
+/// assert!(Label::parse("Region EU").is_err());
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Label(String);
+
+string_value!(Label);
+
+impl Label {
+    /// Parses a label of `a-z`, `0-9`, `.`, `_`, `:` and `-`.
+    pub fn parse(input: impl AsRef<str>) -> Result<Self, InvalidValue> {
+        // One of a target is longer than any that is given.
+        let input = input.as_ref();
+        let given = input.strip_prefix("target:").unwrap_or(input);
+        lower_name("label", InputCode::LabelInvalid, given).map(|_| Self(input.to_owned()))
+    }
+
+    /// What a worker offers that can deploy to this target, and a deployment to it needs.
+    #[must_use]
+    pub fn target(name: &TargetName) -> Self {
+        Self(format!("target:{name}"))
+    }
+}
+
+/// What jobs share of which there is only so much: a project, an environment, a server,
+/// a tenant's quota. The same for all tenants, so an app puts theirs into it.
+///
+/// ```
+/// use deployr_core::value::ConcurrencyKey;
+///
+/// assert!(ConcurrencyKey::parse("server:eu-1").is_ok());
+/// assert!(ConcurrencyKey::parse("two words").is_err());
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct ConcurrencyKey(String);
+
+string_value!(ConcurrencyKey);
+
+impl ConcurrencyKey {
+    /// Parses a key of 1 to 200 visible ASCII characters.
+    pub fn parse(input: impl AsRef<str>) -> Result<Self, InvalidValue> {
+        let input = input.as_ref();
+        if (1..=200).contains(&input.len()) && input.bytes().all(|b| b.is_ascii_graphic()) {
+            return Ok(Self(input.to_owned()));
+        }
+        let rule = "must be 1 to 200 visible ASCII characters";
+        let code = InputCode::ConcurrencyKeyInvalid;
+        Err(InvalidValue::new("concurrency_key", code, rule, input))
+    }
+}
+
 /// Whose data it is: an id that the embedding app gives its customers.
 ///
 /// ```
@@ -103,12 +161,15 @@ impl TenantId {
 }
 
 fn lower_name(field: &'static str, code: InputCode, input: &str) -> Result<String, InvalidValue> {
-    let plain = |b: u8| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'_' | b':' | b'-');
-    if fits(input, plain) {
+    if fits(input, is_plain) {
         return Ok(input.to_owned());
     }
     let rule = "must be 1 to 64 of a-z, 0-9, '.', '_', ':' or '-', letter or digit first";
     Err(InvalidValue::new(field, code, rule, input))
+}
+
+fn is_plain(b: u8) -> bool {
+    matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'_' | b':' | b'-')
 }
 
 fn fits(input: &str, plain: impl Fn(u8) -> bool) -> bool {

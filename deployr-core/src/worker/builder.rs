@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use crate::engine::Engine;
+use crate::model::Labels;
+use crate::value::Label;
 
 /// How a worker works. See [`Engine::worker`].
 #[derive(Debug, Clone)]
@@ -13,6 +15,7 @@ pub struct WorkerBuilder {
     pub(super) poll: Duration,
     pub(super) sweep: Duration,
     pub(super) alone: bool,
+    pub(super) offers: Labels,
 }
 
 impl Engine {
@@ -35,6 +38,7 @@ impl Engine {
             poll: Duration::from_secs(1),
             sweep: Duration::from_secs(1),
             alone: false,
+            offers: Labels::new(),
         }
     }
 }
@@ -66,6 +70,15 @@ impl WorkerBuilder {
     #[must_use]
     pub fn sweep(mut self, every: Duration) -> Self {
         self.sweep = every.max(Duration::from_millis(1));
+        self
+    }
+
+    /// What it has to offer to jobs that need something: they are given only to workers
+    /// that offer all of it. Nothing where not set, save the [targets](Label::target) of
+    /// the engine, which it always offers. Said again, the last holds.
+    #[must_use]
+    pub fn offers(mut self, labels: impl IntoIterator<Item = Label>) -> Self {
+        self.offers = labels.into_iter().collect();
         self
     }
 

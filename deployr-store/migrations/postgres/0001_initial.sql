@@ -30,16 +30,40 @@ CREATE TABLE project_env (
     PRIMARY KEY (project, name)
 );
 
+-- What is claimed together: a kind, and the labels that a worker must offer, sorted. A
+-- claim walks through lanes that fit it, and through no others.
+CREATE TABLE lanes (
+    id    integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    kind  text    COLLATE "C" NOT NULL,
+    needs text[]  COLLATE "C" NOT NULL,
+    UNIQUE (kind, needs)
+);
+
+CREATE TABLE paused (
+    kind text COLLATE "C" PRIMARY KEY
+);
+
 CREATE TABLE jobs (
     id               uuid        PRIMARY KEY,
     tenant           text        COLLATE "C" NOT NULL,
     kind             text        COLLATE "C" NOT NULL,
+    -- NULL for none.
+    needs            text[]      COLLATE "C",
+    -- Of that kind and these needs. Without a foreign key, for which each insert would lock
+    -- the lane's row; no lane is ever deleted.
+    lane             integer     NOT NULL,
     input            text        NOT NULL,
-    concurrency_key  text        COLLATE "C",
+    priority         smallint    NOT NULL,
+    -- Its place in line, from when it is queued for the first time. As long as the job
+    -- is not over, it then has a place of each of its keys.
+    rank             bigint,
+    limits           text,
     state            text        COLLATE "C" NOT NULL CHECK (
         state IN ('pending', 'queued', 'running', 'completed', 'failed', 'cancelled')
     ),
     run_at           timestamptz NOT NULL,
+    -- The same while it is pending for that; else NULL.
+    due_at           timestamptz,
     attempt          integer     NOT NULL CHECK (attempt >= 0),
     max_attempts     integer     NOT NULL CHECK (max_attempts >= 1),
     fence            bigint      NOT NULL CHECK (fence >= 0),
@@ -54,6 +78,8 @@ CREATE TABLE jobs (
     created_at       timestamptz NOT NULL,
     finished_at      timestamptz,
     CHECK (state <> 'running' OR (worker IS NOT NULL AND lease_until IS NOT NULL)),
+    CHECK (due_at IS NULL OR state = 'pending'),
+    CHECK (state <> 'queued' OR rank IS NOT NULL),
     CHECK ((finished_at IS NOT NULL) = (state IN ('completed', 'failed', 'cancelled')))
 ) WITH (
     -- Room for heartbeats in the same page; and dead rows, of which each job leaves
@@ -65,15 +91,30 @@ CREATE TABLE jobs (
     autovacuum_analyze_scale_factor = 0.05
 );
 
-CREATE INDEX jobs_claimable ON jobs (run_at, id) WHERE state = 'queued';
+-- The lines.
+CREATE INDEX jobs_line ON jobs (lane, priority DESC, rank, id) WHERE state = 'queued';
+-- Where a tenant's line ends.
+CREATE INDEX jobs_of_tenant ON jobs (lane, priority, tenant, rank) WHERE state = 'queued';
 -- Not by `lease_until`: a heartbeat would change the index. Few jobs run at a time.
 CREATE INDEX jobs_running ON jobs (id) WHERE state = 'running';
 CREATE INDEX jobs_unstarted ON jobs (start_by, id)
     WHERE state IN ('pending', 'queued') AND fence = 0;
-CREATE INDEX jobs_waiting ON jobs (concurrency_key, created_at, id) WHERE state = 'pending';
--- At most one job of a key is queued or running.
-CREATE UNIQUE INDEX jobs_key_taken ON jobs (concurrency_key)
-    WHERE concurrency_key IS NOT NULL AND state IN ('queued', 'running');
+CREATE INDEX jobs_pending ON jobs (id) WHERE state = 'pending';
+CREATE INDEX jobs_due ON jobs (due_at) WHERE due_at IS NOT NULL;
+
+-- The keys of jobs that have places (`holds`) or wait for some. No others are here.
+CREATE TABLE job_keys (
+    key        text        COLLATE "C" NOT NULL,
+    job        uuid        NOT NULL REFERENCES jobs (id),
+    max        bigint      NOT NULL CHECK (max >= 1),
+    holds      boolean     NOT NULL,
+    priority   smallint    NOT NULL,
+    created_at timestamptz NOT NULL,
+    PRIMARY KEY (job, key)
+);
+
+CREATE INDEX job_keys_taken ON job_keys (key) WHERE holds;
+CREATE INDEX job_keys_waiting ON job_keys (key, priority DESC, created_at, job) WHERE NOT holds;
 
 CREATE TABLE deployments (
     id            uuid        PRIMARY KEY,
@@ -104,6 +145,7 @@ CREATE TABLE deployments (
 
 CREATE INDEX deployments_list ON deployments (tenant, id);
 CREATE INDEX deployments_of_project ON deployments (project, id);
+CREATE INDEX deployments_open ON deployments (project, number) WHERE finished_at IS NULL;
 
 CREATE TABLE stages (
     seq        bigint      GENERATED ALWAYS AS IDENTITY PRIMARY KEY,

@@ -24,20 +24,39 @@ CREATE TABLE project_env (
     PRIMARY KEY (project, name)
 ) STRICT, WITHOUT ROWID;
 
+-- What is claimed together: a kind, and the labels that a worker must offer, sorted and
+-- with commas between. A claim walks through lanes that fit it, and through no others.
+CREATE TABLE lanes (
+    id    INTEGER PRIMARY KEY,
+    kind  TEXT NOT NULL,
+    needs TEXT NOT NULL,
+    UNIQUE (kind, needs)
+) STRICT;
+
+CREATE TABLE paused (
+    kind TEXT PRIMARY KEY
+) STRICT, WITHOUT ROWID;
+
 -- The checks of this table spell their lists out. For `IN` with more than two values
 -- SQLite fills a table of its own in each statement that it checks, which costs a write
 -- of a job more than all the rest.
 CREATE TABLE jobs (
     id               BLOB    PRIMARY KEY CHECK (length(id) = 16),
     tenant           TEXT    NOT NULL,
-    kind             TEXT    NOT NULL,
+    lane             INTEGER NOT NULL REFERENCES lanes (id),
     input            TEXT    NOT NULL,
-    concurrency_key  TEXT,
+    priority         INTEGER NOT NULL,
+    -- Its place in line, from when it is queued for the first time. As long as the job
+    -- is not over, it then has a place of each of its keys.
+    rank             INTEGER,
+    limits           TEXT,
     state            TEXT    NOT NULL CHECK (
         state = 'running' OR state = 'completed' OR state = 'queued'
         OR state = 'pending' OR state = 'failed' OR state = 'cancelled'
     ),
     run_at           INTEGER NOT NULL,
+    -- The same while it is pending for that; else NULL.
+    due_at           INTEGER,
     attempt          INTEGER NOT NULL CHECK (attempt >= 0),
     max_attempts     INTEGER NOT NULL CHECK (max_attempts >= 1),
     fence            INTEGER NOT NULL CHECK (fence >= 0),
@@ -54,21 +73,41 @@ CREATE TABLE jobs (
     created_at       INTEGER NOT NULL,
     finished_at      INTEGER,
     CHECK (state <> 'running' OR (worker IS NOT NULL AND lease_until IS NOT NULL)),
+    CHECK (due_at IS NULL OR state = 'pending'),
+    CHECK (state <> 'queued' OR rank IS NOT NULL),
     CHECK (
         (finished_at IS NOT NULL)
         = (state = 'completed' OR state = 'failed' OR state = 'cancelled')
     )
 ) STRICT;
 
--- `start_by` comes last for the sweep, which looks through these two for jobs that are
--- late. An index of its own would make it faster, and every job a tenth slower.
-CREATE INDEX jobs_claimable ON jobs (run_at, id, start_by) WHERE state = 'queued';
-CREATE INDEX jobs_waiting ON jobs (concurrency_key, created_at, id, start_by)
-    WHERE state = 'pending';
+-- The lines. What follows the id is for the statements that look for late jobs.
+CREATE INDEX jobs_line ON jobs (lane, priority DESC, rank, id, start_by, fence)
+    WHERE state = 'queued';
+-- Where a tenant's line ends.
+CREATE INDEX jobs_of_tenant ON jobs (lane, priority, tenant, rank) WHERE state = 'queued';
+CREATE INDEX jobs_pending ON jobs (start_by) WHERE state = 'pending';
+CREATE INDEX jobs_due ON jobs (due_at) WHERE due_at IS NOT NULL;
 CREATE INDEX jobs_leases ON jobs (lease_until) WHERE state = 'running';
--- At most one job of a key is queued or running.
-CREATE UNIQUE INDEX jobs_key_taken ON jobs (concurrency_key)
-    WHERE concurrency_key IS NOT NULL AND state IN ('queued', 'running');
+
+CREATE VIEW job_rows AS
+SELECT jobs.*, lanes.kind, lanes.needs, jobs.rowid AS number
+FROM jobs JOIN lanes ON lanes.id = jobs.lane;
+
+-- The keys of jobs that have places (`holds`) or wait for some. No others are here.
+CREATE TABLE job_keys (
+    key        TEXT    NOT NULL,
+    job        BLOB    NOT NULL REFERENCES jobs (id),
+    max        INTEGER NOT NULL CHECK (max >= 1),
+    holds      INTEGER NOT NULL CHECK (holds = 0 OR holds = 1),
+    priority   INTEGER NOT NULL,
+    created_at INTEGER NOT NULL,
+    PRIMARY KEY (key, job)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX job_keys_of_job ON job_keys (job);
+CREATE INDEX job_keys_taken ON job_keys (key) WHERE holds = 1;
+CREATE INDEX job_keys_waiting ON job_keys (key, priority DESC, created_at, job) WHERE holds = 0;
 
 CREATE TABLE deployments (
     id            BLOB    PRIMARY KEY CHECK (length(id) = 16),
@@ -99,6 +138,7 @@ CREATE TABLE deployments (
 
 CREATE INDEX deployments_list ON deployments (tenant, id);
 CREATE INDEX deployments_of_project ON deployments (project, id);
+CREATE INDEX deployments_open ON deployments (project, number) WHERE finished_at IS NULL;
 
 CREATE TABLE stages (
     seq        INTEGER PRIMARY KEY,

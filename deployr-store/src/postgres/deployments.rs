@@ -14,9 +14,11 @@ use uuid::Uuid;
 use super::PgStore;
 use super::audit::note_deployment;
 use super::calls::Tx;
+use super::enqueue::enqueue;
 use super::error::{DbResult, conflict, corrupt, not_found};
 use super::jobs::{self, EndedBy, Standing};
 use super::moves::{self, ENGINE, illegal};
+use super::places;
 use super::projects::{self, must_exist};
 use super::query::{before, execute, exists, many, one, scalar, text, to_json};
 use super::releases;
@@ -168,9 +170,14 @@ pub(super) async fn create(
     actor: &Actor,
     new: &NewDeployment,
 ) -> DbResult<Deployment> {
-    let key = new.job.concurrency_key.as_deref().map(text);
-    if let Some(key) = &key {
-        jobs::lock_keys(tx, &[key.clone().into_owned()]).await?;
+    let keys = places::keys(&new.job.limits);
+    if new.supersede {
+        let sql = "SELECT job FROM deployments WHERE project = $1 AND finished_at IS NULL";
+        let open = sqlx::query(sql).bind(new.project.as_uuid());
+        let open: Vec<Uuid> = many(tx.db(), open, scalar).await?;
+        places::lock_of(tx, &open, &keys).await?;
+    } else {
+        places::lock(tx, &keys).await?;
     }
     must_exist(tx.db(), &actor.tenant, new.project).await?;
     let there = sqlx::query("SELECT 1 FROM deployments WHERE id = $1").bind(new.id.as_uuid());
@@ -186,10 +193,10 @@ pub(super) async fn create(
     if let Cause::Rollback { release } = new.cause {
         releases::must_be_kept(tx.db(), &actor.tenant, new.project, release).await?;
     }
-    if let Some(key) = key.filter(|_| new.supersede) {
-        supersede(tx, actor, &key, new.id).await?;
+    if new.supersede {
+        supersede(tx, actor, new.project, new.id).await?;
     }
-    jobs::insert(tx, &actor.tenant, new.job.clone()).await?;
+    enqueue(tx, &actor.tenant, &new.job).await?;
     projects::lock(tx, new.project).await?;
     let statement = sqlx::query(include_str!("sql/insert_deployment.sql"))
         .bind(new.id.as_uuid())
@@ -210,11 +217,14 @@ pub(super) async fn create(
     Ok(deployment)
 }
 
-/// Calls off the deployments of a key, which is locked, that have not started.
-async fn supersede(tx: &mut Tx<'_>, actor: &Actor, key: &str, by: DeploymentId) -> DbResult<()> {
-    let waiting = sqlx::query(include_str!("sql/superseded.sql"))
-        .bind(key)
-        .bind(actor.tenant.as_str());
+/// Calls off the deployments of a project that have not started.
+async fn supersede(
+    tx: &mut Tx<'_>,
+    actor: &Actor,
+    project: ProjectId,
+    by: DeploymentId,
+) -> DbResult<()> {
+    let waiting = sqlx::query(include_str!("sql/superseded.sql")).bind(project.as_uuid());
     let waiting: Vec<Uuid> = many(tx.db(), waiting, scalar).await?;
     for id in waiting {
         let name = actor.name.clone();
@@ -249,7 +259,7 @@ async fn request_cancel(
     reason: &str,
 ) -> DbResult<Deployment> {
     let job = find(tx.db(), &actor.tenant, id).await?.job;
-    jobs::lock_keys_of(tx, &[job.as_uuid()]).await?;
+    places::lock_of(tx, &[job.as_uuid()], &[]).await?;
     let job = jobs::find(tx, job).await?;
     // As it is now that nobody else can change it.
     let mut deployment = find(tx.db(), &actor.tenant, id).await?;
@@ -271,6 +281,9 @@ async fn request_cancel(
     let sql = "UPDATE jobs SET cancel_requested = true, run_at = least(run_at, now())
                WHERE id = $1";
     execute(tx.db(), sqlx::query(sql).bind(job.id.as_uuid())).await?;
+    if job.state == JobState::Pending {
+        places::promote(tx, job.id).await?;
+    }
     Ok(deployment)
 }
 
@@ -280,7 +293,7 @@ async fn finish(
     id: DeploymentId,
     outcome: &Outcome,
 ) -> DbResult<Deployment> {
-    jobs::lock_keys_of(tx, &[claim.job.as_uuid()]).await?;
+    places::lock_of(tx, &[claim.job.as_uuid()], &[]).await?;
     let mut job = match jobs::standing(tx, claim, EndedBy::Finish).await? {
         Standing::Held(job) => job,
         Standing::GivenUp(_) => {

@@ -1,20 +1,20 @@
-//! Adding jobs: in one statement, however many there are.
+//! Adding jobs: in a few statements, however many there are.
 
 use std::collections::HashSet;
 
-use deployr_core::model::{Job, JobState};
-use deployr_core::store::{NewJob, StoreResult};
+use deployr_core::model::{Fence, Job, JobState};
+use deployr_core::store::{Due, NewJob, StoreResult};
 use deployr_core::system::Timestamp;
 use deployr_core::value::TenantId;
-use sqlx::postgres::types::PgInterval;
 use sqlx::postgres::{PgConnection, PgPool};
 use uuid::Uuid;
 
-use super::calls;
-use super::error::{DbError, DbResult, conflict, corrupt};
-use super::jobs;
-use super::query::{many, one, scalar, text, to_json};
-use super::time::{Time, interval};
+use super::calls::{self, Tx};
+use super::error::{DbError, DbResult, conflict};
+use super::lines::{Ends, Line};
+use super::places::{self, Taken};
+use super::query::{execute, many, scalar, to_json};
+use super::time::{self, Time};
 
 const OPERATION: &str = "enqueue";
 
@@ -27,96 +27,136 @@ pub(super) async fn enqueue_all(
     if new.is_empty() {
         return Ok(Vec::new());
     }
-    let keys = new.iter().filter_map(|job| job.concurrency_key.as_deref());
-    let keys: Vec<String> = keys.map(|key| text(key).into_owned()).collect();
-    let (new, keys) = (&new, &keys);
-    let (now, states) = if keys.is_empty() {
-        // One statement needs no transaction around it.
-        calls::call(pool, OPERATION, |db| {
+    let new = &*new;
+    let keys = &*keys(new);
+    if keys.is_empty() {
+        // One statement adds them all, and needs no transaction around it.
+        return calls::call(pool, OPERATION, |db| {
             Box::pin(async move {
-                let states = vec![JobState::Queued; new.len()];
-                match insert(db.get(), tenant, new, &states).await {
-                    Ok(now) => Ok((now, states)),
+                match insert(db.get(), tenant, new).await {
+                    Ok(jobs) => Ok(jobs),
                     Err(error) => Err(explain(db.get(), new, error).await),
                 }
             })
         })
-        .await?
-    } else {
-        calls::write(pool, OPERATION, |tx| {
-            Box::pin(async move {
-                jobs::lock_keys(tx, keys).await?;
-                let states = states(new, jobs::taken(tx, keys).await?);
-                let insert = tx.savepoint(move |tx| {
-                    Box::pin(async move {
-                        let now = insert(tx.db(), tenant, new, &states).await?;
-                        Ok((now, states))
-                    })
-                });
-                match insert.await {
-                    Ok(inserted) => Ok(inserted),
-                    Err(error) => Err(explain(tx.db(), new, error).await),
-                }
-            })
+        .await;
+    }
+    calls::write(pool, OPERATION, |tx| {
+        Box::pin(async move {
+            places::lock(tx, keys).await?;
+            let insert = tx.savepoint(|tx| Box::pin(insert(tx.db(), tenant, new)));
+            match insert.await {
+                Ok(jobs) => Ok(jobs),
+                Err(error) => Err(explain(tx.db(), new, error).await),
+            }
         })
-        .await?
-    };
-    let jobs = new.iter().zip(states);
-    Ok(jobs
-        .map(|(new, state)| jobs::fresh(tenant, new.clone(), state, now))
-        .collect())
+    })
+    .await
 }
 
-/// The first of a key that is free is queued, all others of it are pending.
-fn states(new: &[NewJob], taken: Vec<String>) -> Vec<JobState> {
-    let mut taken: HashSet<String> = taken.into_iter().collect();
-    let state = |new: &NewJob| match &new.concurrency_key {
-        Some(key) if !taken.insert(text(key).into_owned()) => JobState::Pending,
-        _ => JobState::Queued,
-    };
-    new.iter().map(state).collect()
+/// Adds a job, the keys of which are locked.
+pub(super) async fn enqueue(tx: &mut Tx<'_>, tenant: &TenantId, new: &NewJob) -> DbResult<()> {
+    let inserted = insert(tx.db(), tenant, std::slice::from_ref(new)).await;
+    inserted
+        .map(drop)
+        .map_err(|error| match is_of_an_id(&error) {
+            true => conflict("job", &new.id, "is taken"),
+            false => error,
+        })
 }
 
-/// Inserts the rows; tells when that was.
-async fn insert(
-    db: &mut PgConnection,
-    tenant: &TenantId,
-    new: &[NewJob],
-    states: &[JobState],
-) -> DbResult<Timestamp> {
-    let ids: Vec<Uuid> = new.iter().map(|new| new.id.as_uuid()).collect();
-    let kinds: Vec<&str> = new.iter().map(|new| new.kind.as_str()).collect();
-    let inputs = new.iter().map(|new| to_json(&new.input));
-    let keys = new.iter().map(|new| new.concurrency_key.as_deref());
-    let states: Vec<&str> = states.iter().map(|state| state.as_str()).collect();
-    let waits: Vec<PgInterval> = new.iter().map(|new| interval(new.delay)).collect();
-    let attempts = new.iter().map(|new| i32::try_from(new.max_attempts.max(1)));
-    let limits: Vec<PgInterval> = new.iter().map(|new| interval(new.start_within)).collect();
+fn keys(new: &[NewJob]) -> Vec<String> {
+    let keys = new.iter().flat_map(|new| places::keys(&new.limits));
+    keys.collect()
+}
+
+/// Inserts jobs, the keys of which are locked: queued, or pending until they are due or have
+/// room.
+async fn insert(db: &mut PgConnection, tenant: &TenantId, new: &[NewJob]) -> DbResult<Vec<Job>> {
+    let lines: Vec<Line> = new.iter().map(Line::of_new).collect();
+    let mut ends = Ends::of(db, tenant, lines.iter().cloned()).await?;
+    let mut taken = Taken::of(db, &keys(new)).await?;
+    let now = ends.now;
+    let (mut jobs, mut ranks, mut lanes) = (Vec::new(), Vec::new(), Vec::new());
+    for (new, line) in new.iter().zip(&lines) {
+        let mut job = fresh(tenant, new.clone(), now);
+        let mut rank = None;
+        if job.run_at <= now && taken.has_room(&job.limits) {
+            taken.take(&job.limits);
+            job.state = JobState::Queued;
+            rank = Some(ends.next_rank(line)?);
+        }
+        jobs.push(job);
+        ranks.push(rank);
+        lanes.push(ends.lane(line)?);
+    }
+    let limits = |job: &Job| (!job.limits.is_empty()).then(|| to_json(&job.limits));
+    let limits = jobs.iter().map(|job| limits(job).transpose());
+    let limits = limits.collect::<DbResult<Vec<Option<String>>>>()?;
+    let inputs = jobs.iter().map(|job| to_json(&job.input));
     let statement = sqlx::query(include_str!("sql/insert_jobs.sql"))
         .bind(tenant.as_str())
-        .bind(ids)
-        .bind(kinds)
+        .bind(Time(now))
+        .bind(each(&jobs, |job| job.id.as_uuid()))
+        .bind(each(&jobs, |job| job.kind.as_str()))
+        .bind(each(&lines, |line| line.needs.as_str()))
+        .bind(lanes)
         .bind(inputs.collect::<DbResult<Vec<String>>>()?)
-        .bind(
-            keys.map(|key| key.map(|key| text(key).into_owned()))
-                .collect::<Vec<_>>(),
-        )
-        .bind(states)
-        .bind(waits)
-        .bind(
-            attempts
-                .map(|attempts| attempts.unwrap_or(i32::MAX))
-                .collect::<Vec<_>>(),
-        )
-        .bind(limits);
-    let now: Option<Time> = one(db, statement, scalar).await?;
-    now.map(|now| now.0)
-        .ok_or_else(|| corrupt("the answer to `enqueue`", &"no time"))
+        .bind(each(&jobs, |job| job.priority))
+        .bind(ranks)
+        .bind(limits)
+        .bind(each(&jobs, |job| job.state.as_str()))
+        .bind(each(&jobs, |job| Time(job.run_at)))
+        .bind(each(&jobs, |job| {
+            i32::try_from(job.max_attempts).unwrap_or(i32::MAX)
+        }))
+        .bind(each(&jobs, |job| Time(job.start_by)));
+    execute(db, statement).await?;
+    places::note(db, jobs.iter().filter(|job| job.run_at <= now)).await?;
+    Ok(jobs)
+}
+
+fn each<'a, T, U>(all: &'a [T], of: impl FnMut(&'a T) -> U) -> Vec<U> {
+    all.iter().map(of).collect()
+}
+
+/// A job that is to be added, pending.
+fn fresh(tenant: &TenantId, new: NewJob, now: Timestamp) -> Job {
+    let run_at = match new.due {
+        Due::Now => now,
+        Due::After(delay) => time::later(now, delay),
+        Due::At(at) => time::stored(at).max(now),
+    };
+    Job {
+        id: new.id,
+        tenant: tenant.clone(),
+        kind: new.kind,
+        input: new.input,
+        priority: new.priority,
+        limits: new.limits,
+        needs: new.needs,
+        state: JobState::Pending,
+        run_at,
+        attempt: 0,
+        max_attempts: new.max_attempts.clamp(1, i32::MAX.unsigned_abs()),
+        fence: Fence(0),
+        worker: None,
+        lease_until: None,
+        start_by: time::later(run_at, new.start_within),
+        cancel_requested: false,
+        error: None,
+        created_at: now,
+        finished_at: None,
+    }
+}
+
+fn is_of_an_id(error: &DbError) -> bool {
+    error.taken() == Some("jobs_pkey")
 }
 
 /// Names the id that stood in the way of the insert, if one did.
 async fn explain(db: &mut PgConnection, new: &[NewJob], error: DbError) -> DbError {
-    if error.taken() != Some("jobs_pkey") {
+    if !is_of_an_id(&error) {
         return error;
     }
     let ids: Vec<Uuid> = new.iter().map(|new| new.id.as_uuid()).collect();

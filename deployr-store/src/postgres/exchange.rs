@@ -1,6 +1,7 @@
 //! Handing jobs in and taking others: one statement, where nothing hangs on the jobs
 //! that are handed in.
 
+use std::cmp::Reverse;
 use std::collections::HashSet;
 use std::time::Duration;
 
@@ -15,6 +16,7 @@ use super::calls::{self, Tx};
 use super::error::DbResult;
 use super::jobs::{self, EndedBy, Standing};
 use super::moves;
+use super::places;
 use super::query::{execute, many};
 use super::rows;
 use super::time::interval;
@@ -82,12 +84,12 @@ async fn take(
     done: &Claims,
     next: Option<&ClaimRequest>,
 ) -> DbResult<Option<Vec<Lease>>> {
-    let (mut leases, mut unreadable) = (Vec::new(), Vec::new());
+    let (mut taken, mut unreadable) = (Vec::new(), Vec::new());
     let mut done = done;
     let none = Claims::default();
     let limit = next.map_or(0, |next| next.limit as usize);
     loop {
-        let wanted = limit - leases.len();
+        let wanted = limit - taken.len();
         let statement = sqlx::query(include_str!("sql/exchange.sql"))
             .bind(&done.jobs)
             .bind(&done.fences)
@@ -100,7 +102,10 @@ async fn take(
             }))
             .bind(next.map(|next| next.worker.as_uuid()))
             .bind(interval(next.map_or(Duration::ZERO, |next| next.term)))
-            .bind(&unreadable);
+            .bind(&unreadable)
+            .bind(next.map_or(Vec::new(), |next| {
+                next.offers.iter().map(|label| label.as_str()).collect()
+            }));
         let rows = statement.fetch_all(&mut *db).await?;
         let whole = rows.first().map(|row| row.try_get("whole")).transpose()?;
         if whole != Some(true) {
@@ -108,11 +113,11 @@ async fn take(
         }
         let known = unreadable.len();
         for row in &rows {
-            let (Some(id), Some(next)) = (row.try_get::<Option<Uuid>, _>("id")?, next) else {
+            let Some(id) = row.try_get::<Option<Uuid>, _>("id")? else {
                 continue;
             };
             match rows::job_from(row, 1) {
-                Ok(job) => leases.push(lease(job, next)),
+                Ok(job) => taken.push((row.try_get::<Option<i64>, _>("rank")?, job)),
                 Err(error) => {
                     tracing::warn!(?error, "left a job in the queue");
                     unreadable.push(id);
@@ -131,8 +136,11 @@ async fn take(
             .bind(next.worker.as_uuid());
         execute(db, statement).await?;
     }
-    leases.sort_by_key(|lease: &Lease| (lease.job.run_at, lease.job.id));
-    Ok(Some(leases))
+    taken.sort_by_key(|(rank, job)| (Reverse(job.priority), *rank, job.id));
+    let taken = taken.into_iter().map(|(_, job)| job);
+    Ok(Some(next.map_or(Vec::new(), |next| {
+        taken.map(|job| lease(job, next)).collect()
+    })))
 }
 
 fn lease(job: Job, request: &ClaimRequest) -> Lease {
@@ -155,7 +163,7 @@ async fn complete_with_care(
     done: &[Claim],
     parts: &Claims,
 ) -> DbResult<Vec<StoreResult<()>>> {
-    jobs::lock_keys_of(tx, &parts.jobs).await?;
+    places::lock_of(tx, &parts.jobs, &[]).await?;
     jobs::lock(tx, &parts.jobs).await?;
     let statement = sqlx::query(include_str!("sql/complete_jobs.sql"))
         .bind(&parts.jobs)

@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 use super::audit::note_deployment;
 use super::calls::Tx;
+use super::enqueue;
 use super::error::{DbResult, corrupt, not_found};
 use super::jobs::{self, EndedBy};
 use super::query::{execute, exists, one, scalar, text, to_json};
@@ -126,16 +127,10 @@ async fn notify(tx: &mut Tx<'_>, deployment: &Deployment) -> DbResult<()> {
     if exists(tx.db(), used).await? {
         return Ok(());
     }
-    let notice = NewJob {
-        id: JobId::from_uuid(id),
-        kind: JobKind::parse("notify").map_err(|error| corrupt("a job", &error))?,
-        input: serde_json::json!({ "tenant": deployment.tenant, "deployment": deployment.id }),
-        concurrency_key: None,
-        delay: Duration::ZERO,
-        max_attempts: 5,
-        start_within: Duration::from_secs(24 * 60 * 60),
-    };
-    jobs::insert(tx, &deployment.tenant, notice).await.map(drop)
+    let kind = JobKind::parse("notify").map_err(|error| corrupt("a job", &error))?;
+    let input = serde_json::json!({ "tenant": deployment.tenant, "deployment": deployment.id });
+    let notice = NewJob::new(JobId::from_uuid(id), kind, input);
+    enqueue::enqueue(tx, &deployment.tenant, &notice).await
 }
 
 /// Why a deployment is being cancelled.
@@ -162,15 +157,21 @@ pub(super) async fn call_off(
     end(tx, deployment, DeploymentEvent::Cancel, failure, actor).await
 }
 
-/// Takes a job back from its worker, and its deployment with it.
+/// Takes a job back from its worker, and its deployment with it: queued, or pending until
+/// `wait` has passed.
 pub(super) async fn requeue(
     tx: &mut Tx<'_>,
     job: &mut Job,
-    wait: Duration,
+    wait: Option<Duration>,
     by: Option<EndedBy>,
 ) -> DbResult<()> {
-    job.run_at = tx.later(wait);
-    jobs::change(tx, job, JobEvent::Requeue, by).await?;
+    let wait = wait.filter(|wait| !wait.is_zero());
+    job.run_at = tx.later(wait.unwrap_or_default());
+    let event = match wait {
+        Some(_) => JobEvent::Postpone,
+        None => JobEvent::Requeue,
+    };
+    jobs::change(tx, job, event, by).await?;
     let Some(mut deployment) = jobs::deployment_of(tx, job.id).await? else {
         return Ok(());
     };
@@ -213,7 +214,7 @@ pub(super) async fn cancel(tx: &mut Tx<'_>, job: &mut Job, by: Option<EndedBy>) 
     .await
 }
 
-/// What becomes of a job after a fault: queued again where that is wanted and attempts
+/// What becomes of a job after a fault: tried again where that is wanted and attempts
 /// are left (at once where it is to be cancelled), else cancelled where that was asked
 /// for, else failed.
 pub(super) async fn after_fault(
@@ -226,11 +227,7 @@ pub(super) async fn after_fault(
     match retry_after {
         Some(wait) if job.attempt < job.max_attempts => {
             job.error = Some(error.to_owned());
-            let wait = if job.cancel_requested {
-                Duration::ZERO
-            } else {
-                wait
-            };
+            let wait = (!job.cancel_requested).then_some(wait);
             requeue(tx, job, wait, by).await?;
         }
         _ if job.cancel_requested => cancel(tx, job, by).await?,

@@ -14,7 +14,7 @@ use super::query::{execute, one, scalar};
 const STEPS: &[&str] = &[include_str!("../../migrations/postgres/0001_initial.sql")];
 
 /// What every connection goes by, whatever the server's own settings are.
-const SETTINGS: [(&str, &str); 6] = [
+const SETTINGS: [(&str, &str); 7] = [
     ("statement_timeout", "10s"),
     ("lock_timeout", "3s"),
     ("idle_in_transaction_session_timeout", "15s"),
@@ -24,6 +24,9 @@ const SETTINGS: [(&str, &str); 6] = [
     // Every statement looks up a key, or follows an index to a limit. A plan for values that
     // are seen is no better, and worse where the tables have not been analysed yet.
     ("plan_cache_mode", "force_generic_plan"),
+    // For the same reason: a bitmap is in no order, so that all that stand in a line would be
+    // fetched and sorted for the first of them.
+    ("enable_bitmapscan", "off"),
 ];
 
 /// After so long in the pool a connection is tried before it is used.

@@ -8,7 +8,7 @@ use deployr_core::model::{Claim, Job, JobId, JobState};
 use deployr_core::store::{
     Beat, ClaimRequest, Exchange, JobFault, JobQueue, NewJob, QueueStats, StoreResult, Sweep,
 };
-use deployr_core::value::TenantId;
+use deployr_core::value::{JobKind, TenantId};
 use sqlx::Row;
 use uuid::Uuid;
 
@@ -18,7 +18,8 @@ use super::error::not_found;
 use super::exchange::{self, Claims};
 use super::jobs::{self, EndedBy, Standing};
 use super::moves;
-use super::query::{many, one, text};
+use super::places;
+use super::query::{execute, many, one, text};
 use super::rows::{self, columns};
 use super::sweep;
 use super::time::interval;
@@ -79,7 +80,7 @@ impl JobQueue for PgStore {
         let retry_after = fault.retry_after;
         self.write("fail", |tx| {
             Box::pin(async move {
-                jobs::lock_keys_of(tx, &[claim.job.as_uuid()]).await?;
+                places::lock_of(tx, &[claim.job.as_uuid()], &[]).await?;
                 let by = EndedBy::Fail;
                 match jobs::standing(tx, claim, by).await? {
                     Standing::Held(mut job) => {
@@ -96,13 +97,13 @@ impl JobQueue for PgStore {
     async fn release(&self, claim: &Claim) -> StoreResult<()> {
         self.write("release", |tx| {
             Box::pin(async move {
-                jobs::lock_keys_of(tx, &[claim.job.as_uuid()]).await?;
+                places::lock_of(tx, &[claim.job.as_uuid()], &[]).await?;
                 let mut job = jobs::held(tx, claim).await?;
                 if job.cancel_requested {
                     return moves::cancel(tx, &mut job, None).await;
                 }
                 job.attempt = job.attempt.saturating_sub(1);
-                moves::requeue(tx, &mut job, Duration::ZERO, None).await
+                moves::requeue(tx, &mut job, None, None).await
             })
         })
         .await
@@ -116,6 +117,30 @@ impl JobQueue for PgStore {
     ) -> StoreResult<Sweep> {
         self.write("sweep", |tx| {
             Box::pin(sweep::sweep(tx, grace, retry_after, limit))
+        })
+        .await
+    }
+
+    async fn pause(&self, kind: &JobKind, paused: bool) -> StoreResult<()> {
+        self.call("pause", |db| {
+            Box::pin(async move {
+                let sql = match paused {
+                    true => "INSERT INTO paused (kind) VALUES ($1) ON CONFLICT DO NOTHING",
+                    false => "DELETE FROM paused WHERE kind = $1",
+                };
+                let statement = sqlx::query(sql).bind(kind.as_str());
+                execute(db.get(), statement).await.map(drop)
+            })
+        })
+        .await
+    }
+
+    async fn paused(&self) -> StoreResult<Vec<JobKind>> {
+        self.call("paused", |db| {
+            Box::pin(async move {
+                let statement = sqlx::query("SELECT kind FROM paused ORDER BY kind");
+                many(db.get(), statement, rows::kind).await
+            })
         })
         .await
     }

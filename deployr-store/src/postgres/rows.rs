@@ -6,12 +6,13 @@ use std::str::FromStr;
 use deployr_core::log::{LogLine, LogStream};
 use deployr_core::model::{
     AuditAction, AuditEntry, Deployment, DeploymentId, DeploymentStatus, EnvEntry, Fence, Job,
-    JobId, JobState, Project, ProjectId, Release, ReleaseId, ReleaseState, Stage, StageTimes,
-    WorkerId,
+    JobId, JobState, Labels, Project, ProjectId, Release, ReleaseId, ReleaseState, Stage,
+    StageTimes, WorkerId,
 };
 use deployr_core::secret::Sealed;
 use deployr_core::store::LiveRelease;
 use deployr_core::system::Timestamp;
+use deployr_core::value::{InvalidValue, JobKind, Label};
 use serde::de::DeserializeOwned;
 use sqlx::postgres::{PgRow, Postgres};
 use sqlx::{ColumnIndex, Decode, Row, Type};
@@ -31,8 +32,8 @@ macro_rules! columns {
          actor, created_at, started_at, finished_at"
     };
     (jobs) => {
-        "id, tenant, kind, input, concurrency_key, state, run_at, attempt, max_attempts, fence, \
-         worker, lease_until, start_by, cancel_requested, error, created_at, finished_at"
+        "id, tenant, kind, input, priority, limits, needs, state, run_at, attempt, max_attempts, \
+         fence, worker, lease_until, start_by, cancel_requested, error, created_at, finished_at"
     };
     (releases) => {
         "id, tenant, project, deployment, number, target, commit_id, digest, recipe, env, state, \
@@ -130,7 +131,7 @@ impl<'r> Reader<'r> {
         self.text(column, |text| serde_json::from_str(text))
     }
 
-    fn json_if<T: DeserializeOwned>(&self, column: &str) -> DbResult<Option<T>> {
+    fn json_if<T: DeserializeOwned>(&self, column: impl Column) -> DbResult<Option<T>> {
         self.text_if(column, |text| serde_json::from_str(text))
     }
 
@@ -215,28 +216,42 @@ pub(super) fn job(row: &PgRow) -> DbResult<Job> {
 pub(super) fn job_from(row: &PgRow, first: usize) -> DbResult<Job> {
     let row = Reader { what: "a job", row };
     let column = |number| first + number;
-    let state = row.named(column(5), JobState::from_name)?;
-    let worker = row.id_if(column(10), WorkerId::from_uuid)?;
+    let needs: Option<Vec<String>> = row.get(column(6))?;
+    let needs = needs.unwrap_or_default().into_iter().map(Label::parse);
+    let needs: Result<Labels, InvalidValue> = needs.collect();
+    let state = row.named(column(7), JobState::from_name)?;
+    let worker = row.id_if(column(12), WorkerId::from_uuid)?;
     Ok(Job {
         id: row.id(column(0), JobId::from_uuid)?,
         tenant: row.parse(column(1))?,
         kind: row.parse(column(2))?,
         input: row.json(column(3))?,
-        concurrency_key: row.get(column(4))?,
+        priority: row.get(column(4))?,
+        limits: row.json_if(column(5))?.unwrap_or_default(),
+        needs: needs.map_err(|error| corrupt("a job", &error))?,
         state,
-        run_at: row.time(column(6))?,
-        attempt: row.count(column(7))?,
-        max_attempts: row.count(column(8))?,
-        fence: Fence(row.get(column(9))?),
+        run_at: row.time(column(8))?,
+        attempt: row.count(column(9))?,
+        max_attempts: row.count(column(10))?,
+        fence: Fence(row.get(column(11))?),
         // The row remembers its last holder; the job has one only while it is held.
         worker: worker.filter(|_| state == JobState::Running),
-        lease_until: row.time_if(column(11))?,
-        start_by: row.time(column(12))?,
-        cancel_requested: row.get(column(13))?,
-        error: row.get(column(14))?,
-        created_at: row.time(column(15))?,
-        finished_at: row.time_if(column(16))?,
+        lease_until: row.time_if(column(13))?,
+        start_by: row.time(column(14))?,
+        cancel_requested: row.get(column(15))?,
+        error: row.get(column(16))?,
+        created_at: row.time(column(17))?,
+        finished_at: row.time_if(column(18))?,
     })
+}
+
+/// Of one column.
+pub(super) fn kind(row: &PgRow) -> DbResult<JobKind> {
+    let row = Reader {
+        what: "a kind",
+        row,
+    };
+    row.parse(0_usize)
 }
 
 /// Of the columns `seq, at, stream, text`: by their places, for there are many rows.

@@ -4,17 +4,15 @@
 
 use std::time::Duration;
 
-use deployr_core::model::{Job, JobState};
+use deployr_core::model::{Job, JobId, JobState};
 use deployr_core::store::Sweep;
 use deployr_core::system::Timestamp;
-use sqlx::postgres::Postgres;
-use sqlx::{Decode, Type};
 use uuid::Uuid;
 
 use super::calls::{Tx, Work};
 use super::error::DbResult;
-use super::jobs;
 use super::moves;
+use super::places;
 use super::query::{many, one, scalar};
 use super::rows::{self, columns};
 use super::time::{self, Time};
@@ -35,9 +33,9 @@ macro_rules! sort {
             find: concat!(
                 "SELECT id FROM jobs WHERE ",
                 $condition,
-                " ORDER BY ",
+                " AND id <> ALL($3) ORDER BY ",
                 $order,
-                " LIMIT $2 OFFSET $3"
+                " LIMIT $2"
             ),
             take: concat!(
                 "SELECT ",
@@ -57,6 +55,8 @@ const LATE: Sort = sort!(
     "state IN ('pending', 'queued') AND fence = 0 AND start_by <= $1",
     "start_by, id"
 );
+/// They may be queued from $1 on.
+const DUE: Sort = sort!("due_at <= $1", "priority DESC, created_at, id");
 
 pub(super) async fn sweep(
     tx: &mut Tx<'_>,
@@ -68,7 +68,7 @@ pub(super) async fn sweep(
     let poisoned = &mut sweep.poisoned;
 
     let before = Time(grace.map_or(Timestamp::MAX_UTC, |grace| time::earlier(tx.now, grace)));
-    let rescue = each(tx, EXPIRED.find, before, limit, poisoned, |tx, id: Uuid| {
+    let rescue = each(tx, EXPIRED.find, before, limit, poisoned, |tx, id| {
         Box::pin(async move {
             let Some(mut job) = take(tx, &EXPIRED, before, id).await? else {
                 return Ok(None);
@@ -81,7 +81,7 @@ pub(super) async fn sweep(
     sweep.rescued = rescue.await?;
 
     let now = tx.now();
-    let time_out = each(tx, LATE.find, now, limit, poisoned, |tx, id: Uuid| {
+    let time_out = each(tx, LATE.find, now, limit, poisoned, |tx, id| {
         Box::pin(async move {
             let Some(mut job) = take(tx, &LATE, now, id).await? else {
                 return Ok(None);
@@ -92,53 +92,48 @@ pub(super) async fn sweep(
     });
     sweep.timed_out = time_out.await?;
 
-    // Whatever frees a key promotes the next at once: this finds something only where
-    // a row could not be handled, or was changed by hand.
-    let free_keys = include_str!("sql/free_keys.sql");
-    let promote = each(tx, free_keys, now, limit, poisoned, |tx, key: String| {
-        Box::pin(async move {
-            let promoted = try_lock(tx, &key).await? && jobs::promote(tx, &key).await?;
-            Ok(promoted.then_some(()))
-        })
-    });
-    let promoted = promote.await?;
-    sweep.promoted = u32::try_from(promoted.len()).unwrap_or(u32::MAX);
+    // Whatever frees a place promotes the next at once, as a rule: some wait though there is
+    // room where they stand far behind, another call was at a key at the same time, a row could
+    // not be handled, or something was changed by hand.
+    for find in [DUE.find, include_str!("sql/jobs_with_room.sql")] {
+        let promote = each(tx, find, now, limit, poisoned, |tx, id| {
+            Box::pin(async move {
+                let promoted = places::promote(tx, JobId::from_uuid(id)).await?;
+                Ok(promoted.then_some(()))
+            })
+        });
+        let promoted = u32::try_from(promote.await?.len()).unwrap_or(u32::MAX);
+        sweep.promoted = sweep.promoted.saturating_add(promoted);
+    }
     Ok(sweep)
 }
 
 /// Handles those that `find` gives one after the other, until `limit` of them are done.
 /// Those that cannot be handled do not count towards the limit: a heap of them must not
 /// hide those behind it.
-async fn each<'a, K, T>(
+async fn each<'a, T: Send>(
     tx: &mut Tx<'a>,
     find: &'static str,
     time: Time,
     limit: u32,
     poisoned: &mut u32,
-    handle: impl for<'t> Fn(&'t mut Tx<'a>, K) -> Work<'t, Option<T>> + Send + Sync,
-) -> DbResult<Vec<T>>
-where
-    K: for<'r> Decode<'r, Postgres> + Type<Postgres> + Send,
-    T: Send,
-{
-    let (limit, mut skipped) = (i64::from(limit), 0_i64);
-    let mut done = Vec::new();
+    handle: impl for<'t> Fn(&'t mut Tx<'a>, Uuid) -> Work<'t, Option<T>> + Send + Sync,
+) -> DbResult<Vec<T>> {
+    let (mut tried, mut done) = (Vec::new(), Vec::new());
     loop {
-        let wanted = limit - done.len() as i64;
-        // What was handled is no longer found.
-        let found = sqlx::query(find).bind(time).bind(wanted).bind(skipped);
-        let keys: Vec<K> = many(tx.db(), found, scalar).await?;
-        if keys.is_empty() {
+        let wanted = i64::from(limit) - done.len() as i64;
+        let found = sqlx::query(find).bind(time).bind(wanted).bind(&tried);
+        let found: Vec<Uuid> = many(tx.db(), found, scalar).await?;
+        if found.is_empty() {
             return Ok(done);
         }
-        for key in keys {
-            match tx.savepoint(|tx| handle(tx, key)).await {
-                Ok(Some(handled)) => done.push(handled),
-                Ok(None) => skipped += 1,
+        for id in found {
+            tried.push(id);
+            match tx.savepoint(|tx| handle(tx, id)).await {
+                Ok(handled) => done.extend(handled),
                 Err(error) if error.is_of_one_row() => {
                     tracing::warn!(?error, "left a row that cannot be handled");
                     *poisoned += 1;
-                    skipped += 1;
                 }
                 Err(error) => return Err(error),
             }
@@ -146,22 +141,14 @@ where
     }
 }
 
-/// The job, locked together with its key; none where it is no longer of that sort, or
-/// another call holds either.
+/// The job, locked together with its keys; none where it is no longer of that sort, or
+/// another call holds it or one of them.
 async fn take(tx: &mut Tx<'_>, sort: &Sort, time: Time, id: Uuid) -> DbResult<Option<Job>> {
-    let sql = "SELECT concurrency_key FROM jobs WHERE id = $1";
-    let key: Option<Option<String>> = one(tx.db(), sqlx::query(sql).bind(id), scalar).await?;
-    if let Some(Some(key)) = key
-        && !try_lock(tx, &key).await?
-    {
+    let keys = sqlx::query("SELECT key FROM job_keys WHERE job = $1").bind(id);
+    let keys: Vec<String> = many(tx.db(), keys, scalar).await?;
+    if !places::try_lock(tx, &keys).await? {
         return Ok(None);
     }
     let statement = sqlx::query(sort.take).bind(time).bind(id);
     one(tx.db(), statement, rows::job).await
-}
-
-/// Locks a concurrency key, unless another call holds it.
-async fn try_lock(tx: &mut Tx<'_>, key: &str) -> DbResult<bool> {
-    let statement = sqlx::query(include_str!("sql/try_lock_key.sql")).bind(key);
-    Ok(one(tx.db(), statement, scalar).await?.unwrap_or(false))
 }

@@ -70,6 +70,11 @@ pub(super) fn later(now: Timestamp, wait: Duration) -> Timestamp {
     timestamp_from_micros(then.min(LATEST))
 }
 
+/// A time as it is stored: to the microsecond, and none after the latest.
+pub(super) fn stored(time: Timestamp) -> Timestamp {
+    timestamp_from_micros(time.timestamp_micros().min(LATEST))
+}
+
 /// The time when `ago` was still to pass until `now`.
 pub(super) fn earlier(now: Timestamp, ago: Duration) -> Timestamp {
     timestamp_from_micros(now.timestamp_micros().saturating_sub(micros(ago)))

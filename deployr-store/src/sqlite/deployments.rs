@@ -15,7 +15,9 @@ use super::SqliteStore;
 use super::audit::note_deployment;
 use super::error::{DbResult, conflict, corrupt, not_found};
 use super::jobs::{self, EndedBy};
+use super::lines::Ends;
 use super::moves::{self, ENGINE, illegal};
+use super::places;
 use super::projects::must_exist;
 use super::query::{before, execute, exists, many, one, scalar, to_json};
 use super::releases;
@@ -160,10 +162,10 @@ pub(super) fn create(tx: &Tx<'_>, actor: &Actor, new: &NewDeployment) -> DbResul
     if let Cause::Rollback { release } = new.cause {
         releases::must_be_kept(tx.db, &actor.tenant, new.project, release)?;
     }
-    if let Some(key) = new.job.concurrency_key.as_deref().filter(|_| new.supersede) {
-        supersede(tx, actor, key, new.id)?;
+    if new.supersede {
+        supersede(tx, actor, new.project, new.id)?;
     }
-    jobs::insert(tx, &actor.tenant, new.job.clone())?;
+    jobs::insert(tx, &actor.tenant, new.job.clone(), &mut Ends::default())?;
     execute(
         tx.db,
         include_str!("sql/insert_deployment.sql"),
@@ -192,10 +194,10 @@ pub(super) fn create(tx: &Tx<'_>, actor: &Actor, new: &NewDeployment) -> DbResul
     Ok(deployment)
 }
 
-/// Calls off the deployments of a key that have not started.
-fn supersede(tx: &Tx<'_>, actor: &Actor, key: &str, by: DeploymentId) -> DbResult<()> {
+/// Calls off the deployments of a project that have not started.
+fn supersede(tx: &Tx<'_>, actor: &Actor, project: ProjectId, by: DeploymentId) -> DbResult<()> {
     let sql = include_str!("sql/superseded.sql");
-    let waiting: Vec<Uuid> = many(tx.db, sql, (key, actor.tenant.as_str()), scalar)?;
+    let waiting: Vec<Uuid> = many(tx.db, sql, [project.as_uuid()], scalar)?;
     for id in waiting {
         let called_off = tx.savepoint(|tx| {
             let sql = "SELECT * FROM deployments WHERE id = ?1";
@@ -253,6 +255,9 @@ fn request_cancel(
         "UPDATE jobs SET cancel_requested = 1, run_at = min(run_at, ?2) WHERE id = ?1",
         (deployment.job.as_uuid(), tx.now()),
     )?;
+    if job.state == JobState::Pending {
+        places::promote(tx, job.id)?;
+    }
     Ok(deployment)
 }
 

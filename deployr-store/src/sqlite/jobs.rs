@@ -3,14 +3,16 @@
 
 use deployr_core::model::{Claim, Deployment, DeploymentId, Fence, Job, JobId, JobState};
 use deployr_core::state::JobEvent;
-use deployr_core::store::{NewJob, StoreError};
+use deployr_core::store::{Due, NewJob, StoreError};
 use deployr_core::value::TenantId;
 use rusqlite::Connection;
 
 use super::error::{DbError, DbResult, conflict, not_found};
-use super::query::{execute, exists, one, to_json};
+use super::lines::{self, Ends};
+use super::places;
+use super::query::{execute, one, to_json};
 use super::rows;
-use super::writer::Tx;
+use super::writer::{Tx, later, stored};
 
 /// The call by which a worker gave a claim up. Noted, so that the same call made again
 /// is known, and a call after a sweep is not taken for one.
@@ -34,7 +36,7 @@ impl EndedBy {
 pub(super) fn find(db: &Connection, id: JobId) -> DbResult<Job> {
     one(
         db,
-        "SELECT * FROM jobs WHERE id = ?1",
+        "SELECT * FROM job_rows WHERE id = ?1",
         [id.as_uuid()],
         rows::job,
     )?
@@ -59,7 +61,7 @@ pub(super) fn lost(job: JobId) -> DbError {
 pub(super) fn held(db: &Connection, claim: &Claim) -> DbResult<Job> {
     one(
         db,
-        "SELECT * FROM jobs WHERE id = ?1 AND fence = ?2 AND worker = ?3 AND state = 'running'",
+        "SELECT * FROM job_rows WHERE id = ?1 AND fence = ?2 AND worker = ?3 AND state = 'running'",
         (claim.job.as_uuid(), claim.fence.0, claim.worker.as_uuid()),
         rows::job,
     )?
@@ -84,7 +86,7 @@ pub(super) fn held_for(
 pub(super) fn given_up(db: &Connection, claim: &Claim, by: EndedBy) -> DbResult<Option<Job>> {
     one(
         db,
-        "SELECT * FROM jobs WHERE id = ?1 AND fence = ?2 AND worker = ?3 AND ended_by = ?4",
+        "SELECT * FROM job_rows WHERE id = ?1 AND fence = ?2 AND worker = ?3 AND ended_by = ?4",
         (
             claim.job.as_uuid(),
             claim.fence.0,
@@ -95,42 +97,66 @@ pub(super) fn given_up(db: &Connection, claim: &Claim, by: EndedBy) -> DbResult<
     )
 }
 
-/// Adds a job; pending while its key is taken.
-pub(super) fn insert(tx: &Tx<'_>, tenant: &TenantId, new: NewJob) -> DbResult<Job> {
-    let state = match &new.concurrency_key {
-        Some(key) if is_taken(tx.db, key)? => JobState::Pending,
-        _ => JobState::Queued,
+/// Adds a job: queued, or pending until it is due or has room.
+pub(super) fn insert(
+    tx: &Tx<'_>,
+    tenant: &TenantId,
+    new: NewJob,
+    ends: &mut Ends,
+) -> DbResult<Job> {
+    let run_at = match new.due {
+        Due::Now => tx.now,
+        Due::After(delay) => tx.later(delay),
+        Due::At(time) => stored(time).max(tx.now),
+    };
+    let is_due = run_at <= tx.now;
+    let state = match is_due && places::has_room(tx.db, &new.limits)? {
+        true => JobState::Queued,
+        false => JobState::Pending,
     };
     let job = Job {
         id: new.id,
         tenant: tenant.clone(),
         kind: new.kind,
         input: new.input,
-        concurrency_key: new.concurrency_key,
+        priority: new.priority,
+        limits: new.limits,
+        needs: new.needs,
         state,
-        run_at: tx.later(new.delay),
+        run_at,
         attempt: 0,
         max_attempts: new.max_attempts.max(1),
         fence: Fence(0),
         worker: None,
         lease_until: None,
-        start_by: tx.later(new.start_within),
+        start_by: later(run_at, new.start_within),
         cancel_requested: false,
         error: None,
         created_at: tx.now,
         finished_at: None,
     };
+    let (lane, rank) = match state {
+        JobState::Queued => {
+            let (lane, rank) = ends.next(tx, &job)?;
+            (lane, Some(rank))
+        }
+        _ => (lines::lane(tx.db, &job.kind, &job.needs)?, None),
+    };
+    let limits = (!job.limits.is_empty()).then(|| to_json(&job.limits));
     let added = execute(
         tx.db,
         include_str!("sql/insert_job.sql"),
         (
             job.id.as_uuid(),
             job.tenant.as_str(),
-            job.kind.as_str(),
+            lane,
             to_json(&job.input)?,
-            &job.concurrency_key,
+            job.priority,
+            rank,
+            limits.transpose()?,
             job.state.as_str(),
             job.run_at.timestamp_micros(),
+            (!is_due).then(|| job.run_at.timestamp_micros()),
             job.max_attempts,
             job.start_by.timestamp_micros(),
             tx.now(),
@@ -139,16 +165,14 @@ pub(super) fn insert(tx: &Tx<'_>, tenant: &TenantId, new: NewJob) -> DbResult<Jo
     if added == 0 {
         return Err(conflict("job", &job.id, "is taken"));
     }
+    if is_due {
+        places::note(tx.db, &job, rank.is_some())?;
+    }
     Ok(job)
 }
 
-fn is_taken(db: &Connection, key: &str) -> DbResult<bool> {
-    let sql = "SELECT 1 FROM jobs WHERE concurrency_key = ?1 AND state IN ('queued', 'running')";
-    exists(db, sql, [key])
-}
-
-/// Changes the job's state and stores the whole change. A job that no longer needs its
-/// key leaves it to the next.
+/// Changes the job's state and stores the whole change. One that is over leaves its places
+/// to the next.
 pub(super) fn change(
     tx: &Tx<'_>,
     job: &mut Job,
@@ -160,9 +184,7 @@ pub(super) fn change(
     job.finished_at = job.state.is_final().then_some(tx.now);
     execute(
         tx.db,
-        "UPDATE jobs SET state = ?2, run_at = ?3, attempt = ?4, lease_until = NULL,
-                         error = ?5, finished_at = ?6, ended_by = ?7
-         WHERE id = ?1",
+        include_str!("sql/change_job.sql"),
         (
             job.id.as_uuid(),
             job.state.as_str(),
@@ -171,25 +193,11 @@ pub(super) fn change(
             &job.error,
             job.finished_at.map(|at| at.timestamp_micros()),
             by.map(EndedBy::as_str),
+            (job.state == JobState::Pending).then(|| job.run_at.timestamp_micros()),
         ),
     )?;
-    match &job.concurrency_key {
-        Some(key) if job.state.is_final() => promote(tx, key).map(drop),
-        _ => Ok(()),
+    match job.state.is_final() {
+        true => places::give_up(tx, job),
+        false => Ok(()),
     }
-}
-
-/// Queues the oldest pending job of a key, if the key is free; tells whether there
-/// was one.
-pub(super) fn promote(tx: &Tx<'_>, key: &str) -> DbResult<bool> {
-    if is_taken(tx.db, key)? {
-        return Ok(false);
-    }
-    let queued = JobState::Pending.on(JobEvent::Promote)?;
-    let changed = execute(
-        tx.db,
-        include_str!("sql/promote_job.sql"),
-        (key, queued.as_str()),
-    )?;
-    Ok(changed > 0)
 }

@@ -15,6 +15,7 @@ use uuid::Uuid;
 use super::audit::note_deployment;
 use super::error::{DbResult, corrupt, not_found};
 use super::jobs::{self, EndedBy};
+use super::lines::Ends;
 use super::query::{execute, exists, one, scalar, to_json};
 use super::writer::Tx;
 
@@ -132,16 +133,10 @@ fn notify(tx: &Tx<'_>, deployment: &Deployment) -> DbResult<()> {
     if exists(tx.db, "SELECT 1 FROM jobs WHERE id = ?1", [id])? {
         return Ok(());
     }
-    let notice = NewJob {
-        id: JobId::from_uuid(id),
-        kind: JobKind::parse("notify").map_err(|error| corrupt("a job", &error))?,
-        input: serde_json::json!({ "tenant": deployment.tenant, "deployment": deployment.id }),
-        concurrency_key: None,
-        delay: Duration::ZERO,
-        max_attempts: 5,
-        start_within: Duration::from_secs(24 * 60 * 60),
-    };
-    jobs::insert(tx, &deployment.tenant, notice).map(drop)
+    let kind = JobKind::parse("notify").map_err(|error| corrupt("a job", &error))?;
+    let input = serde_json::json!({ "tenant": deployment.tenant, "deployment": deployment.id });
+    let notice = NewJob::new(JobId::from_uuid(id), kind, input);
+    jobs::insert(tx, &deployment.tenant, notice, &mut Ends::default()).map(drop)
 }
 
 /// Why a deployment is being cancelled.
@@ -172,15 +167,21 @@ pub(super) fn call_off(
     )
 }
 
-/// Takes a job back from its worker, and its deployment with it.
+/// Takes a job back from its worker, and its deployment with it: queued again, or pending
+/// until `wait` has passed.
 pub(super) fn requeue(
     tx: &Tx<'_>,
     job: &mut Job,
-    wait: Duration,
+    wait: Option<Duration>,
     by: Option<EndedBy>,
 ) -> DbResult<()> {
-    job.run_at = tx.later(wait);
-    jobs::change(tx, job, JobEvent::Requeue, by)?;
+    let wait = wait.filter(|wait| !wait.is_zero());
+    job.run_at = tx.later(wait.unwrap_or_default());
+    let event = match wait {
+        Some(_) => JobEvent::Postpone,
+        None => JobEvent::Requeue,
+    };
+    jobs::change(tx, job, event, by)?;
     let Some(mut deployment) = jobs::deployment_of(tx.db, job.id)? else {
         return Ok(());
     };
@@ -224,7 +225,7 @@ pub(super) fn cancel(tx: &Tx<'_>, job: &mut Job, by: Option<EndedBy>) -> DbResul
     )
 }
 
-/// What becomes of a job after a fault: queued again where that is wanted and attempts
+/// What becomes of a job after a fault: tried again where that is wanted and attempts
 /// are left (at once where it is to be cancelled), else cancelled where that was asked
 /// for, else failed.
 pub(super) fn after_fault(
@@ -237,11 +238,7 @@ pub(super) fn after_fault(
     match retry_after {
         Some(wait) if job.attempt < job.max_attempts => {
             job.error = Some(error.to_owned());
-            let wait = if job.cancel_requested {
-                Duration::ZERO
-            } else {
-                wait
-            };
+            let wait = (!job.cancel_requested).then_some(wait);
             requeue(tx, job, wait, by)?;
         }
         _ if job.cancel_requested => cancel(tx, job, by)?,

@@ -1,5 +1,6 @@
 //! The job queue, as its users call it.
 
+use std::cmp::Reverse;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -8,14 +9,15 @@ use deployr_core::state::JobEvent;
 use deployr_core::store::{
     Beat, ClaimRequest, Exchange, JobFault, JobQueue, NewJob, QueueStats, StoreResult, Sweep,
 };
-use deployr_core::value::TenantId;
+use deployr_core::value::{JobKind, TenantId};
 use rusqlite::Connection;
 
 use super::SqliteStore;
 use super::error::{DbResult, not_found};
 use super::jobs::{self, EndedBy};
+use super::lines::{self, Ends, Lane};
 use super::moves;
-use super::query::{execute, one, scalar};
+use super::query::{execute, many, one, scalar};
 use super::rows;
 use super::sweep;
 use super::writer::Tx;
@@ -25,8 +27,9 @@ impl JobQueue for SqliteStore {
     async fn enqueue_all(&self, tenant: &TenantId, new: Vec<NewJob>) -> StoreResult<Vec<Job>> {
         let tenant = tenant.clone();
         self.write("enqueue", move |tx| {
+            let mut ends = Ends::default();
             new.into_iter()
-                .map(|new| jobs::insert(tx, &tenant, new))
+                .map(|new| jobs::insert(tx, &tenant, new, &mut ends))
                 .collect()
         })
         .await
@@ -35,7 +38,7 @@ impl JobQueue for SqliteStore {
     async fn job(&self, tenant: &TenantId, id: JobId) -> StoreResult<Job> {
         let tenant = tenant.clone();
         self.read("job", move |db| {
-            let sql = "SELECT * FROM jobs WHERE id = ?1 AND tenant = ?2";
+            let sql = "SELECT * FROM job_rows WHERE id = ?1 AND tenant = ?2";
             one(db, sql, (id.as_uuid(), tenant.as_str()), rows::job)?
                 .ok_or_else(|| not_found("job", &id))
         })
@@ -57,7 +60,7 @@ impl JobQueue for SqliteStore {
     async fn heartbeat(&self, claims: &[Claim], term: Duration) -> StoreResult<Vec<Beat>> {
         let claims = claims.to_vec();
         self.write("heartbeat", move |tx| {
-            let until = tx.after(term);
+            let until = tx.later(term).timestamp_micros();
             claims
                 .iter()
                 .map(|claim| beat(tx.db, claim, until))
@@ -92,7 +95,7 @@ impl JobQueue for SqliteStore {
                 return moves::cancel(tx, &mut job, None);
             }
             job.attempt = job.attempt.saturating_sub(1);
-            moves::requeue(tx, &mut job, Duration::ZERO, None)
+            moves::requeue(tx, &mut job, None, None)
         })
         .await
     }
@@ -105,6 +108,25 @@ impl JobQueue for SqliteStore {
     ) -> StoreResult<Sweep> {
         self.write("sweep", move |tx| {
             sweep::sweep(tx, grace, retry_after, limit)
+        })
+        .await
+    }
+
+    async fn pause(&self, kind: &JobKind, paused: bool) -> StoreResult<()> {
+        let kind = kind.clone();
+        self.write("pause", move |tx| {
+            let sql = match paused {
+                true => "INSERT OR IGNORE INTO paused (kind) VALUES (?1)",
+                false => "DELETE FROM paused WHERE kind = ?1",
+            };
+            execute(tx.db, sql, [kind.as_str()]).map(drop)
+        })
+        .await
+    }
+
+    async fn paused(&self) -> StoreResult<Vec<JobKind>> {
+        self.read("paused", |db| {
+            many(db, "SELECT kind FROM paused ORDER BY kind", [], rows::kind)
         })
         .await
     }
@@ -169,12 +191,12 @@ fn complete_with_care(tx: &Tx<'_>, claim: &Claim) -> DbResult<()> {
     jobs::change(tx, &mut job, JobEvent::Complete, Some(EndedBy::Complete))
 }
 
-/// Takes the jobs that are due.
+/// Takes the jobs whose turn it is.
 fn claim(tx: &Tx<'_>, request: &ClaimRequest) -> DbResult<Vec<Lease>> {
-    let due = due(tx, request)?;
+    let next = next(tx, request)?;
     let mut take = tx.db.prepare_cached(include_str!("sql/claim_job.sql"))?;
     let until = tx.later(request.term);
-    let lease = |(row, mut job): (i64, Job)| {
+    let lease = |Queued { row, mut job, .. }: Queued| {
         job.state = job.state.on(JobEvent::Claim)?;
         job.fence = Fence(job.fence.0 + 1);
         job.attempt += 1;
@@ -199,28 +221,56 @@ fn claim(tx: &Tx<'_>, request: &ClaimRequest) -> DbResult<Vec<Lease>> {
             term: request.term,
         })
     };
-    due.into_iter().map(lease).collect()
+    next.into_iter().map(lease).collect()
 }
 
-/// The jobs that may be taken, and where their rows are. One that cannot be read is left
-/// where it is, and those behind it get their turn.
-fn due(tx: &Tx<'_>, request: &ClaimRequest) -> DbResult<Vec<(i64, Job)>> {
+/// A job that may be taken, and where its row is.
+struct Queued {
+    row: i64,
+    rank: i64,
+    job: Job,
+}
+
+/// The jobs whose turn it is, over all lanes that fit.
+fn next(tx: &Tx<'_>, request: &ClaimRequest) -> DbResult<Vec<Queued>> {
     let limit = usize::try_from(request.limit).unwrap_or(usize::MAX);
-    let mut statement = tx.db.prepare_cached(include_str!("sql/due_jobs.sql"))?;
-    let mut rows = statement.query([tx.now()])?;
-    let mut due = Vec::new();
-    while due.len() < limit
+    let mut next = Vec::new();
+    let mut lanes = 0;
+    for lane in lines::fitting(tx.db, request)? {
+        let before = next.len();
+        walk(tx, &lane, limit, &mut next)?;
+        lanes += usize::from(next.len() > before);
+    }
+    if lanes > 1 {
+        next.sort_by_key(|one| (Reverse(one.job.priority), one.rank, one.job.id));
+        next.truncate(limit);
+    }
+    Ok(next)
+}
+
+/// The first jobs of a lane. One that cannot be read is left where it is, and those
+/// behind it get their turn.
+fn walk(tx: &Tx<'_>, lane: &Lane, limit: usize, next: &mut Vec<Queued>) -> DbResult<()> {
+    let mut statement = tx.db.prepare_cached(include_str!("sql/line.sql"))?;
+    let mut rows = statement.query((lane.id, tx.now(), &lane.kind, &lane.needs))?;
+    let mut left = limit;
+    while left > 0
         && let Some(row) = rows.next()?
     {
-        if !rows::is_of_kind(row, &request.kinds) {
-            continue;
-        }
         match rows::job(row) {
-            Ok(job) => due.push((row.get(rows::JOB_COLUMNS)?, job)),
-            Err(error) => tracing::warn!(?error, "left a job in the queue"),
+            Ok(job) => next.push(Queued {
+                row: row.get(rows::JOB_COLUMNS)?,
+                rank: row.get(rows::RANK)?,
+                job,
+            }),
+            Err(error) => {
+                tracing::warn!(?error, "left a job in the queue");
+                continue;
+            }
         }
+        left -= 1;
     }
-    Ok(due)
+    Ok(())
 }
 
 fn beat(db: &Connection, claim: &Claim, until: i64) -> DbResult<Beat> {

@@ -6,13 +6,13 @@ use std::str::FromStr;
 use deployr_core::log::{LogLine, LogStream};
 use deployr_core::model::{
     AuditAction, AuditEntry, Deployment, DeploymentId, DeploymentStatus, EnvEntry, Fence, Job,
-    JobId, JobState, Project, ProjectId, Release, ReleaseId, ReleaseState, Stage, StageTimes,
-    WorkerId,
+    JobId, JobState, Labels, Project, ProjectId, Release, ReleaseId, ReleaseState, Stage,
+    StageTimes, WorkerId,
 };
 use deployr_core::secret::Sealed;
 use deployr_core::store::LiveRelease;
 use deployr_core::system::{Timestamp, timestamp_from_micros};
-use deployr_core::value::JobKind;
+use deployr_core::value::{InvalidValue, JobKind, Label};
 use rusqlite::types::FromSql;
 use rusqlite::{Row, RowIndex};
 use serde::de::DeserializeOwned;
@@ -106,7 +106,7 @@ impl Reader<'_, '_> {
         self.text(column, |text| serde_json::from_str(text))
     }
 
-    fn json_if<T: DeserializeOwned>(&self, column: &str) -> DbResult<Option<T>> {
+    fn json_if<T: DeserializeOwned>(&self, column: impl RowIndex + Copy) -> DbResult<Option<T>> {
         self.text_if(column, |text| serde_json::from_str(text))
     }
 
@@ -182,41 +182,55 @@ pub(super) fn stage_times(row: &Row<'_>) -> DbResult<StageTimes> {
 }
 
 /// How many columns [`job`] reads; what else a statement selects comes behind them.
-pub(super) const JOB_COLUMNS: usize = 18;
+pub(super) const JOB_COLUMNS: usize = 23;
+/// Which column is the job's place in line.
+pub(super) const RANK: usize = 5;
 
-/// Whether a job's row is of one of the kinds, before it is read whole.
-pub(super) fn is_of_kind(row: &Row<'_>, kinds: &[JobKind]) -> bool {
-    let kind = row.get_ref(2).ok().and_then(|kind| kind.as_str().ok());
-    kind.is_some_and(|kind| kinds.iter().any(|wanted| wanted.as_str() == kind))
-}
-
-/// Of all columns, in the order of the table. A job is read more often than everything
-/// else, and each name would be looked for among all of them.
+/// Of all columns in the order of the table, then the lane's kind and needs. A job is read
+/// more often than everything else, and each name would be looked for among all of them.
 pub(super) fn job(row: &Row<'_>) -> DbResult<Job> {
     let row = Reader { what: "a job", row };
-    let state = row.named(5, JobState::from_name)?;
-    let worker = row.id_if(10, WorkerId::from_uuid)?;
+    let state = row.named(7, JobState::from_name)?;
+    let worker = row.id_if(13, WorkerId::from_uuid)?;
     Ok(Job {
         id: row.id(0, JobId::from_uuid)?,
         tenant: row.parse(1)?,
-        kind: row.parse(2)?,
+        kind: row.parse(21)?,
+        // 2 is the lane, which gives the kind and the needs.
         input: row.json(3)?,
-        concurrency_key: row.get(4)?,
+        priority: row.get(4)?,
+        limits: row.json_if(6)?.unwrap_or_default(),
+        needs: row.text(22, labels)?,
         state,
-        run_at: row.time(6)?,
-        attempt: row.get(7)?,
-        max_attempts: row.get(8)?,
-        fence: Fence(row.get(9)?),
+        run_at: row.time(8)?,
+        // 9 is `due_at`.
+        attempt: row.get(10)?,
+        max_attempts: row.get(11)?,
+        fence: Fence(row.get(12)?),
         // The row remembers its last holder; the job has one only while it is held.
         worker: worker.filter(|_| state == JobState::Running),
-        // 11 is `ended_by`.
-        lease_until: row.time_if(12)?,
-        start_by: row.time(13)?,
-        cancel_requested: row.get(14)?,
-        error: row.get(15)?,
-        created_at: row.time(16)?,
-        finished_at: row.time_if(17)?,
+        // 14 is `ended_by`.
+        lease_until: row.time_if(15)?,
+        start_by: row.time(16)?,
+        cancel_requested: row.get(17)?,
+        error: row.get(18)?,
+        created_at: row.time(19)?,
+        finished_at: row.time_if(20)?,
     })
+}
+
+fn labels(text: &str) -> Result<Labels, InvalidValue> {
+    let names = text.split(',').filter(|name| !name.is_empty());
+    names.map(Label::parse).collect()
+}
+
+/// Of one column.
+pub(super) fn kind(row: &Row<'_>) -> DbResult<JobKind> {
+    let row = Reader {
+        what: "a kind",
+        row,
+    };
+    row.parse(0)
 }
 
 /// Of the columns `seq, at, stream, text`: by their places, for there are many rows.

@@ -10,6 +10,7 @@ use uuid::Uuid;
 use super::error::DbResult;
 use super::jobs;
 use super::moves;
+use super::places;
 use super::query::{many, scalar};
 use super::writer::{Tx, micros};
 
@@ -41,14 +42,22 @@ pub(super) fn sweep(
         Ok(Some(job.id))
     })?;
 
-    // Whatever frees a key promotes the next at once: this finds something only where
-    // a row could not be handled, or was changed by hand.
-    let free: Vec<String> = many(tx.db, include_str!("sql/free_keys.sql"), [], scalar)?;
-    let promoted = each(tx, free, limit, &mut sweep.poisoned, |tx, key| {
-        Ok(jobs::promote(tx, key)?.then_some(()))
-    })?;
-    sweep.promoted = u32::try_from(promoted.len()).unwrap_or(u32::MAX);
+    let due: Vec<Uuid> = many(tx.db, include_str!("sql/due_jobs.sql"), [tx.now()], scalar)?;
+    sweep.promoted = promote(tx, due, limit, &mut sweep.poisoned)?;
+
+    // Whatever frees a place promotes the next at once, as a rule: some wait though there is
+    // room where they stand far behind, a row could not be handled, or was changed by hand.
+    let sql = include_str!("sql/jobs_with_room.sql");
+    let waiting: Vec<Uuid> = many(tx.db, sql, [], scalar)?;
+    sweep.promoted += promote(tx, waiting, limit, &mut sweep.poisoned)?;
     Ok(sweep)
+}
+
+fn promote(tx: &Tx<'_>, jobs: Vec<Uuid>, limit: u32, poisoned: &mut u32) -> DbResult<u32> {
+    let promoted = each(tx, jobs, limit, poisoned, |tx, id| {
+        Ok(places::promote(tx, JobId::from_uuid(*id))?.then_some(()))
+    })?;
+    Ok(u32::try_from(promoted.len()).unwrap_or(u32::MAX))
 }
 
 /// Handles one after the other, until `limit` of them are done. Poisoned ones do not

@@ -14,14 +14,11 @@ fn tenant() -> TenantId {
 }
 
 fn new_job(bytes: usize) -> NewJob {
+    let id = JobId::new(SystemClock.now(), &SystemEntropy);
+    let kind = JobKind::parse("work").unwrap();
     NewJob {
-        id: JobId::new(SystemClock.now(), &SystemEntropy),
-        kind: JobKind::parse("work").unwrap(),
-        input: "x".repeat(bytes).into(),
-        concurrency_key: None,
-        delay: Duration::ZERO,
         max_attempts: 1,
-        start_within: Duration::from_secs(60),
+        ..NewJob::new(id, kind, "x".repeat(bytes).into())
     }
 }
 
@@ -83,7 +80,7 @@ async fn a_panic_stops_only_its_own_call() {
     let new = new_job(1);
     let panicked: StoreResult<()> = store
         .write("panic", move |tx| {
-            super::jobs::insert(tx, &tenant(), new)?;
+            super::jobs::insert(tx, &tenant(), new, &mut Default::default())?;
             panic!("as planned");
         })
         .await;
@@ -149,7 +146,7 @@ async fn a_transaction_that_is_rolled_back_whole_fails_all_its_calls() {
     let new = new_job(1);
     let failed: StoreResult<()> = store
         .write("rollback", move |tx| {
-            super::jobs::insert(tx, &tenant(), new)?;
+            super::jobs::insert(tx, &tenant(), new, &mut Default::default())?;
             tx.db.execute_batch("ROLLBACK")?;
             Ok(())
         })
@@ -178,7 +175,7 @@ async fn a_sweep_looks_at_no_finished_jobs() {
         .await
         .unwrap();
     let mut tables = plan.iter().filter(|step| step.contains(" jobs "));
-    for index in ["jobs_claimable", "jobs_waiting"] {
+    for index in ["jobs_line", "jobs_pending"] {
         let step = tables.next().unwrap();
         assert!(step.contains(index), "{plan:?}");
     }

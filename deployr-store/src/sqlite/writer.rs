@@ -41,14 +41,9 @@ impl<'c> Tx<'c> {
         self.now.timestamp_micros()
     }
 
-    /// The time when `delay` has passed, as stored.
-    pub(super) fn after(&self, delay: Duration) -> i64 {
-        self.now().saturating_add(micros(delay)).min(LATEST)
-    }
-
     /// The time when `delay` has passed.
     pub(super) fn later(&self, delay: Duration) -> Timestamp {
-        timestamp_from_micros(self.after(delay))
+        later(self.now, delay)
     }
 
     /// Does `work` whole or not at all, and the rest of the transaction either way.
@@ -87,6 +82,17 @@ impl<'c> Tx<'c> {
     pub(super) fn is_over(&self) -> bool {
         self.db.is_autocommit()
     }
+}
+
+/// The time when `delay` has passed since another.
+pub(super) fn later(time: Timestamp, delay: Duration) -> Timestamp {
+    let micros = time.timestamp_micros().saturating_add(micros(delay));
+    timestamp_from_micros(micros.min(LATEST))
+}
+
+/// A time as it is stored: to the microsecond.
+pub(super) fn stored(time: Timestamp) -> Timestamp {
+    timestamp_from_micros(time.timestamp_micros())
 }
 
 /// A duration, as stored.

@@ -134,7 +134,7 @@ impl Bench {
                 },
                 Err(_) => {
                     let job = self.job_of(id).await;
-                    if job.state == JobState::Queued && job.error.is_some() {
+                    if job.state == JobState::Pending && job.error.is_some() {
                         break job;
                     }
                 }

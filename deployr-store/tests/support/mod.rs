@@ -1,18 +1,20 @@
 //! Short words for what the tests do.
 
+use std::num::NonZeroU32;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use deployr_core::model::{
-    Actor, Cause, DeploymentId, Job, JobId, Lease, Project, ProjectId, ProjectSettings, WorkerId,
+    Actor, Cause, DeploymentId, Job, JobId, Lease, Limit, Project, ProjectId, ProjectSettings,
+    WorkerId,
 };
 use deployr_core::store::{
     ClaimRequest, JobQueue, NewDeployment, NewJob, NewProject, Projects, Store,
 };
 use deployr_core::system::{Clock, SystemClock, SystemEntropy};
 use deployr_core::value::{
-    BranchName, GitRef, GitUrl, JobKind, ProjectName, Slug, TargetName, TenantId,
+    BranchName, ConcurrencyKey, GitRef, GitUrl, JobKind, ProjectName, Slug, TargetName, TenantId,
 };
 
 pub(crate) type Made = Pin<Box<dyn Future<Output = Arc<dyn Store>>>>;
@@ -28,14 +30,10 @@ pub(crate) fn job_id() -> JobId {
 }
 
 pub(crate) fn new_job() -> NewJob {
+    let kind = JobKind::parse("work").unwrap();
     NewJob {
-        id: job_id(),
-        kind: JobKind::parse("work").unwrap(),
-        input: serde_json::json!({}),
-        concurrency_key: None,
-        delay: Duration::ZERO,
         max_attempts: 3,
-        start_within: Duration::from_secs(86_400),
+        ..NewJob::new(job_id(), kind, serde_json::json!({}))
     }
 }
 
@@ -48,6 +46,7 @@ pub(crate) async fn claim(store: &impl JobQueue, limit: u32) -> Vec<Lease> {
         worker: WorkerId::new(SystemClock.now(), &SystemEntropy),
         kinds: vec![JobKind::parse("work").unwrap()],
         limit,
+        offers: Default::default(),
         term: TERM,
     };
     store.claim(request).await.unwrap()
@@ -72,6 +71,12 @@ pub(crate) async fn project(store: &impl Projects, tenant_name: &str, slug: &str
         .unwrap()
 }
 
+pub(crate) fn limit(key: &str, max: u32) -> Limit {
+    let key = ConcurrencyKey::parse(key).unwrap();
+    let max = NonZeroU32::new(max).unwrap();
+    Limit { key, max }
+}
+
 /// A deployment of a project, carried out by a job that [`claim`] takes.
 pub(crate) fn new_deployment(project: &Project) -> NewDeployment {
     let branch = project.settings.branch.clone();
@@ -82,7 +87,7 @@ pub(crate) fn new_deployment(project: &Project) -> NewDeployment {
             reference: GitRef::Branch(branch),
         },
         job: NewJob {
-            concurrency_key: Some(format!("project:{}", project.id)),
+            limits: vec![limit(&format!("project:{}", project.id), 1)],
             ..new_job()
         },
         supersede: false,

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use deployr_core::store::Store;
 use deployr_core::system::Clock;
@@ -87,4 +88,17 @@ async fn set(db: &mut PgConnection, now: i64) -> sqlx::Result<()> {
 /// A fresh store for each check.
 pub(crate) fn fresh(clock: Arc<ManualClock>) -> Made {
     Box::pin(async move { Arc::new(at(&schema(), &clock).await) as Arc<dyn Store> })
+}
+
+/// Waits until a call on that schema waits for a lock.
+pub(crate) async fn until_one_waits(schema: &str) {
+    let mut db = raw(schema).await;
+    let waiting = "SELECT 1 FROM pg_locks
+                   WHERE NOT granted
+                     AND EXISTS (SELECT 1 FROM pg_locks AS held
+                                 WHERE held.pid = pg_locks.pid
+                                   AND held.relation = ANY (ARRAY[to_regclass('jobs'), to_regclass('job_keys')]))";
+    while db.fetch_optional(waiting).await.unwrap().is_none() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
 }

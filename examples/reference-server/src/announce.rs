@@ -4,9 +4,10 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use deployr_core::bus::{EventBus, Hint, Hints};
+use deployr_core::bus::{Hint, Hints};
 use deployr_core::engine::Engine;
 use deployr_core::model::{Actor, Deployment, DeploymentId, DeploymentStatus, Failure};
+use deployr_core::value::TargetName;
 use serde_json::json;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -33,6 +34,7 @@ impl Announcer {
         let teller = Teller {
             engine: host.engine.clone(),
             actor: host.actor.clone(),
+            target: host.target.clone(),
             ui: *ui,
             told: HashMap::new(),
         };
@@ -56,6 +58,7 @@ enum Told {
 struct Teller {
     engine: Engine,
     actor: Actor,
+    target: TargetName,
     ui: Ui,
     told: HashMap<DeploymentId, Told>,
 }
@@ -97,6 +100,10 @@ impl Teller {
         let Ok(project) = self.engine.project(&self.actor, deployment.project).await else {
             return;
         };
+        // Hints come from other machines, too.
+        if project.settings.target != self.target {
+            return;
+        }
         let name = project.name.as_str();
         if told.is_none() {
             self.tell("started", name, &deployment, "begins");

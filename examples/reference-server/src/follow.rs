@@ -135,6 +135,10 @@ pub(crate) async fn tell(
         ui.say(format_args!("  {}", ui.dim(&view::stage_line(&stages))));
         match url {
             Some(url) => ui.say(format_args!("  {}", ui.strong(&url))),
+            None if host.is_shared => ui.say(format_args!(
+                "  it is served by the machine with the target {}",
+                project.settings.target
+            )),
             None => ui.say("  nothing serves it at present: `deployr serve` does"),
         }
     } else {

@@ -3,12 +3,12 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use deployr_core::bus::LocalBus;
+use deployr_core::bus::{EventBus, LocalBus};
 use deployr_core::engine::{Engine, EngineError};
 use deployr_core::model::{Actor, Deployment, DeploymentId, Page, Project, ProjectId};
 use deployr_core::notifier::LogNotifier;
 use deployr_core::store::StoreError;
-use deployr_core::value::TenantId;
+use deployr_core::value::{TargetName, TenantId};
 use deployr_exec::ingress::BuiltinIngress;
 use deployr_exec::local::Sandbox;
 use deployr_exec::local::build::LocalBuilder;
@@ -22,16 +22,21 @@ use crate::config::Settings;
 use crate::data::{DataDir, Holder};
 use crate::exit::{Error, Result};
 use crate::keys;
+use crate::shared;
 
 /// The engine over one data directory, and the operator who uses it.
 pub(crate) struct Host {
     pub(crate) engine: Engine,
     pub(crate) actor: Actor,
     pub(crate) executor: LocalExecutor,
+    /// What deploys here is called.
+    pub(crate) target: TargetName,
     /// Where the engine says that something changed.
-    pub(crate) bus: Arc<LocalBus>,
+    pub(crate) bus: Arc<dyn EventBus>,
     /// The process that serves, when it is another.
     pub(crate) holder: Option<Holder>,
+    /// Whether the store is that of many machines.
+    pub(crate) is_shared: bool,
 }
 
 impl Host {
@@ -42,12 +47,12 @@ impl Host {
         data: &DataDir,
         ingress: Option<Arc<BuiltinIngress>>,
     ) -> Result<Self> {
-        Self::over(&data.database(), settings, data, ingress).await
+        Self::over(None, settings, data, ingress).await
     }
 
-    /// The same over another database.
+    /// The same over another file.
     async fn over(
-        database: &Path,
+        scratch: Option<&Path>,
         settings: &Settings,
         data: &DataDir,
         ingress: Option<Arc<BuiltinIngress>>,
@@ -60,15 +65,24 @@ impl Host {
         // A plan names the folders, and has other data.
         let sites = DataDir::at(&settings.data).sites();
         let executor = LocalExecutor::new(sites).sandbox(releases);
-        let bus = Arc::new(LocalBus::default());
-        let mut builder = Engine::builder()
+        let (builder, bus): (_, Arc<dyn EventBus>) = match (&settings.database, scratch) {
+            (Some(database), None) => shared::engine(database).await?,
+            (_, scratch) => {
+                let file = scratch.map_or_else(|| data.database(), Path::to_owned);
+                let builder = Engine::builder().store(Arc::new(store(&file).await?));
+                (builder, Arc::new(LocalBus::default()))
+            }
+        };
+        let mut builder = builder
             .bus(bus.clone())
-            .store(Arc::new(store(database).await?))
             .source(Arc::new(source))
             .builder(Arc::new(local_builder(settings, data)))
-            .executor("local", Arc::new(executor.clone()))
+            .executor(settings.target.as_str(), Arc::new(executor.clone()))
             .notifier(Arc::new(LogNotifier))
-            .keys(keys::load(data)?);
+            .keys(keys::load(
+                data,
+                settings.database.is_none() || scratch.is_some(),
+            )?);
         if let Some(ingress) = ingress {
             builder = builder.ingress(ingress);
         }
@@ -80,19 +94,29 @@ impl Host {
                 user.unwrap_or_else(|| "operator".into()),
             ),
             executor,
+            target: settings.target.clone(),
             bus,
             holder: None,
+            is_shared: settings.database.is_some(),
         })
     }
 
     /// For commands that leave the work to others: they make no data directory.
     pub(crate) async fn client(settings: &Settings) -> Result<Self> {
-        Self::open(settings, &DataDir::existing(&settings.data)?, None).await
+        Self::open(settings, &Self::data(settings)?, None).await
+    }
+
+    /// The data directory, where there is something to find.
+    pub(crate) fn data(settings: &Settings) -> Result<DataDir> {
+        match settings.database {
+            Some(_) => DataDir::open(&settings.data),
+            None => DataDir::existing(&settings.data),
+        }
     }
 
     /// The project of that name or id, where there is a data directory with one.
     pub(crate) async fn known(settings: &Settings, text: &str) -> Result<Option<(Self, Project)>> {
-        let Ok(data) = DataDir::existing(&settings.data) else {
+        let Ok(data) = Self::data(settings) else {
             return Ok(None);
         };
         let host = Self::open(settings, &data, None).await?;
@@ -109,7 +133,7 @@ impl Host {
             Err(_) => DataDir::open(&scratch.path().join("data"))?,
         };
         let database = scratch.path().join("scratch.db");
-        let host = Self::over(&database, settings, &data, None).await?;
+        let host = Self::over(Some(&database), settings, &data, None).await?;
         Ok((host, scratch))
     }
 

@@ -13,14 +13,25 @@ use crate::exit::{Error, Result};
 
 const VARIABLE: &str = "DEPLOYR_KEYS";
 
-/// The keys of the environment, or those of the data directory, made at first use.
-pub(crate) fn load(data: &DataDir) -> Result<KeyRing> {
+/// The keys of the environment, or those of the data directory, made at first use where
+/// `may_make` says so.
+pub(crate) fn load(data: &DataDir, may_make: bool) -> Result<KeyRing> {
     if let Ok(text) = std::env::var(VARIABLE) {
         return KeyRing::parse(&text).map_err(|error| Error::usage(format!("{VARIABLE}: {error}")));
     }
     let path = data.keys();
     let text = match std::fs::read_to_string(&path) {
         Ok(text) => text,
+        Err(error) if error.kind() == ErrorKind::NotFound && !may_make => {
+            return Err(Error::usage(format!(
+                "there are no keys in {}, and all machines of a database need the same",
+                path.display()
+            ))
+            .hint(format!(
+                "`deployr migrate` makes them on the first; copy that file to the others, or \
+                 set {VARIABLE}"
+            )));
+        }
         Err(error) if error.kind() == ErrorKind::NotFound => {
             create(&path).map_err(|error| Error::io(format!("write {}", path.display()), error))?
         }

@@ -11,6 +11,7 @@ mod host;
 mod keys;
 mod progress;
 mod repository;
+mod shared;
 mod signals;
 mod table;
 mod ui;

@@ -113,7 +113,7 @@ impl Work {
         let worker = host
             .engine
             .worker()
-            .alone(true) // by the lock
+            .alone(settings.database.is_none()) // by the lock
             .concurrency(settings.concurrency)
             .lease(settings.lease)
             .poll(POLL)
@@ -211,8 +211,13 @@ pub(crate) async fn attend(
     ui: &Ui,
     wish: impl AsyncFnOnce(&Host, &mut Signals) -> Result<Exit>,
 ) -> Result<Exit> {
-    let data = DataDir::open(&settings.data)?;
     let mut signals = Signals::listen()?;
+    if let (Some(database), Mode::Once) = (&settings.database, mode) {
+        let host = Host::client(settings).await?;
+        ui.say(format_args!("the workers of {database} do the work"));
+        return wish(&host, &mut signals).await;
+    }
+    let data = DataDir::open(&settings.data)?;
     match turn(&data, command, &mut signals, ui).await? {
         Lock::Taken(lock) => {
             let work = Work::start(lock, settings, &data, mode, ui).await?;

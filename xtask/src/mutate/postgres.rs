@@ -7,6 +7,7 @@ const BEAT: &str = "deployr-store/src/postgres/sql/heartbeat.sql";
 const COMPLETE: &str = "deployr-store/src/postgres/sql/complete_jobs.sql";
 const EXCHANGE: &str = "deployr-store/src/postgres/sql/exchange.sql";
 const APPEND: &str = "deployr-store/src/postgres/sql/append_log.sql";
+const PLACES: &str = "deployr-store/src/postgres/places.rs";
 const JOBS: &str = "deployr-store/src/postgres/jobs.rs";
 
 const fn mutant(
@@ -146,6 +147,54 @@ pub(super) const FENCES: Suite = Suite {
             "kind = ANY($7::text[])",
             "cardinality($7::text[]) > 0",
         ),
+        mutant(
+            "postgres: a job claimed that needs more than is offered",
+            EXCHANGE,
+            "needs <@ $11::text[]",
+            "cardinality($11::text[]) > -1",
+        ),
+        mutant(
+            "postgres: a paused kind claimed",
+            EXCHANGE,
+            "AND lanes.kind NOT IN (SELECT kind FROM paused)",
+            "",
+        ),
+        mutant(
+            "postgres: lanes in no order",
+            EXCHANGE,
+            "ORDER BY next.priority DESC, next.rank, next.id",
+            "ORDER BY next.id",
+        ),
+        mutant(
+            "postgres: a late job claimed",
+            EXCHANGE,
+            "CASE WHEN fence > 0 OR start_by >= now() THEN",
+            "CASE WHEN fence > 0 OR start_by >= created_at THEN",
+        ),
+        mutant(
+            "postgres: tenants that take no turns",
+            "deployr-store/src/postgres/lines.rs",
+            "own.unwrap_or_default() + 1",
+            "own.unwrap_or_default()",
+        ),
+        mutant(
+            "postgres: a line that begins anew",
+            "deployr-store/src/postgres/lines.rs",
+            "first.unwrap_or(1)",
+            "first.map_or(1, |_| 1)",
+        ),
+        mutant(
+            "postgres: one place too many",
+            PLACES,
+            "taken.unwrap_or_default() < i64",
+            "taken.unwrap_or_default() <= i64",
+        ),
+        mutant(
+            "postgres: a promoted job without its places",
+            PLACES,
+            "    note(tx.db(), std::iter::once(&job)).await?;\n    Ok(has_room)",
+            "    Ok(has_room)",
+        ),
     ],
 };
 
@@ -174,8 +223,38 @@ pub(super) const LOCKS: Suite = Suite {
 };
 
 pub(super) const KEYS: Suite = Suite {
-    test: &["-p=deployr-store", "--test=postgres", "the_same_keys"],
+    test: &["-p=deployr-store", "--test=postgres_queue", "a"],
     mutants: &[
+        mutant(
+            "postgres: the other keys of the next not locked",
+            "deployr-store/src/postgres/sql/keys_of.sql",
+            "LIMIT 10",
+            "LIMIT 0",
+        ),
+        mutant(
+            "postgres: a sweep that promotes without the locks",
+            PLACES,
+            "if !try_lock(tx, &keys).await? {",
+            "if !try_lock(tx, &keys).await? && keys.is_empty() {",
+        ),
+        mutant(
+            "postgres: a sweep that waits for a row",
+            PLACES,
+            "FOR NO KEY UPDATE SKIP LOCKED",
+            "FOR NO KEY UPDATE",
+        ),
+        mutant(
+            "postgres: a sweep that finds nobody who waits",
+            "deployr-store/src/postgres/sql/jobs_with_room.sql",
+            "waiting.max > coalesce(taken.places, 0)",
+            "waiting.max < coalesce(taken.places, 0)",
+        ),
+        mutant(
+            "postgres: a line that is read whole",
+            EXCHANGE,
+            "ORDER BY priority DESC, rank, id\n        LIMIT $6",
+            "ORDER BY priority DESC, rank + 0, id\n        LIMIT $6",
+        ),
         mutant(
             "postgres: keys that are not locked",
             "deployr-store/src/postgres/sql/lock_keys.sql",

@@ -13,8 +13,8 @@ pub(super) const SQLITE: Suite = Suite {
         Mutant {
             name: "a write taken from whoever lost the lease",
             file: JOBS,
-            find: "\"SELECT * FROM jobs WHERE id = ?1 AND fence = ?2 AND worker = ?3 AND state = 'running'\"",
-            replace: "\"SELECT * FROM jobs WHERE id = ?1 AND (fence = ?2 OR worker = ?3 OR TRUE) AND state = 'running'\"",
+            find: "\"SELECT * FROM job_rows WHERE id = ?1 AND fence = ?2 AND worker = ?3 AND state = 'running'\"",
+            replace: "\"SELECT * FROM job_rows WHERE id = ?1 AND (fence = ?2 OR worker = ?3 OR TRUE) AND state = 'running'\"",
         },
         Mutant {
             name: "a lease taken back by a heartbeat",
@@ -30,9 +30,9 @@ pub(super) const SQLITE: Suite = Suite {
         },
         Mutant {
             name: "a job of an unknown kind claimed",
-            file: QUEUE,
-            find: "if !rows::is_of_kind(row, &request.kinds) {",
-            replace: "if rows::is_of_kind(row, &[]) {",
+            file: "deployr-store/src/sqlite/lines.rs",
+            find: ".any(|kind| kind.as_str() == lane.kind)",
+            replace: ".any(|kind| !kind.as_str().is_empty())",
         },
         Mutant {
             name: "a sweep that a poisoned row stops",

@@ -11,7 +11,7 @@ use crate::store::{
     NewDeployment, NewJob, NewLine, NewProject, NewRelease, Outcome, Projects, QueueStats,
     Releases, StoreResult, Sweep,
 };
-use crate::value::{CommitId, EnvName, ProjectName, TenantId};
+use crate::value::{CommitId, EnvName, JobKind, ProjectName, TenantId};
 
 forward! { Projects;
     fn create_project(&self, actor: &Actor, new: NewProject) -> StoreResult<Project>;
@@ -71,6 +71,8 @@ forward! { JobQueue;
     fn fail(&self, claim: &Claim, fault: JobFault) -> StoreResult<JobState>;
     fn release(&self, claim: &Claim) -> StoreResult<()>;
     fn sweep(&self, grace: Option<Duration>, retry_after: Duration, limit: u32) -> StoreResult<Sweep>;
+    fn pause(&self, kind: &JobKind, paused: bool) -> StoreResult<()>;
+    fn paused(&self) -> StoreResult<Vec<JobKind>>;
     fn queue_stats(&self) -> StoreResult<QueueStats>;
     else {
         async fn exchange(

@@ -33,8 +33,8 @@ impl Deployments for MemoryStore {
             if let Cause::Rollback { release } = new.cause {
                 state.check_rollback(&actor.tenant, new.project, release)?;
             }
-            if let Some(key) = new.job.concurrency_key.as_deref().filter(|_| new.supersede) {
-                state.supersede(actor, key, new.id)?;
+            if new.supersede {
+                state.supersede(actor, new.project, new.id)?;
             }
             let job = state.add_job(&actor.tenant, new.job, Some(new.id))?;
             let of_project = state
@@ -166,6 +166,7 @@ impl Deployments for MemoryStore {
                 let job = &mut state.job_mut(deployment.job)?.job;
                 job.cancel_requested = true;
                 job.run_at = job.run_at.min(now);
+                state.promote(deployment.job)?;
             }
             Ok(state.row_mut(id)?.deployment.clone())
         })

@@ -1,9 +1,10 @@
+use std::cmp::Reverse;
 use std::time::Duration;
 
 use super::state::{JobRow, State, conflict, not_found};
-use crate::model::{DeploymentId, Failure, Fence, Job, JobId, JobState};
+use crate::model::{DeploymentId, Failure, Fence, Job, JobId, JobState, Limit};
 use crate::state::{DeploymentEvent, JobEvent};
-use crate::store::{NewJob, StoreResult};
+use crate::store::{Due, NewJob, StoreResult};
 use crate::testing::clock::later;
 use crate::value::TenantId;
 
@@ -17,71 +18,117 @@ impl State {
         if self.jobs.contains_key(&new.id) {
             return Err(conflict("job", &new.id, "is taken"));
         }
-        let taken = new
-            .concurrency_key
-            .as_deref()
-            .is_some_and(|key| self.key_taken(key));
+        let run_at = match new.due {
+            Due::Now => self.now,
+            Due::After(delay) => later(self.now, delay),
+            Due::At(time) => time.max(self.now),
+        };
         let job = Job {
             id: new.id,
             tenant: tenant.clone(),
             kind: new.kind,
             input: new.input,
-            concurrency_key: new.concurrency_key,
-            state: if taken {
-                JobState::Pending
-            } else {
-                JobState::Queued
-            },
-            run_at: later(self.now, new.delay),
+            priority: new.priority,
+            limits: new.limits,
+            needs: new.needs,
+            state: JobState::Pending,
+            run_at,
             attempt: 0,
             max_attempts: new.max_attempts.max(1),
             fence: Fence(0),
             worker: None,
             lease_until: None,
-            start_by: later(self.now, new.start_within),
+            start_by: later(run_at, new.start_within),
             cancel_requested: false,
             error: None,
             created_at: self.now,
             finished_at: None,
         };
+        let id = job.id;
         self.jobs.insert(
-            job.id,
+            id,
             JobRow {
-                job: job.clone(),
+                job,
                 deployment,
+                rank: None,
+                waits_for_room: false,
                 ended: None,
             },
         );
-        Ok(job)
+        self.promote(id)?;
+        Ok(self.jobs[&id].job.clone())
     }
 
-    pub(super) fn key_taken(&self, key: &str) -> bool {
-        self.jobs.values().any(|row| {
-            row.job.concurrency_key.as_deref() == Some(key)
-                && matches!(row.job.state, JobState::Queued | JobState::Running)
-        })
-    }
-
-    /// Queues the oldest pending job of a key that is free. Whether there was one.
-    pub(super) fn promote(&mut self, key: &str) -> StoreResult<bool> {
-        if self.key_taken(key) {
+    /// Queues a pending job where it is due and has room. Whether it did.
+    pub(super) fn promote(&mut self, id: JobId) -> StoreResult<bool> {
+        let row = &self.jobs[&id];
+        if row.job.state != JobState::Pending || row.job.run_at > self.now {
             return Ok(false);
         }
-        let pending = self.jobs.values_mut().filter(|row| {
-            row.job.state == JobState::Pending && row.job.concurrency_key.as_deref() == Some(key)
-        });
-        let Some(row) = pending.min_by_key(|row| (row.job.created_at, row.job.id)) else {
+        if !row.has_places() && !self.has_room(&row.job) {
+            self.job_mut(id)?.waits_for_room = true;
             return Ok(false);
-        };
+        }
+        let row = &self.jobs[&id];
+        let rank = row.rank.unwrap_or_else(|| self.next_rank(&row.job));
+        let row = self.job_mut(id)?;
+        row.rank = Some(rank);
         row.job.state = row.job.state.on(JobEvent::Promote)?;
         Ok(true)
+    }
+
+    fn has_room(&self, job: &Job) -> bool {
+        let free = |limit: &Limit| {
+            let others = self.jobs.values().filter(|row| {
+                row.has_places() && row.job.limits.iter().any(|own| own.key == limit.key)
+            });
+            others.count() < limit.max.get() as usize
+        };
+        job.limits.iter().all(free)
+    }
+
+    fn next_rank(&self, job: &Job) -> u64 {
+        let line = self.jobs.values().filter(|row| {
+            row.job.state == JobState::Queued
+                && row.job.kind == job.kind
+                && row.job.needs == job.needs
+                && row.job.priority == job.priority
+        });
+        let (mut first, mut own) = (None, 0);
+        for row in line {
+            let rank = row.rank.unwrap_or_default();
+            first = Some(first.unwrap_or(rank).min(rank));
+            if row.job.tenant == job.tenant {
+                own = own.max(rank);
+            }
+        }
+        first.unwrap_or(1).max(own + 1)
+    }
+
+    /// Queues those for which there is room now.
+    pub(super) fn promote_waiting(&mut self, limits: &[Limit]) -> StoreResult<()> {
+        let shares = |job: &Job| {
+            let mut keys = job.limits.iter().map(|limit| &limit.key);
+            keys.any(|key| limits.iter().any(|limit| limit.key == *key))
+        };
+        let waiting = self.jobs.values().filter(|row| row.waits_for_room);
+        let mut waiting: Vec<_> = waiting
+            .map(|row| &row.job)
+            .filter(|job| job.state == JobState::Pending && shares(job))
+            .map(|job| (Reverse(job.priority), job.created_at, job.id))
+            .collect();
+        waiting.sort();
+        for (_, _, id) in waiting {
+            self.promote(id)?;
+        }
+        Ok(())
     }
 
     pub(super) fn job_mut(&mut self, id: JobId) -> StoreResult<&mut JobRow> {
         self.jobs.get_mut(&id).ok_or_else(|| not_found("job", &id))
     }
 
-    /// Ends a job and frees its key. The deployment is up to the caller.
+    /// Ends a job and gives up its places. The deployment is up to the caller.
     pub(super) fn end_job(
         &mut self,
         id: JobId,
@@ -95,10 +142,8 @@ impl State {
         job.worker = None;
         job.lease_until = None;
         job.finished_at = Some(now);
-        let state = job.state;
-        if let Some(key) = job.concurrency_key.clone() {
-            self.promote(&key)?;
-        }
+        let (state, limits) = (job.state, job.limits.clone());
+        self.promote_waiting(&limits)?;
         Ok(state)
     }
 
@@ -123,6 +168,7 @@ impl State {
         Ok(state)
     }
 
+    /// Takes a job from its worker: it is queued again, or pending until `wait` has passed.
     pub(super) fn requeue_job(
         &mut self,
         id: JobId,
@@ -130,20 +176,25 @@ impl State {
         error: Option<&str>,
     ) -> StoreResult<JobState> {
         let run_at = later(self.now, wait);
+        let event = match wait {
+            Duration::ZERO => JobEvent::Requeue,
+            _ => JobEvent::Postpone,
+        };
         let row = self.job_mut(id)?;
         let deployment = row.deployment;
-        row.job.state = row.job.state.on(JobEvent::Requeue)?;
+        row.job.state = row.job.state.on(event)?;
         row.job.error = error.map(str::to_owned).or(row.job.error.take());
         row.job.run_at = run_at;
         row.job.worker = None;
         row.job.lease_until = None;
+        let state = row.job.state;
         if let Some(deployment) = deployment {
             self.requeue_deployment(deployment)?;
         }
-        Ok(JobState::Queued)
+        Ok(state)
     }
 
-    /// After a fault: queued again where that is wanted and attempts are left (at once
+    /// After a fault: tried again where that is wanted and attempts are left (at once
     /// where it is to be cancelled), else cancelled where asked for, else failed.
     pub(super) fn after_fault(
         &mut self,

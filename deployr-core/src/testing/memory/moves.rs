@@ -1,5 +1,3 @@
-use std::time::Duration;
-
 use super::state::{DeploymentRow, State, conflict, not_found};
 use crate::model::{
     Actor, AuditAction, DeploymentId, Failure, JobState, ProjectId, ReleaseId, ReleaseState, Stage,
@@ -8,8 +6,6 @@ use crate::model::{
 use crate::state::{DeploymentEvent, JobEvent};
 use crate::store::{NewJob, StoreResult};
 use crate::value::{JobKind, TenantId};
-
-const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 impl DeploymentRow {
     /// Ends the open stage, and begins the next.
@@ -69,15 +65,9 @@ impl State {
         row.deployment.failure = failure;
         row.deployment.finished_at = Some(now);
         let tenant = row.deployment.tenant.clone();
-        let notice = NewJob {
-            id: row.notify_job,
-            kind: JobKind::parse("notify").expect("a legal kind"),
-            input: serde_json::json!({ "tenant": tenant, "deployment": id }),
-            concurrency_key: None,
-            delay: Duration::ZERO,
-            max_attempts: 5,
-            start_within: DAY,
-        };
+        let kind = JobKind::parse("notify").expect("a legal kind");
+        let input = serde_json::json!({ "tenant": tenant, "deployment": id });
+        let notice = NewJob::new(row.notify_job, kind, input);
         if event != DeploymentEvent::Succeed {
             self.forget_placed(id);
         }
@@ -133,19 +123,18 @@ impl State {
         self.end_deployment(id, DeploymentEvent::Cancel, failure, actor)
     }
 
-    /// Calls off the deployments of a key that have not started.
+    /// Calls off the deployments of a project that have not started.
     pub(super) fn supersede(
         &mut self,
         actor: &Actor,
-        key: &str,
+        project: ProjectId,
         by: DeploymentId,
     ) -> StoreResult<()> {
         let waits = |row: &&DeploymentRow| {
             let job = &self.jobs[&row.deployment.job].job;
-            row.deployment.tenant == actor.tenant
-                && job.concurrency_key.as_deref() == Some(key)
-                && (job.state == JobState::Pending
-                    || job.state == JobState::Queued && job.attempt == 0)
+            row.deployment.project == project
+                && matches!(job.state, JobState::Pending | JobState::Queued)
+                && job.attempt == 0
         };
         let mut old: Vec<_> = self
             .deployments

@@ -1,16 +1,17 @@
+use std::cmp::Reverse;
 use std::time::Duration;
 
 use async_trait::async_trait;
 
 use super::MemoryStore;
-use super::state::{End, State, not_found};
+use super::state::{End, JobRow, State, not_found};
 use crate::model::{Claim, Job, JobId, JobState, Lease};
 use crate::state::{IllegalTransition, JobEvent};
 use crate::store::{
     Beat, ClaimRequest, Exchange, JobFault, JobQueue, NewJob, QueueStats, StoreResult, Sweep,
 };
 use crate::testing::clock::later;
-use crate::value::TenantId;
+use crate::value::{JobKind, TenantId};
 
 const LEASE_EXPIRED: &str = "the worker was lost";
 const QUEUE_TIMEOUT: &str = "queue time-out: no worker took the job in time";
@@ -100,14 +101,29 @@ impl JobQueue for MemoryStore {
             for id in &sweep.timed_out {
                 state.fail_job(*id, QUEUE_TIMEOUT)?;
             }
-            // Whatever frees a key promotes the next at once; this finds nothing.
-            for id in state.oldest(limit, |job| job.state == JobState::Pending) {
-                if let Some(key) = state.job_mut(id)?.job.concurrency_key.clone() {
-                    sweep.promoted += u32::from(state.promote(&key)?);
-                }
+            let mut pending: Vec<_> = state.jobs.values().map(|row| &row.job).collect();
+            pending.retain(|job| job.state == JobState::Pending);
+            pending.sort_by_key(|job| (Reverse(job.priority), job.created_at, job.id));
+            let pending: Vec<_> = pending.into_iter().map(|job| job.id).collect();
+            for id in pending {
+                sweep.promoted += u32::from(state.promote(id)?);
             }
             Ok(sweep)
         })
+    }
+
+    async fn pause(&self, kind: &JobKind, paused: bool) -> StoreResult<()> {
+        self.write(|state| {
+            match paused {
+                true => state.paused.insert(kind.clone()),
+                false => state.paused.remove(kind),
+            };
+            Ok(())
+        })
+    }
+
+    async fn paused(&self) -> StoreResult<Vec<JobKind>> {
+        self.read(|state| Ok(state.paused.iter().cloned().collect()))
     }
 
     async fn queue_stats(&self) -> StoreResult<QueueStats> {
@@ -130,12 +146,18 @@ impl JobQueue for MemoryStore {
 
 impl State {
     fn claim(&mut self, request: &ClaimRequest) -> StoreResult<Vec<Lease>> {
-        let due = self.oldest(request.limit, |job| {
+        let fits = |row: &&JobRow| {
+            let job = &row.job;
             job.state == JobState::Queued
-                && job.run_at <= self.now
                 && request.kinds.contains(&job.kind)
+                && !self.paused.contains(&job.kind)
+                && job.needs.is_subset(&request.offers)
                 && !self.missed_start(job)
-        });
+        };
+        let mut next: Vec<_> = self.jobs.values().filter(fits).collect();
+        next.sort_by_key(|row| (Reverse(row.job.priority), row.rank, row.job.id));
+        next.truncate(request.limit as usize);
+        let next: Vec<_> = next.into_iter().map(|row| row.job.id).collect();
         let until = later(self.now, request.term);
         let take = |id: JobId| {
             let job = &mut self.job_mut(id)?.job;
@@ -155,7 +177,7 @@ impl State {
                 term: request.term,
             })
         };
-        due.into_iter().map(take).collect()
+        next.into_iter().map(take).collect()
     }
 
     fn complete(&mut self, claim: &Claim) -> StoreResult<()> {

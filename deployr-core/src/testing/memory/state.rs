@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::log::LogLine;
@@ -8,7 +8,7 @@ use crate::model::{
 };
 use crate::store::{Outcome, StoreError, StoreResult};
 use crate::system::Timestamp;
-use crate::value::{EnvName, TenantId};
+use crate::value::{EnvName, JobKind, TenantId};
 
 /// All rows, by key.
 #[derive(Debug, Clone)]
@@ -20,6 +20,7 @@ pub(super) struct State {
     pub(super) deployments: BTreeMap<DeploymentId, DeploymentRow>,
     pub(super) logs: BTreeMap<DeploymentId, Arc<Vec<LogLine>>>,
     pub(super) jobs: BTreeMap<JobId, JobRow>,
+    pub(super) paused: BTreeSet<JobKind>,
     pub(super) releases: BTreeMap<ReleaseId, ReleaseRow>,
     pub(super) audit: Vec<AuditEntry>,
 }
@@ -37,8 +38,19 @@ pub(super) struct DeploymentRow {
 pub(super) struct JobRow {
     pub(super) job: Job,
     pub(super) deployment: Option<DeploymentId>,
+    /// Its place in line, once it has been queued.
+    pub(super) rank: Option<u64>,
+    /// Whether it is due, and waits for room only.
+    pub(super) waits_for_room: bool,
     /// How the last claim ended, to answer the same call made again.
     pub(super) ended: Option<(Claim, End)>,
+}
+
+impl JobRow {
+    /// Whether it has a place of each of its keys.
+    pub(super) fn has_places(&self) -> bool {
+        self.rank.is_some() && !self.job.state.is_final()
+    }
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -112,6 +124,7 @@ impl State {
             deployments: BTreeMap::new(),
             logs: BTreeMap::new(),
             jobs: BTreeMap::new(),
+            paused: BTreeSet::new(),
             releases: BTreeMap::new(),
             audit: Vec::new(),
         }

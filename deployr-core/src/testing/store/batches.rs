@@ -1,4 +1,4 @@
-use crate::model::{Claim, Fence, JobState, Lease};
+use crate::model::{Claim, Fence, JobState, Labels, Lease};
 use crate::store::{ClaimRequest, NewJob, StoreError, StoreResult};
 use crate::system::Clock;
 
@@ -22,6 +22,7 @@ fn request(b: &Bench, limit: u32) -> ClaimRequest {
         worker: b.worker_id(),
         kinds: vec![kind("work"), kind("deploy")],
         limit,
+        offers: Labels::new(),
         term: TERM,
     }
 }
@@ -207,7 +208,7 @@ async fn a_completion_is_of_its_job_fence_and_worker(b: Bench) {
 async fn a_deployments_job_is_not_completed_where_it_has_no_key_either(b: Bench) {
     let project = b.project("app").await;
     let mut new = b.new_deployment(project.id);
-    new.job.concurrency_key = None;
+    new.job.limits.clear();
     let deployment = b.store.create_deployment(&b.actor, new).await.unwrap();
     let claim = b.claim().await;
     assert_eq!(claim.job, deployment.job);

@@ -1,9 +1,11 @@
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::model::{
-    Actor, Cause, Claim, Deployment, DeploymentId, Failure, HealthCheck, Job, JobId, Lease, Page,
-    Project, ProjectId, ProjectSettings, Recipe, Release, ReleaseId, Runtime, Stage, WorkerId,
+    Actor, Cause, Claim, Deployment, DeploymentId, Failure, HealthCheck, Job, JobId, Labels, Lease,
+    Limit, Page, Project, ProjectId, ProjectSettings, Recipe, Release, ReleaseId, Runtime, Stage,
+    WorkerId,
 };
 use crate::secret::Sealed;
 use crate::store::{
@@ -13,13 +15,12 @@ use crate::store::{
 use crate::system::Clock;
 use crate::testing::{ManualClock, SeededEntropy};
 use crate::value::{
-    BranchName, CommitId, Framework, GitRef, GitUrl, JobKind, OutputDir, ProjectName, Slug,
-    TargetName, TenantId,
+    BranchName, CommitId, ConcurrencyKey, Framework, GitRef, GitUrl, JobKind, OutputDir,
+    ProjectName, Slug, TargetName, TenantId,
 };
 
 /// How long the leases of a [`Bench`] hold.
 pub(super) const TERM: Duration = Duration::from_secs(30);
-const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// A store on the bench, and short words for what checks do with it. Time passes by
 /// a millisecond with each id that is made, so that ids sort by age.
@@ -44,6 +45,17 @@ macro_rules! fresh_ids {
 
 pub(super) fn kind(name: &str) -> JobKind {
     JobKind::parse(name).unwrap()
+}
+
+pub(super) fn concurrency_key(name: &str) -> ConcurrencyKey {
+    ConcurrencyKey::parse(name).unwrap()
+}
+
+pub(super) fn limit(key: &str, max: u32) -> Limit {
+    Limit {
+        key: concurrency_key(key),
+        max: NonZeroU32::new(max).unwrap(),
+    }
 }
 
 pub(super) fn commit() -> CommitId {
@@ -134,13 +146,16 @@ impl Bench {
 
     pub(super) fn new_job(&self, kind_name: &str, key: Option<&str>) -> NewJob {
         NewJob {
-            id: self.job_id(),
-            kind: kind(kind_name),
-            input: serde_json::json!({ "n": 1 }),
-            concurrency_key: key.map(str::to_owned),
-            delay: Duration::ZERO,
+            limits: key
+                .map(|name| Limit::one(concurrency_key(name)))
+                .into_iter()
+                .collect(),
             max_attempts: 3,
-            start_within: DAY,
+            ..NewJob::new(
+                self.job_id(),
+                kind(kind_name),
+                serde_json::json!({ "n": 1 }),
+            )
         }
     }
 
@@ -172,12 +187,19 @@ impl Bench {
             .unwrap()
     }
 
+    /// Lets time pass, and queues what is due by then.
+    pub(super) async fn pass(&self, time: Duration) {
+        self.clock.advance(time);
+        self.store.sweep(Some(time * 2), TERM, 1_000).await.unwrap();
+    }
+
     /// Takes up to `limit` jobs of any kind that checks use, but not notices.
     pub(super) async fn claim_up_to(&self, limit: u32) -> Vec<Lease> {
         let kinds = vec![kind("work"), kind("deploy")];
         let request = ClaimRequest {
             worker: self.worker_id(),
             kinds,
+            offers: Labels::new(),
             limit,
             term: TERM,
         };

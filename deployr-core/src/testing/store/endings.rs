@@ -1,7 +1,9 @@
 use std::time::Duration;
 
 use super::bench::{Bench, TERM, assert_refused, kind, verdict};
-use crate::model::{DeploymentStatus as Status, Failure, JobState, Page, ReleaseState, Stage};
+use crate::model::{
+    DeploymentStatus as Status, Failure, JobState, Labels, Page, ReleaseState, Stage,
+};
 use crate::store::{Beat, ClaimRequest, Outcome};
 use crate::system::Clock;
 
@@ -156,6 +158,7 @@ async fn notices(b: &Bench) -> Vec<crate::model::Job> {
         worker: b.worker_id(),
         kinds: vec![kind("notify")],
         limit: 100,
+        offers: Labels::new(),
         term: TERM,
     };
     let leases = b.store.claim(request).await.unwrap();
@@ -209,6 +212,6 @@ async fn each_final_deployment_enqueues_one_notice(b: Bench) {
     for (job, new) in told.iter().zip(&want) {
         let input = serde_json::json!({ "tenant": "acme", "deployment": new.id.to_string() });
         assert_eq!(job.input, input);
-        assert_eq!((job.max_attempts, &job.concurrency_key), (5, &None));
+        assert_eq!((job.max_attempts, job.limits.len()), (5, 0));
     }
 }

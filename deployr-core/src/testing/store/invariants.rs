@@ -50,11 +50,17 @@ pub async fn check_invariants(store: &dyn Store, tenant: &TenantId) {
         if deployment.status == DeploymentStatus::Success {
             assert!(deployment.release.is_some(), "release of {deployment:?}");
         }
-        if matches!(job.state, JobState::Queued | JobState::Running)
-            && let Some(key) = &job.concurrency_key
-        {
-            let other = busy.insert(key.clone(), job.id);
-            assert_eq!(other, None, "two jobs of key {key}: {}", job.id);
+        if matches!(job.state, JobState::Queued | JobState::Running) {
+            for limit in &job.limits {
+                let taken = busy.entry(limit.key.clone()).or_insert(0);
+                *taken += 1;
+                assert!(
+                    *taken <= limit.max.get(),
+                    "{taken} jobs of key {}, among them {}",
+                    limit.key,
+                    job.id
+                );
+            }
         }
 
         let stages = store.stages(tenant, id).await.unwrap();

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use super::bench::{Bench, TERM, assert_refused, fault};
-use crate::model::{Claim, DeploymentStatus, Failure, Fence, JobState, Page, Stage};
+use crate::model::{Claim, DeploymentStatus, Failure, Fence, JobState, Labels, Page, Stage};
 use crate::store::{Beat, Outcome, Sweep};
 use crate::system::Clock;
 
@@ -26,6 +26,7 @@ async fn fence_rises_on_every_claim_also_of_the_same_worker(b: Bench) {
         worker: first.worker,
         kinds: vec![super::bench::kind("work")],
         limit: 1,
+        offers: Labels::new(),
         term: TERM,
     };
     let second = b.store.claim(request).await.unwrap()[0].claim;

@@ -13,6 +13,7 @@ mod projects;
 mod queue;
 mod releases;
 mod retries;
+mod scheduling;
 mod tenancy;
 mod walk;
 
@@ -69,6 +70,7 @@ pub fn checks() -> Vec<Check> {
         batches::checks(),
         leases::checks(),
         retries::checks(),
+        scheduling::checks(),
         logs::checks(),
         releases::checks(),
         tenancy::checks(),

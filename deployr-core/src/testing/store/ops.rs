@@ -13,7 +13,7 @@ use crate::store::{
     StoreResult,
 };
 use crate::system::Timestamp;
-use crate::value::TenantId;
+use crate::value::{JobKind, TenantId};
 
 use super::bench::{TERM, commit};
 
@@ -32,6 +32,7 @@ pub(super) enum Op {
     Release(Claim),
     Cancel(Actor, DeploymentId),
     Sweep,
+    Pause(JobKind, bool),
     Gone(Claim, DeploymentId, Vec<i64>),
     Wait(Duration),
 }
@@ -121,6 +122,7 @@ pub(super) async fn apply(store: &dyn Store, op: &Op) -> Answer {
                 )
             })
         }
+        Op::Pause(kind, paused) => tell(store.pause(&kind, paused).await, ok),
         Op::Gone(claim, id, numbers) => tell(store.mark_gone(&claim, id, &numbers).await, ok),
         Op::Wait(_) => String::new(),
     };
@@ -154,10 +156,12 @@ fn show_job(row: &Job, now: Timestamp) -> String {
     let stop = row.cancel_requested && !row.state.is_final();
     let wait = (row.run_at - now).num_microseconds().unwrap_or(0).max(0);
     format!(
-        "{} {} {} wait {wait} attempt {}/{} {:?} {:?} {:?} {:?} stop {stop} {:?}",
+        "{} {} {} {:?} {:?} wait {wait} attempt {}/{} {:?} {:?} {:?} {:?} stop {stop} {:?}",
         row.id,
         row.kind,
         row.state,
+        row.limits,
+        row.needs,
         row.attempt,
         row.max_attempts,
         row.fence,
@@ -246,6 +250,7 @@ pub(super) async fn observe(
         seen.push(tell(store.job(tenant, *id).await, |job| show_job(job, now)));
     }
     seen.push(format!("{:?}", store.queue_stats().await.unwrap()));
+    seen.push(format!("paused {:?}", store.paused().await.unwrap()));
     let live = store.live_releases(Page::first(1_000)).await.unwrap();
     let mut live: Vec<_> = live
         .iter()

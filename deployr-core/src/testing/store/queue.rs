@@ -2,8 +2,8 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use super::bench::{Bench, TERM, assert_refused, kind};
-use crate::model::{DeploymentStatus, Failure, Fence, JobState};
-use crate::store::{ClaimRequest, JobFault, NewJob, QueueStats};
+use crate::model::{DeploymentStatus, Failure, Fence, JobState, Labels};
+use crate::store::{ClaimRequest, Due, JobFault, NewJob, QueueStats};
 use crate::system::Clock;
 
 super::check_list! {
@@ -77,12 +77,14 @@ async fn the_oldest_is_given_first(b: Bench) {
 
 async fn nothing_is_given_before_its_time(b: Bench) {
     let new = NewJob {
-        delay: Duration::from_secs(60),
+        due: Due::After(Duration::from_secs(60)),
         ..b.new_job("work", None)
     };
     b.store.enqueue(b.tenant(), new).await.unwrap();
     assert!(b.claim_up_to(1).await.is_empty());
-    b.clock.advance(Duration::from_secs(60));
+    b.pass(Duration::from_secs(59)).await;
+    assert!(b.claim_up_to(1).await.is_empty());
+    b.pass(Duration::from_secs(1)).await;
     assert_eq!(b.claim_up_to(1).await.len(), 1);
 }
 
@@ -98,6 +100,7 @@ async fn unknown_kinds_are_left_alone(b: Bench) {
         worker: b.worker_id(),
         kinds: Vec::new(),
         limit: 9,
+        offers: Labels::new(),
         term: TERM,
     };
     assert!(b.store.claim(request).await.unwrap().is_empty());
@@ -105,6 +108,7 @@ async fn unknown_kinds_are_left_alone(b: Bench) {
         worker: b.worker_id(),
         kinds: vec![kind("foreign")],
         limit: 9,
+        offers: Labels::new(),
         term: TERM,
     };
     assert_eq!(b.store.claim(request).await.unwrap().len(), 1);

@@ -29,14 +29,14 @@ async fn sweep_leaves_leases_alone_within_the_grace(b: Bench) {
     );
     b.clock.advance(Duration::from_secs(2));
     let rescued = b.store.sweep(Some(grace), TERM, 100).await.unwrap().rescued;
-    assert_eq!(rescued, [(job.id, JobState::Queued)]);
+    assert_eq!(rescued, [(job.id, JobState::Pending)]);
 }
 
 async fn sweep_without_a_grace_takes_every_lease(b: Bench) {
     let (held, waiting) = (b.enqueue(None).await, b.enqueue(None).await);
     let claim = b.claim().await;
     let swept = b.store.sweep(None, TERM, 100).await.unwrap();
-    assert_eq!(swept.rescued, [(held.id, JobState::Queued)]);
+    assert_eq!(swept.rescued, [(held.id, JobState::Pending)]);
     assert_refused!(b.store.complete(&claim).await, LeaseLost);
     assert_eq!(b.job(waiting.id).await.state, JobState::Queued);
 }
@@ -57,14 +57,14 @@ async fn sweep_requeues_then_fails_when_no_attempt_is_left(b: Bench) {
         let (row, job) = (b.row(deployment.id).await, b.job(claim.job).await);
         assert_eq!((job.worker, job.lease_until), (None, None));
         if attempt < 3 {
-            assert_eq!(rescued, [(claim.job, JobState::Queued)]);
+            assert_eq!(rescued, [(claim.job, JobState::Pending)]);
             assert_eq!(
                 (row.status, row.stage),
                 (DeploymentStatus::Queued, Stage::Queued)
             );
             assert_eq!((job.attempt, job.run_at), (attempt, b.clock.now() + pause));
             assert!(b.claim_up_to(1).await.is_empty());
-            b.clock.advance(pause);
+            b.pass(pause).await;
             claim = b.claim().await;
         } else {
             assert_eq!(rescued, [(claim.job, JobState::Failed)]);
@@ -143,11 +143,11 @@ async fn a_fault_is_tried_again_until_no_attempt_is_left(b: Bench) {
         let pause = Duration::from_secs(7);
         let state = b.store.fail(&claim, fault(Some(pause))).await.unwrap();
         let (row, job) = (b.row(deployment.id).await, b.job(claim.job).await);
-        assert_eq!((state, job.state), (JobState::Queued, JobState::Queued));
+        assert_eq!((state, job.state), (JobState::Pending, JobState::Pending));
         assert_eq!((job.attempt, job.run_at), (attempt, b.clock.now() + pause));
         assert_eq!(job.error.as_deref(), Some("the network is down"));
         assert_eq!(row.status, DeploymentStatus::Queued);
-        b.clock.advance(pause);
+        b.pass(pause).await;
         claim = b.claim().await;
     }
     let state = b

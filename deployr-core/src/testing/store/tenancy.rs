@@ -1,5 +1,5 @@
-use super::bench::{Bench, assert_refused, sealed, settings};
-use crate::model::{Actor, Cause, Page, ReleaseState};
+use super::bench::{Bench, assert_refused, concurrency_key, sealed, settings};
+use crate::model::{Actor, Cause, Limit, Page, ReleaseState};
 use crate::store::NewDeployment;
 use crate::value::{EnvName, TenantId};
 
@@ -130,7 +130,10 @@ async fn superseding_does_not_reach_another_tenant(b: Bench) {
         supersede: true,
         ..b.new_deployment(own.id)
     };
-    new.job.concurrency_key = Some(format!("project:{}", project.id));
+    new.job.limits = vec![Limit::one(concurrency_key(&format!(
+        "project:{}",
+        project.id
+    )))];
     b.store.create_deployment(&eve, new).await.unwrap();
     assert_eq!(b.row(mine.id).await, mine);
 }

@@ -1,15 +1,15 @@
 use std::time::Duration;
 
-use super::bench::{Bench, TERM, kind};
+use super::bench::{Bench, TERM, kind, limit};
 use super::ops::{Op, line};
 use crate::model::{
-    Actor, Cause, Claim, Deployment, DeploymentId, Failure, JobId, Page, ProjectId, ReleaseId,
-    ReleaseState, Stage,
+    Actor, Cause, Claim, Deployment, DeploymentId, Failure, JobId, Labels, Page, ProjectId,
+    ReleaseId, ReleaseState, Stage,
 };
-use crate::store::{ClaimRequest, NewDeployment, NewJob, Outcome, Store};
+use crate::store::{ClaimRequest, Due, NewDeployment, NewJob, Outcome, Store};
 use crate::system::Clock;
 use crate::testing::SeededEntropy;
-use crate::value::TenantId;
+use crate::value::{Label, TenantId};
 
 /// A claim that was given out, and what it is for.
 #[derive(Debug, Clone, Copy)]
@@ -81,7 +81,8 @@ impl Walk {
             43..44 => self
                 .pick(&self.deployments)
                 .map(|&(owner, id, _)| Op::Cancel(self.actors[1 - owner].clone(), id)),
-            44..48 => self.last.clone(),
+            44..47 => self.last.clone(),
+            47..48 => Some(Op::Pause(kind("work"), self.dice.below(2) == 0)),
             which => {
                 let held = if which < 54 { &self.lost } else { &self.held };
                 match self.pick(held) {
@@ -122,10 +123,16 @@ impl Walk {
 
     fn enqueue(&self) -> Op {
         let owner = self.dice.below(2);
-        let key = [None, Some(format!("key:{owner}"))][self.dice.below(2)].clone();
+        let keys = [&[][..], &[("a", 1)], &[("b", 2)], &[("a", 1), ("b", 2)]];
+        let keys = keys[self.dice.below(4)];
+        let limits = keys.iter().map(|(name, max)| limit(name, *max));
+        let limits: Vec<_> = limits.collect();
         let new = || NewJob {
-            delay: TERM * self.dice.below(2) as u32,
-            ..self.bench.new_job("work", key.as_deref())
+            due: [Due::Now, Due::After(TERM)][self.dice.below(2)],
+            priority: [-1, 0, 0, 3][self.dice.below(4)],
+            needs: self.labels(),
+            limits: limits.clone(),
+            ..self.bench.new_job("work", None)
         };
         let mut batch: Vec<_> = (0..self.dice.below(3)).map(|_| new()).collect();
         if self.dice.below(6) == 0
@@ -134,6 +141,11 @@ impl Walk {
             batch.push(NewJob { id, ..new() });
         }
         Op::Enqueue(self.actors[owner].tenant.clone(), batch)
+    }
+
+    fn labels(&self) -> Labels {
+        let gpu = Label::parse("gpu").expect("a legal label");
+        Labels::from_iter((self.dice.below(3) == 0).then_some(gpu))
     }
 
     fn claim(&self) -> Op {
@@ -146,6 +158,7 @@ impl Walk {
             worker,
             kinds,
             limit,
+            offers: self.labels(),
             term: TERM,
         };
         Op::Exchange(self.done(), Some(next))
@@ -318,7 +331,7 @@ impl Walk {
         // What came of a claim's end is asked for again at once, or never.
         let once = matches!(
             op,
-            Op::Wait(_) | Op::Exchange(_, Some(_)) | Op::Cancel(..) | Op::Sweep
+            Op::Wait(_) | Op::Exchange(_, Some(_)) | Op::Cancel(..) | Op::Sweep | Op::Pause(..)
         );
         self.last = (!once).then(|| op.clone());
     }

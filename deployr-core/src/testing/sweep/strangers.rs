@@ -20,13 +20,13 @@ impl Strangers {
     /// Two jobs of a kind that nobody knows; the disk may poison one of them.
     pub(super) async fn enqueue(store: &dyn Store, tenant: &TenantId, disk: &dyn Disk) -> Self {
         let new = || NewJob {
-            id: JobId::new(SystemClock.now(), &SystemEntropy),
-            kind: JobKind::parse("newer").unwrap(),
-            input: serde_json::json!({}),
-            concurrency_key: None,
-            delay: Duration::ZERO,
             max_attempts: 1,
             start_within: Duration::from_secs(365 * 24 * 60 * 60),
+            ..NewJob::new(
+                JobId::new(SystemClock.now(), &SystemEntropy),
+                JobKind::parse("newer").unwrap(),
+                serde_json::json!({}),
+            )
         };
         let of_a_newer_version = store.enqueue(tenant, new()).await.unwrap().id;
         let poisoned = store.enqueue(tenant, new()).await.unwrap().id;

@@ -6,7 +6,7 @@ WITH plain AS MATERIALIZED (
     JOIN unnest($1::uuid[], $2::bigint[], $3::uuid[]) AS done (job, fence, worker)
       ON jobs.id = done.job AND jobs.fence = done.fence AND jobs.worker = done.worker
     WHERE jobs.state = 'running'
-      AND jobs.concurrency_key IS NULL
+      AND jobs.limits IS NULL
       AND NOT EXISTS (SELECT 1 FROM deployments WHERE deployments.job = jobs.id)
     ORDER BY jobs.id
     FOR NO KEY UPDATE OF jobs

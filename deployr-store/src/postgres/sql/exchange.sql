@@ -1,6 +1,7 @@
 -- Completes the jobs of the claims $1..$3 as `complete_jobs.sql` does, and takes up to $6
--- others of the kinds $7: for the worker $8, until the term $9 has passed. Does neither,
--- and says so in `whole`, where one of the claims needs more care than that.
+-- others of the kinds $7 that need no more than $11, save $10: for the worker $8, until the
+-- term $9 has passed. Does neither, and says so in `whole`, where one of the claims needs more
+-- care than that.
 --
 -- Rows are looked up by an ARRAY of their ids, as of an `IN` the planner may believe that it
 -- gives a tenth of the table, and read it all.
@@ -10,7 +11,7 @@ WITH plain AS MATERIALIZED (
     JOIN unnest($1::uuid[], $2::bigint[], $3::uuid[]) AS done (job, fence, worker)
       ON jobs.id = done.job AND jobs.fence = done.fence AND jobs.worker = done.worker
     WHERE jobs.state = 'running'
-      AND jobs.concurrency_key IS NULL
+      AND jobs.limits IS NULL
       AND NOT EXISTS (SELECT 1 FROM deployments WHERE deployments.job = jobs.id)
     ORDER BY jobs.id
     FOR NO KEY UPDATE OF jobs
@@ -21,24 +22,34 @@ WITH plain AS MATERIALIZED (
     SET state = $4, lease_until = NULL, finished_at = now(), ended_by = $5
     WHERE id = ANY(ARRAY(SELECT id FROM plain)) AND (SELECT whole FROM care)
 ), due AS MATERIALIZED (
-    SELECT id FROM jobs
+    SELECT next.id
+    FROM lanes
+    CROSS JOIN LATERAL (
+        SELECT id, priority, rank FROM jobs
+        WHERE lane = lanes.id
+          AND state = 'queued'
+          -- In one piece, which the planner cannot guess at: where it takes these to be rare,
+          -- it fetches and sorts all that are queued, instead of following the index to the
+          -- limit.
+          AND CASE WHEN fence > 0 OR start_by >= now() THEN id <> ALL($10::uuid[])
+              ELSE false END
+        ORDER BY priority DESC, rank, id
+        LIMIT $6
+        FOR NO KEY UPDATE SKIP LOCKED
+    ) AS next
     WHERE (SELECT whole FROM care)
-      AND state = 'queued'
-      AND run_at <= now()
-      -- In one piece, which the planner cannot guess at: where it takes these to be rare, it
-      -- fetches and sorts all that are queued, instead of following the index to the limit.
-      AND CASE WHEN kind = ANY($7::text[])
-          THEN (fence > 0 OR start_by >= now()) AND id <> ALL($10::uuid[])
-          ELSE false END
-    ORDER BY run_at, id
+      AND lanes.kind = ANY($7::text[])
+      AND lanes.needs <@ $11::text[]
+      AND lanes.kind NOT IN (SELECT kind FROM paused)
+    ORDER BY next.priority DESC, next.rank, next.id
     LIMIT $6
-    FOR NO KEY UPDATE SKIP LOCKED
 ), taken AS (
     UPDATE jobs
     SET state = 'running', fence = fence + 1, attempt = attempt + 1, worker = $8,
         lease_until = least(now() + $9, '9999-12-31 23:59:59.999999Z'), ended_by = NULL
     WHERE id = ANY(ARRAY(SELECT id FROM due))
-    RETURNING id, tenant, kind, input, concurrency_key, state, run_at, attempt, max_attempts,
-        fence, worker, lease_until, start_by, cancel_requested, error, created_at, finished_at
+    RETURNING id, tenant, kind, input, priority, limits, needs, state, run_at, attempt,
+        max_attempts, fence, worker, lease_until, start_by, cancel_requested, error, created_at,
+        finished_at, rank
 )
 SELECT care.whole, taken.* FROM care LEFT JOIN taken ON true

@@ -1,14 +1,14 @@
-WITH added AS (
-    INSERT INTO jobs (
-        id, tenant, kind, input, concurrency_key, state,
-        run_at, attempt, max_attempts, fence, start_by, created_at
-    )
-    SELECT id, $1, kind, input, key, state,
-        least(now() + wait, '9999-12-31 23:59:59.999999Z'), 0, max_attempts, 0,
-        least(now() + start_within, '9999-12-31 23:59:59.999999Z'), now()
-    FROM unnest(
-        $2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[],
-        $7::interval[], $8::integer[], $9::interval[]
-    ) AS new (id, kind, input, key, state, wait, max_attempts, start_within)
+-- Jobs of the tenant $1, enqueued at $2.
+INSERT INTO jobs (
+    id, tenant, kind, needs, lane, input, priority, rank, limits, state,
+    run_at, due_at, attempt, max_attempts, fence, start_by, created_at
 )
-SELECT now()
+SELECT id, $1, kind, string_to_array(nullif(needs, ''), ','), lane, input, priority, rank, limits,
+    state, run_at, CASE WHEN run_at > $2 THEN run_at END, 0, max_attempts, 0, start_by, $2
+FROM unnest(
+    $3::uuid[], $4::text[], $5::text[], $6::integer[], $7::text[], $8::smallint[],
+    $9::bigint[], $10::text[], $11::text[], $12::timestamptz[], $13::integer[],
+    $14::timestamptz[]
+) AS new (
+    id, kind, needs, lane, input, priority, rank, limits, state, run_at, max_attempts, start_by
+)

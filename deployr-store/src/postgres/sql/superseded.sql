@@ -1,11 +1,10 @@
--- The deployments that have not started and wait for the same key, and their jobs
--- locked. Pending ones first, so that calling off the queued one promotes none of them.
+-- The project's deployments that have not started, the newest first, so that none is
+-- promoted only to be called off; their jobs locked.
 SELECT deployments.id
-FROM jobs JOIN deployments ON deployments.job = jobs.id
-WHERE jobs.tenant = $2
-  AND (
-      (jobs.concurrency_key = $1 AND jobs.state = 'pending')
-      OR (jobs.concurrency_key = $1 AND jobs.state = 'queued' AND jobs.attempt = 0)
-  )
-ORDER BY jobs.state = 'queued', jobs.created_at, jobs.id
+FROM deployments JOIN jobs ON jobs.id = deployments.job
+WHERE deployments.project = $1
+  AND deployments.finished_at IS NULL
+  AND jobs.state IN ('pending', 'queued')
+  AND jobs.attempt = 0
+ORDER BY deployments.number DESC
 FOR NO KEY UPDATE OF jobs

@@ -152,7 +152,7 @@ fn key_file(data: &DataDir) -> Found {
             "put it back from a backup; stored variables cannot be read without it",
         );
     }
-    match keys::load(data) {
+    match keys::load(data, false) {
         Ok(_) => Found::Good(data.keys().display().to_string()),
         Err(error) => Found::Missing(
             error.to_string(),

@@ -8,6 +8,8 @@ use std::str::FromStr;
 use deployr_core::value::{DomainName, InvalidValue, Network};
 use serde::Deserialize;
 
+use super::database::Database;
+
 pub(super) const CONCURRENCY: RangeInclusive<i64> = 1..=64;
 pub(super) const LEASE_SECONDS: RangeInclusive<i64> = 1..=3600;
 
@@ -24,6 +26,25 @@ pub(crate) struct Layer {
     #[arg(long, global = true, env = "DEPLOYR_CONFIG", value_name = "FILE")]
     #[serde(skip)]
     pub(super) config: Option<PathBuf>,
+    /// The Postgres of many machines, instead of a file in the data directory [default: none]
+    #[arg(
+        long,
+        global = true,
+        env = "DEPLOYR_DATABASE",
+        value_name = "URL",
+        hide_env_values = true
+    )]
+    pub(super) database: Option<Database>,
+    /// The name of this machine among many: its target is `local:<NODE>` [default: none, and
+    /// the target is `local`]
+    #[arg(
+        long,
+        global = true,
+        env = "DEPLOYR_NODE",
+        value_name = "NODE",
+        hide_short_help = true
+    )]
+    pub(super) node: Option<String>,
     /// The address to serve at; port 0 takes a free one [default: 127.0.0.1:8080]
     #[arg(long, global = true, env = "DEPLOYR_LISTEN", value_name = "ADDRESS")]
     pub(super) listen: Option<SocketAddr>,

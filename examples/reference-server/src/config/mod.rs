@@ -1,5 +1,6 @@
 //! The settings: flag over environment over file over default.
 
+mod database;
 mod file;
 mod layer;
 #[cfg(test)]
@@ -9,8 +10,9 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use deployr_core::value::{DomainName, Network, UrlPolicy};
+use deployr_core::value::{DomainName, Network, TargetName, UrlPolicy};
 
+pub(crate) use database::Database;
 pub(crate) use layer::Layer;
 
 use crate::exit::{Error, Result};
@@ -19,6 +21,10 @@ use crate::exit::{Error, Result};
 #[derive(Debug, Clone)]
 pub(crate) struct Settings {
     pub(crate) data: PathBuf,
+    /// None for the file in the data directory.
+    pub(crate) database: Option<Database>,
+    /// What this machine's own executor is called.
+    pub(crate) target: TargetName,
     pub(crate) listen: SocketAddr,
     /// Whether somebody has chosen `listen`.
     pub(crate) listen_chosen: bool,
@@ -58,8 +64,15 @@ impl Layer {
         if let (Some(data), Some(config)) = (&mut file.data, &self.config) {
             *data = config.parent().unwrap_or(Path::new("")).join(&*data);
         }
+        let target = match self.node.or(file.node) {
+            Some(node) => format!("local:{node}"),
+            None => "local".into(),
+        };
         let listen = self.listen.or(file.listen);
         Ok(Settings {
+            database: self.database.or(file.database),
+            target: TargetName::parse(&target)
+                .map_err(|error| Error::usage(format!("node: {error}")))?,
             data: absolute(&self.data.or(file.data).unwrap_or_else(|| DATA.into()))?,
             listen: listen.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8080))),
             listen_chosen: listen.is_some(),

@@ -1,7 +1,0 @@
-UPDATE jobs SET state = ?2
-WHERE id = (
-    SELECT id FROM jobs
-    WHERE concurrency_key = ?1 AND state = 'pending'
-    ORDER BY created_at, id
-    LIMIT 1
-)

@@ -25,7 +25,7 @@ fn serve(machine: &Machine, database: &str, node: &str) -> Server {
         "--node",
         node,
         "--lease-seconds",
-        "2",
+        "5",
     ])
 }
 

@@ -2,6 +2,7 @@ use super::{Engine, EngineError};
 use crate::bus::Hint;
 use crate::model::{Actor, Job};
 use crate::store::NewJob;
+use crate::value::JobKind;
 
 impl Engine {
     /// Enqueues jobs of kinds of your own (see
@@ -16,5 +17,29 @@ impl Engine {
         let jobs = engine.store.enqueue_all(&actor.tenant, new).await?;
         engine.bus.publish(Hint::Jobs);
         Ok(jobs)
+    }
+
+    /// Has no more jobs of a kind given out, or (`false`) has them given out again: for all
+    /// tenants and workers. What runs goes on; what waits keeps its turn. A second call
+    /// changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// The store's.
+    pub async fn pause(&self, kind: &JobKind, paused: bool) -> Result<(), EngineError> {
+        self.inner().store.pause(kind, paused).await?;
+        if !paused {
+            self.inner().bus.publish(Hint::Jobs);
+        }
+        Ok(())
+    }
+
+    /// The kinds that are paused, by name.
+    ///
+    /// # Errors
+    ///
+    /// The store's.
+    pub async fn paused(&self) -> Result<Vec<JobKind>, EngineError> {
+        Ok(self.inner().store.paused().await?)
     }
 }

@@ -88,6 +88,10 @@ async fn why_it_waits(host: &Host, deployment: &Deployment) -> Result<String> {
     let before = newest
         .iter()
         .find(|other| other.number < deployment.number && !other.status.is_final());
+    let paused = host.engine.paused().await?;
+    if paused.iter().any(|kind| kind.as_str() == "deploy") {
+        return Ok("deployments are paused: `deployr queue resume` begins them again".into());
+    }
     Ok(match before {
         Some(other) => format!(
             "waits for deployment {} ({}) to end",

@@ -308,3 +308,19 @@ fn a_second_deployment_waits_for_the_first_command_and_is_carried_out() {
     );
     assert_eq!(first.wait(), Some(0));
 }
+
+#[test]
+fn a_paused_queue_begins_nothing_until_it_is_resumed() {
+    let machine = Machine::new();
+    let site = Repository::new(&machine, "site", "mkdir dist; echo hi > dist/index.html");
+    assert_eq!(code(&machine.run(&["deploy", site.path()])), 0);
+    assert_eq!(code(&machine.run(&["queue", "pause"])), 0);
+    let mut waiting = machine.start(&["deploy", "site"]);
+    waiting.wait_for_line("deployments are paused");
+    let shown = json_lines(&machine.run(&["queue", "--json"])).remove(0);
+    assert_eq!(shown["paused"], serde_json::json!(["deploy"]));
+    assert_eq!(shown["queue"]["queued"], 1);
+    let resumed = machine.run(&["queue", "resume"]);
+    assert_eq!(code(&resumed), 0, "{}", stderr(&resumed));
+    assert_eq!(waiting.wait(), Some(0));
+}

@@ -7,11 +7,11 @@ use std::time::{Duration, Instant};
 use deployr_core::bus::LocalBus;
 use deployr_core::engine::{DeployRequest, Engine, Event, Follow, ProjectRequest};
 use deployr_core::log::{LogLimits, LogSink, LogStream, LogTarget, Redactor};
-use deployr_core::model::{Actor, DeploymentId, WorkerId};
+use deployr_core::model::{Actor, DeploymentId, Labels, WorkerId};
 use deployr_core::secret::{KeyId, KeyRing};
 use deployr_core::store::{ClaimRequest, JobQueue};
 use deployr_core::system::{Clock, SystemClock, SystemEntropy};
-use deployr_core::value::{GitUrl, JobKind, TenantId};
+use deployr_core::value::{GitUrl, JobKind, Label, TenantId};
 use deployr_exec::{LocalBuilder, LocalExecutor};
 use deployr_github::GitSource;
 use deployr_store::SqliteStore;
@@ -103,7 +103,7 @@ impl Build {
             worker: WorkerId::new(SystemClock.now(), &SystemEntropy),
             kinds: vec![JobKind::parse("deploy")?],
             limit: 1,
-            offers: Default::default(),
+            offers: Labels::from([Label::target(&project.settings.target)]),
             term: Duration::from_secs(600),
         };
         let lease = store

@@ -43,7 +43,8 @@ CREATE TABLE paused (
 CREATE TABLE jobs (
     id               BLOB    PRIMARY KEY CHECK (length(id) = 16),
     tenant           TEXT    NOT NULL,
-    lane             INTEGER NOT NULL REFERENCES lanes (id),
+    -- Of `lanes`, from which nothing is ever deleted: not looked up for each job.
+    lane             INTEGER NOT NULL,
     input            TEXT    NOT NULL,
     priority         INTEGER NOT NULL,
     -- Its place in line, from when it is queued for the first time. As long as the job

@@ -147,6 +147,13 @@ fn set_up(db: &Connection) -> DbResult<()> {
     }
     db.pragma_update(None, "synchronous", "full")?;
     db.pragma_update(None, "foreign_keys", true)?;
+    // Pages of the queue that is worked on, and of the logs that are written: with the
+    // 2 MB that SQLite takes else, a queue of 50,000 jobs was read again from the disk's
+    // cache for each batch, at half the speed. In KiB.
+    db.pragma_update(None, "cache_size", -32_000)?;
+    // A row that is written twice between two checkpoints goes into the file once. In
+    // pages of 4 KiB.
+    db.pragma_update(None, "wal_autocheckpoint", 4_000)?;
     // What a savepoint may have to undo. In a file, each larger batch would make one.
     db.pragma_update(None, "temp_store", "memory")?;
     Ok(())

@@ -141,14 +141,15 @@ pub struct QueueStats {
 /// ```
 /// use std::time::Duration;
 ///
-/// use deployr_core::model::WorkerId;
+/// use deployr_core::model::{Labels, WorkerId};
 /// use deployr_core::store::{ClaimRequest, JobQueue, StoreResult};
 /// use deployr_core::value::JobKind;
 ///
 /// /// Takes a job, if there is one, and says that it is done.
 /// async fn one_job(store: &dyn JobQueue, worker: WorkerId, kind: JobKind) -> StoreResult<()> {
 ///     let term = Duration::from_secs(20);
-///     let request = ClaimRequest { worker, kinds: vec![kind], limit: 1, term };
+///     let (kinds, offers) = (vec![kind], Labels::new());
+///     let request = ClaimRequest { worker, kinds, offers, limit: 1, term };
 ///     for lease in store.claim(request).await? {
 ///         // What takes longer than the term needs `heartbeat`.
 ///         store.complete(&lease.claim).await?;

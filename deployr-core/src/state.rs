@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use crate::model::{DeploymentStatus, JobState, Stage};
+use crate::model::{DeploymentStatus, JobState, ReleaseState, Stage};
 
 /// A change that the machine does not know. Nothing was changed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -258,6 +258,28 @@ impl JobState {
                 event: event.as_str(),
             }),
         }
+    }
+}
+
+impl ReleaseState {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Placed, Self::Live, Self::Kept, Self::Gone];
+
+    /// Its name in stores.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Placed => "placed",
+            Self::Live => "live",
+            Self::Kept => "kept",
+            Self::Gone => "gone",
+        }
+    }
+
+    /// The state of that name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.as_str() == name)
     }
 }
 

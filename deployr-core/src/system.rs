@@ -3,7 +3,7 @@
 //! them as arguments, so that a test can hold both still.
 
 use std::fmt;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use chrono::{DateTime, Utc};
 
@@ -40,6 +40,23 @@ impl Clock for SystemClock {
 #[must_use]
 pub fn timestamp_from_micros(micros: i64) -> Timestamp {
     DateTime::from_timestamp_micros(micros).unwrap_or(DateTime::UNIX_EPOCH)
+}
+
+/// The latest time that is kept: the end of the year 9999, in microseconds since 1970.
+const LATEST: i64 = 253_402_300_799_999_999;
+
+/// A time as stores keep it: to the microsecond, and none after the year 9999.
+#[must_use]
+pub fn stored(time: Timestamp) -> Timestamp {
+    timestamp_from_micros(time.timestamp_micros().min(LATEST))
+}
+
+/// The time when `wait` has passed since another, as stores keep it: a wait without end
+/// ends with the year 9999.
+#[must_use]
+pub fn later(time: Timestamp, wait: Duration) -> Timestamp {
+    let wait = i64::try_from(wait.as_micros()).unwrap_or(i64::MAX);
+    timestamp_from_micros(time.timestamp_micros().saturating_add(wait).min(LATEST))
 }
 
 /// Gives unpredictable bytes: for ids, nonces and jitter.

@@ -5,8 +5,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::{StoreError, StoreResult};
-use crate::model::{Claim, Job, JobId, JobState, Labels, Lease, Limit, WorkerId};
-use crate::system::Timestamp;
+use crate::model::{Claim, Fence, Job, JobId, JobState, Labels, Lease, Limit, WorkerId};
+use crate::system::{Timestamp, later, stored};
 use crate::value::{JobKind, TenantId};
 
 /// A job to be enqueued. The id is fresh, from the caller.
@@ -47,6 +47,38 @@ impl NewJob {
             due: Due::Now,
             max_attempts: 5,
             start_within: Duration::from_secs(24 * 60 * 60),
+        }
+    }
+
+    /// The job that it makes, as stores keep it: pending, and not begun. For those who
+    /// write a store, which then queues it where it is due and has room.
+    #[must_use]
+    pub fn into_job(self, tenant: TenantId, now: Timestamp) -> Job {
+        let run_at = match self.due {
+            Due::Now => now,
+            Due::After(delay) => later(now, delay),
+            Due::At(time) => stored(time).max(now),
+        };
+        Job {
+            id: self.id,
+            tenant,
+            kind: self.kind,
+            input: self.input,
+            priority: self.priority,
+            limits: self.limits,
+            needs: self.needs,
+            state: JobState::Pending,
+            run_at,
+            attempt: 0,
+            max_attempts: self.max_attempts.max(1),
+            fence: Fence(0),
+            worker: None,
+            lease_until: None,
+            start_by: later(run_at, self.start_within),
+            cancel_requested: false,
+            error: None,
+            created_at: now,
+            finished_at: None,
         }
     }
 }

@@ -3,14 +3,7 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::system::{Clock, Entropy, Timestamp, timestamp_from_micros};
-
-/// `at` plus `wait`, cut to microseconds; the end of the calendar where that is past it.
-pub(super) fn later(at: Timestamp, wait: Duration) -> Timestamp {
-    let wait = i64::try_from(wait.as_micros()).unwrap_or(i64::MAX);
-    let latest = Timestamp::MAX_UTC.timestamp_micros();
-    timestamp_from_micros(at.timestamp_micros().saturating_add(wait).min(latest))
-}
+use crate::system::{Clock, Entropy, Timestamp, later, timestamp_from_micros};
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)

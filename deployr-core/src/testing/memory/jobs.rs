@@ -4,8 +4,8 @@ use std::time::Duration;
 use super::state::{JobRow, State, conflict, not_found};
 use crate::model::{DeploymentId, Failure, Fence, Job, JobId, JobState, Limit};
 use crate::state::{DeploymentEvent, JobEvent};
-use crate::store::{Due, NewJob, StoreResult};
-use crate::testing::clock::later;
+use crate::store::{NewJob, StoreResult};
+use crate::system::later;
 use crate::value::TenantId;
 
 impl State {
@@ -18,32 +18,7 @@ impl State {
         if self.jobs.contains_key(&new.id) {
             return Err(conflict("job", &new.id, "is taken"));
         }
-        let run_at = match new.due {
-            Due::Now => self.now,
-            Due::After(delay) => later(self.now, delay),
-            Due::At(time) => time.max(self.now),
-        };
-        let job = Job {
-            id: new.id,
-            tenant: tenant.clone(),
-            kind: new.kind,
-            input: new.input,
-            priority: new.priority,
-            limits: new.limits,
-            needs: new.needs,
-            state: JobState::Pending,
-            run_at,
-            attempt: 0,
-            max_attempts: new.max_attempts.max(1),
-            fence: Fence(0),
-            worker: None,
-            lease_until: None,
-            start_by: later(run_at, new.start_within),
-            cancel_requested: false,
-            error: None,
-            created_at: self.now,
-            finished_at: None,
-        };
+        let job = new.into_job(tenant.clone(), self.now);
         let id = job.id;
         self.jobs.insert(
             id,

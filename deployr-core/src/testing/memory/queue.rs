@@ -10,7 +10,7 @@ use crate::state::{IllegalTransition, JobEvent};
 use crate::store::{
     Beat, ClaimRequest, Exchange, JobFault, JobQueue, NewJob, QueueStats, StoreResult, Sweep,
 };
-use crate::testing::clock::later;
+use crate::system::later;
 use crate::value::{JobKind, TenantId};
 
 const LEASE_EXPIRED: &str = "the worker was lost";

@@ -14,15 +14,16 @@ use uuid::Uuid;
 
 use super::PgStore;
 use super::enqueue;
-use super::error::not_found;
 use super::exchange::{self, Claims};
-use super::jobs::{self, EndedBy, Standing};
+use super::jobs::{self, Standing};
 use super::moves;
 use super::places;
 use super::query::{execute, many, one, text};
 use super::rows::{self, columns};
 use super::sweep;
 use super::time::interval;
+use crate::error::{lost, not_found};
+use crate::words::EndedBy;
 
 #[async_trait]
 impl JobQueue for PgStore {
@@ -87,7 +88,7 @@ impl JobQueue for PgStore {
                         moves::after_fault(tx, &mut job, error, retry_after, Some(by)).await
                     }
                     Standing::GivenUp(job) => Ok(job.state),
-                    Standing::Lost => Err(jobs::lost(claim.job)),
+                    Standing::Lost => Err(lost(claim.job)),
                 }
             })
         })

@@ -13,14 +13,15 @@ use deployr_core::value::{JobKind, TenantId};
 use rusqlite::Connection;
 
 use super::SqliteStore;
-use super::error::{DbResult, not_found};
-use super::jobs::{self, EndedBy};
+use super::jobs;
 use super::lines::{self, Ends, Lane};
 use super::moves;
 use super::query::{execute, many, one, scalar};
 use super::rows;
 use super::sweep;
 use super::writer::Tx;
+use crate::error::{DbResult, not_found};
+use crate::words::EndedBy;
 
 #[async_trait]
 impl JobQueue for SqliteStore {

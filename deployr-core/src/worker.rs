@@ -3,6 +3,7 @@
 mod builder;
 mod handover;
 mod leases;
+mod register;
 
 use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
@@ -300,5 +301,6 @@ async fn record(
 async fn sweep(shared: Arc<Shared>) {
     // Grace: a sweep must not be quicker than a heartbeat that is on its way.
     let grace = shared.options.lease / 10;
-    scheduler::run(&shared.engine, shared.options.sweep, grace, &shared.ended).await;
+    let scheduler = scheduler::run(&shared.engine, shared.options.sweep, grace, &shared.ended);
+    tokio::join!(scheduler, register::keep(&shared));
 }

@@ -225,7 +225,8 @@ pub trait JobQueue: Send + Sync {
     ///
     /// A completion that is refused is so in its place of the answer, and stops neither
     /// the other completions nor the claim. A key that a completion frees is free for the
-    /// claim. After an error nothing was changed, and the same call may be made again.
+    /// claim. After an error all was done or nothing, and the completions may be handed in
+    /// again; what was claimed, [`held`](Self::held) tells.
     ///
     /// # Errors
     ///
@@ -247,6 +248,16 @@ pub trait JobQueue: Send + Sync {
     async fn claim(&self, request: ClaimRequest) -> StoreResult<Vec<Lease>> {
         Ok(self.exchange(&[], Some(request)).await?.leases)
     }
+
+    /// The jobs that a worker holds, by what the store knows; the oldest first. For a worker
+    /// whose claim failed: that may have been done all the same, and only its answer been
+    /// lost; or be done yet, within half a minute, where the store had not begun. A job that
+    /// cannot be read is left out.
+    ///
+    /// # Errors
+    ///
+    /// Only the store's own.
+    async fn held(&self, worker: WorkerId) -> StoreResult<Vec<Job>>;
 
     /// Extends leases by `term` from now; one answer a claim, in order. A lease that
     /// has run out is extended too, as long as nobody has taken the job.
@@ -284,7 +295,8 @@ pub trait JobQueue: Send + Sync {
     async fn fail(&self, claim: &Claim, fault: JobFault) -> StoreResult<JobState>;
 
     /// Hands a job back unharmed (the worker is shutting down): it is queued at once,
-    /// and the attempt does not count.
+    /// and the attempt does not count. The same call made again succeeds, until the job is
+    /// claimed again or called off.
     ///
     /// # Errors
     ///

@@ -70,7 +70,9 @@ CREATE TABLE jobs (
     -- The last to claim it. Stays when the claim ends, so that a call whose answer
     -- was lost is known again; so does `ended_by`, the call that ended the claim.
     worker           uuid,
-    ended_by         text        COLLATE "C" CHECK (ended_by IN ('complete', 'finish', 'fail')),
+    ended_by         text        COLLATE "C" CHECK (
+        ended_by IN ('complete', 'finish', 'fail', 'release')
+    ),
     lease_until      timestamptz,
     start_by         timestamptz NOT NULL,
     cancel_requested boolean     NOT NULL DEFAULT false,

@@ -65,7 +65,7 @@ CREATE TABLE jobs (
     -- was lost is known again; so does `ended_by`, the call that ended the claim.
     worker           BLOB    CHECK (length(worker) = 16),
     ended_by         TEXT    CHECK (
-        ended_by = 'complete' OR ended_by = 'finish' OR ended_by = 'fail'
+        ended_by = 'complete' OR ended_by = 'finish' OR ended_by = 'fail' OR ended_by = 'release'
     ),
     lease_until      INTEGER,
     start_by         INTEGER NOT NULL,

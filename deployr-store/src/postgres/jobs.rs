@@ -36,6 +36,7 @@ pub(super) enum EndedBy {
     Complete,
     Finish,
     Fail,
+    Release,
 }
 
 impl EndedBy {
@@ -44,6 +45,7 @@ impl EndedBy {
             Self::Complete => "complete",
             Self::Finish => "finish",
             Self::Fail => "fail",
+            Self::Release => "release",
         }
     }
 }

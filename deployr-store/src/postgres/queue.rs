@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use deployr_core::model::{Claim, Job, JobId, JobState};
+use deployr_core::model::{Claim, Job, JobId, JobState, WorkerId};
 use deployr_core::store::{
     Beat, ClaimRequest, Exchange, JobFault, JobQueue, NewJob, QueueStats, StoreResult, Sweep,
 };
@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use super::PgStore;
 use super::enqueue;
-use super::error::not_found;
+use super::error::{DbResult, not_found};
 use super::exchange::{self, Claims};
 use super::jobs::{self, EndedBy, Standing};
 use super::moves;
@@ -49,6 +49,22 @@ impl JobQueue for PgStore {
 
     async fn exchange(&self, done: &[Claim], next: Option<ClaimRequest>) -> StoreResult<Exchange> {
         exchange::exchange(&self.pool, done, next.as_ref()).await
+    }
+
+    async fn held(&self, worker: WorkerId) -> StoreResult<Vec<Job>> {
+        self.call("held", |db| {
+            Box::pin(async move {
+                let sql = concat!(
+                    "SELECT ",
+                    columns!(jobs),
+                    " FROM jobs WHERE state = 'running' AND worker = $1 ORDER BY id"
+                );
+                let statement = sqlx::query(sql).bind(worker.as_uuid());
+                let jobs = many(db.get(), statement, |row| Ok(rows::job(row))).await?;
+                Ok(jobs.into_iter().filter_map(readable).collect())
+            })
+        })
+        .await
     }
 
     async fn heartbeat(&self, claims: &[Claim], term: Duration) -> StoreResult<Vec<Beat>> {
@@ -98,12 +114,17 @@ impl JobQueue for PgStore {
         self.write("release", |tx| {
             Box::pin(async move {
                 places::lock_of(tx, &[claim.job.as_uuid()], &[]).await?;
-                let mut job = jobs::held(tx, claim).await?;
+                let by = EndedBy::Release;
+                let mut job = match jobs::standing(tx, claim, by).await? {
+                    Standing::Held(job) => job,
+                    Standing::GivenUp(_) => return Ok(()),
+                    Standing::Lost => return Err(jobs::lost(claim.job)),
+                };
                 if job.cancel_requested {
-                    return moves::cancel(tx, &mut job, None).await;
+                    return moves::cancel(tx, &mut job, Some(by)).await;
                 }
                 job.attempt = job.attempt.saturating_sub(1);
-                moves::requeue(tx, &mut job, None, None).await
+                moves::requeue(tx, &mut job, None, Some(by)).await
             })
         })
         .await
@@ -163,4 +184,10 @@ impl JobQueue for PgStore {
         })
         .await
     }
+}
+
+/// A job that is held; none, and a word about it, where it cannot be read.
+fn readable(job: DbResult<Job>) -> Option<Job> {
+    job.inspect_err(|error| tracing::warn!(?error, "left out a job that is held"))
+        .ok()
 }

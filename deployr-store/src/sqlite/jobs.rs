@@ -21,6 +21,7 @@ pub(super) enum EndedBy {
     Complete,
     Finish,
     Fail,
+    Release,
 }
 
 impl EndedBy {
@@ -29,6 +30,7 @@ impl EndedBy {
             Self::Complete => "complete",
             Self::Finish => "finish",
             Self::Fail => "fail",
+            Self::Release => "release",
         }
     }
 }

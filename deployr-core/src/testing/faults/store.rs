@@ -4,6 +4,7 @@ use crate::log::LogLine;
 use crate::model::{
     Actor, AuditEntry, Claim, Deployment, DeploymentId, EnvEntry, Job, JobId, JobState, Page,
     Project, ProjectId, ProjectSettings, Release, ReleaseId, Stage, StageTimes,
+    WorkerId,
 };
 use crate::secret::Sealed;
 use crate::store::{
@@ -68,6 +69,7 @@ forward! { Deployments;
 forward! { JobQueue;
     fn enqueue_all(&self, tenant: &TenantId, new: Vec<NewJob>) -> StoreResult<Vec<Job>>;
     fn job(&self, tenant: &TenantId, id: JobId) -> StoreResult<Job>;
+    fn held(&self, worker: WorkerId) -> StoreResult<Vec<Job>>;
     fn fail(&self, claim: &Claim, fault: JobFault) -> StoreResult<JobState>;
     fn release(&self, claim: &Claim) -> StoreResult<()>;
     fn sweep(&self, grace: Option<Duration>, retry_after: Duration, limit: u32) -> StoreResult<Sweep>;

@@ -5,7 +5,7 @@ use async_trait::async_trait;
 
 use super::MemoryStore;
 use super::state::{End, JobRow, State, not_found};
-use crate::model::{Claim, Job, JobId, JobState, Lease};
+use crate::model::{Claim, Job, JobId, JobState, Lease, WorkerId};
 use crate::state::{IllegalTransition, JobEvent};
 use crate::store::{
     Beat, ClaimRequest, Exchange, JobFault, JobQueue, NewJob, QueueStats, StoreResult, Sweep,
@@ -42,6 +42,14 @@ impl JobQueue for MemoryStore {
         })
     }
 
+    async fn held(&self, worker: WorkerId) -> StoreResult<Vec<Job>> {
+        self.read(|state| {
+            let jobs = state.jobs.values().map(|row| &row.job);
+            let held = jobs.filter(|job| job.worker == Some(worker));
+            Ok(held.cloned().collect())
+        })
+    }
+
     async fn heartbeat(&self, claims: &[Claim], term: Duration) -> StoreResult<Vec<Beat>> {
         self.write(|state| {
             let until = later(state.now, term);
@@ -73,11 +81,17 @@ impl JobQueue for MemoryStore {
 
     async fn release(&self, claim: &Claim) -> StoreResult<()> {
         self.write(|state| {
-            if state.held(claim)?.job.cancel_requested {
-                return state.cancel_job(claim.job).map(drop);
+            if state.ended(claim) == Some(&End::Released) {
+                return Ok(());
             }
-            state.job_mut(claim.job)?.job.attempt -= 1;
-            state.requeue_job(claim.job, Duration::ZERO, None).map(drop)
+            if state.held(claim)?.job.cancel_requested {
+                state.cancel_job(claim.job)?;
+            } else {
+                state.job_mut(claim.job)?.job.attempt -= 1;
+                state.requeue_job(claim.job, Duration::ZERO, None)?;
+            }
+            state.note_end(claim, End::Released);
+            Ok(())
         })
     }
 

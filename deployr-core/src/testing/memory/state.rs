@@ -57,6 +57,7 @@ impl JobRow {
 pub(super) enum End {
     Completed,
     Failed(JobState),
+    Released,
     Finished {
         release: Option<ReleaseId>,
         failure: Option<Failure>,

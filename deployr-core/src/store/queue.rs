@@ -294,9 +294,10 @@ pub trait JobQueue: Send + Sync {
     /// `LeaseLost`.
     async fn fail(&self, claim: &Claim, fault: JobFault) -> StoreResult<JobState>;
 
-    /// Hands a job back unharmed (the worker is shutting down): it is queued at once,
-    /// and the attempt does not count. The same call made again succeeds, until the job is
-    /// claimed again or called off.
+    /// Hands a job back unharmed (the worker is shutting down, or had to stop for want of an
+    /// answer): it is queued at once, and the attempt does not count. So is one that is to be
+    /// cancelled: whoever takes it next puts the target in order. The same call made again
+    /// succeeds, until the job is claimed again or called off.
     ///
     /// # Errors
     ///

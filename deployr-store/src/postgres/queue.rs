@@ -120,9 +120,6 @@ impl JobQueue for PgStore {
                     Standing::GivenUp(_) => return Ok(()),
                     Standing::Lost => return Err(jobs::lost(claim.job)),
                 };
-                if job.cancel_requested {
-                    return moves::cancel(tx, &mut job, Some(by)).await;
-                }
                 job.attempt = job.attempt.saturating_sub(1);
                 moves::requeue(tx, &mut job, None, Some(by)).await
             })

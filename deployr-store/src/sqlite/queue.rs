@@ -104,9 +104,6 @@ impl JobQueue for SqliteStore {
                 return Ok(());
             }
             let mut job = jobs::held(tx.db, &claim)?;
-            if job.cancel_requested {
-                return moves::cancel(tx, &mut job, Some(by));
-            }
             job.attempt = job.attempt.saturating_sub(1);
             moves::requeue(tx, &mut job, None, Some(by))
         })

@@ -84,12 +84,9 @@ impl JobQueue for MemoryStore {
             if state.ended(claim) == Some(&End::Released) {
                 return Ok(());
             }
-            if state.held(claim)?.job.cancel_requested {
-                state.cancel_job(claim.job)?;
-            } else {
-                state.job_mut(claim.job)?.job.attempt -= 1;
-                state.requeue_job(claim.job, Duration::ZERO, None)?;
-            }
+            state.held(claim)?;
+            state.job_mut(claim.job)?.job.attempt -= 1;
+            state.requeue_job(claim.job, Duration::ZERO, None)?;
             state.note_end(claim, End::Released);
             Ok(())
         })

@@ -264,7 +264,8 @@ async fn to_hand_back_twice_is_to_hand_back_once(b: Bench) {
     cancel().await.unwrap();
     b.store.release(&next).await.unwrap();
     let before = (b.row(deployment.id).await, b.job(claim.job).await);
-    assert_eq!(before.1.state, JobState::Cancelled);
+    assert_eq!(before.0.status, DeploymentStatus::Cancelling, "for the next");
+    assert_eq!((before.1.state, before.1.attempt), (JobState::Queued, 0));
     b.store.release(&next).await.unwrap();
     let after = (b.row(deployment.id).await, b.job(claim.job).await);
     assert_eq!(after, before);

@@ -38,7 +38,9 @@ impl Unheard {
     /// How long to wait until it is time to ask.
     pub(super) fn due_in(&self) -> Duration {
         let next = self.asks.front();
-        next.map_or(Duration::MAX, |at| at.saturating_duration_since(Instant::now()))
+        next.map_or(Duration::MAX, |at| {
+            at.saturating_duration_since(Instant::now())
+        })
     }
 
     /// Asks, and gives what was found and is still held; what there is no room for goes

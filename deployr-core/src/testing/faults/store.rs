@@ -3,8 +3,7 @@ use std::time::Duration;
 use crate::log::LogLine;
 use crate::model::{
     Actor, AuditEntry, Claim, Deployment, DeploymentId, EnvEntry, Job, JobId, JobState, Page,
-    Project, ProjectId, ProjectSettings, Release, ReleaseId, Stage, StageTimes,
-    WorkerId,
+    Project, ProjectId, ProjectSettings, Release, ReleaseId, Stage, StageTimes, WorkerId,
 };
 use crate::secret::Sealed;
 use crate::store::{

@@ -260,11 +260,19 @@ async fn to_hand_back_twice_is_to_hand_back_once(b: Bench) {
     let next = b.claim().await;
     assert_refused!(b.store.release(&claim).await, LeaseLost);
 
-    let cancel = async || b.store.request_cancel(&b.actor, deployment.id, "a wish").await;
+    let cancel = async || {
+        b.store
+            .request_cancel(&b.actor, deployment.id, "a wish")
+            .await
+    };
     cancel().await.unwrap();
     b.store.release(&next).await.unwrap();
     let before = (b.row(deployment.id).await, b.job(claim.job).await);
-    assert_eq!(before.0.status, DeploymentStatus::Cancelling, "for the next");
+    assert_eq!(
+        before.0.status,
+        DeploymentStatus::Cancelling,
+        "for the next"
+    );
     assert_eq!((before.1.state, before.1.attempt), (JobState::Queued, 0));
     b.store.release(&next).await.unwrap();
     let after = (b.row(deployment.id).await, b.job(claim.job).await);

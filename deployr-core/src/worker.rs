@@ -275,47 +275,34 @@ async fn record(
     error: JobError,
 ) -> Result<(), StoreError> {
     let (store, claim, job) = (&shared.engine.store, &lease.claim, lease.job.id);
-    match error {
+    let backoff = || retry::backoff(lease.job.attempt, &*shared.engine.entropy);
+    let fault = match error {
         JobError::Fault(fault) => {
             tracing::warn!(%job, error = %fault, attempt = lease.job.attempt, "a job could not be carried out");
-            let entropy = &*shared.engine.entropy;
-            let fault = JobFault {
+            JobFault {
                 error: fault.to_string(),
-                retry_after: fault
-                    .retryable
-                    .then(|| retry::backoff(lease.job.attempt, entropy)),
-            };
-            retry::until_stored(&ctx.lost, job, || store.fail(claim, fault.clone()))
-                .await
-                .map(drop)
+                retry_after: fault.retryable.then(backoff),
+            }
         }
         JobError::Stopped => match ctx.stop_reason() {
-            Some(StopReason::Lost) => Err(StoreError::LeaseLost { job }),
-            // The store sees that it was called off, and makes it cancelled.
-            Some(StopReason::Cancel) => {
-                let fault = JobFault {
-                    error: "called off".into(),
-                    retry_after: None,
-                };
-                retry::until_stored(&ctx.lost, job, || store.fail(claim, fault.clone()))
-                    .await
-                    .map(drop)
-            }
+            Some(StopReason::Lost) => return Err(StoreError::LeaseLost { job }),
             Some(StopReason::Shutdown) => {
-                retry::until_stored(&ctx.lost, job, || store.release(claim)).await
+                return retry::until_stored(&ctx.lost, job, || store.release(claim)).await;
             }
+            // The store sees that it was called off, and makes it cancelled.
+            Some(StopReason::Cancel) => JobFault {
+                error: "called off".into(),
+                retry_after: None,
+            },
             // Handed back as if unharmed, it would come again at once, for ever.
-            None => {
-                let fault = JobFault {
-                    error: "its handler stopped without having been told to".into(),
-                    retry_after: Some(retry::backoff(lease.job.attempt, &*shared.engine.entropy)),
-                };
-                retry::until_stored(&ctx.lost, job, || store.fail(claim, fault.clone()))
-                    .await
-                    .map(drop)
-            }
+            None => JobFault {
+                error: "its handler stopped without having been told to".into(),
+                retry_after: Some(backoff()),
+            },
         },
-    }
+    };
+    let failed = retry::until_stored(&ctx.lost, job, || store.fail(claim, fault.clone()));
+    failed.await.map(drop)
 }
 
 async fn sweep(shared: Arc<Shared>) {

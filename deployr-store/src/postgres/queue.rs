@@ -14,15 +14,16 @@ use uuid::Uuid;
 
 use super::PgStore;
 use super::enqueue;
-use super::error::{DbResult, not_found};
 use super::exchange::{self, Claims};
-use super::jobs::{self, EndedBy, Standing};
+use super::jobs::{self, Standing};
 use super::moves;
 use super::places;
 use super::query::{execute, many, one, text};
 use super::rows::{self, columns};
 use super::sweep;
 use super::time::interval;
+use crate::error::{lost, not_found};
+use crate::words::EndedBy;
 
 #[async_trait]
 impl JobQueue for PgStore {
@@ -61,7 +62,7 @@ impl JobQueue for PgStore {
                 );
                 let statement = sqlx::query(sql).bind(worker.as_uuid());
                 let jobs = many(db.get(), statement, |row| Ok(rows::job(row))).await?;
-                Ok(jobs.into_iter().filter_map(readable).collect())
+                Ok(jobs.into_iter().filter_map(crate::rows::readable).collect())
             })
         })
         .await
@@ -103,7 +104,7 @@ impl JobQueue for PgStore {
                         moves::after_fault(tx, &mut job, error, retry_after, Some(by)).await
                     }
                     Standing::GivenUp(job) => Ok(job.state),
-                    Standing::Lost => Err(jobs::lost(claim.job)),
+                    Standing::Lost => Err(lost(claim.job)),
                 }
             })
         })
@@ -118,7 +119,7 @@ impl JobQueue for PgStore {
                 let mut job = match jobs::standing(tx, claim, by).await? {
                     Standing::Held(job) => job,
                     Standing::GivenUp(_) => return Ok(()),
-                    Standing::Lost => return Err(jobs::lost(claim.job)),
+                    Standing::Lost => return Err(lost(claim.job)),
                 };
                 job.attempt = job.attempt.saturating_sub(1);
                 moves::requeue(tx, &mut job, None, Some(by)).await
@@ -181,10 +182,4 @@ impl JobQueue for PgStore {
         })
         .await
     }
-}
-
-/// A job that is held; none, and a word about it, where it cannot be read.
-fn readable(job: DbResult<Job>) -> Option<Job> {
-    job.inspect_err(|error| tracing::warn!(?error, "left out a job that is held"))
-        .ok()
 }

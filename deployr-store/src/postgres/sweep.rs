@@ -10,15 +10,13 @@ use deployr_core::system::Timestamp;
 use uuid::Uuid;
 
 use super::calls::{Tx, Work};
-use super::error::DbResult;
 use super::moves;
 use super::places;
 use super::query::{many, one, scalar};
 use super::rows::{self, columns};
 use super::time::{self, Time};
-
-const LEASE_EXPIRED: &str = "the worker was lost";
-const QUEUE_TIMEOUT: &str = "not started in time: no worker took it, or its turn did not come";
+use crate::error::DbResult;
+use crate::words::{LEASE_EXPIRED, QUEUE_TIMEOUT};
 
 /// The jobs that a condition, which may look at the time $1, applies to: first which
 /// they are, then one of them, unless another call holds it.

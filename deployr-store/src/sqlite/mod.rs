@@ -30,7 +30,7 @@ use deployr_core::store::{StoreError, StoreResult};
 use deployr_core::system::{Clock, SystemClock};
 use rusqlite::Connection;
 
-use error::DbResult;
+use crate::error::DbResult;
 use open::Access;
 use readers::Readers;
 use writer::{Tx, Writer};

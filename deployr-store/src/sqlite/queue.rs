@@ -13,14 +13,15 @@ use deployr_core::value::{JobKind, TenantId};
 use rusqlite::Connection;
 
 use super::SqliteStore;
-use super::error::{DbResult, not_found};
-use super::jobs::{self, EndedBy};
+use super::jobs;
 use super::lines::{self, Ends, Lane};
 use super::moves;
 use super::query::{execute, many, one, scalar};
 use super::rows;
 use super::sweep;
 use super::writer::Tx;
+use crate::error::{DbResult, not_found};
+use crate::words::EndedBy;
 
 #[async_trait]
 impl JobQueue for SqliteStore {
@@ -61,7 +62,7 @@ impl JobQueue for SqliteStore {
         self.read("held", move |db| {
             let sql = "SELECT * FROM job_rows WHERE state = 'running' AND worker = ?1 ORDER BY id";
             let jobs = many(db, sql, [worker.as_uuid()], |row| Ok(rows::job(row)))?;
-            Ok(jobs.into_iter().filter_map(readable).collect())
+            Ok(jobs.into_iter().filter_map(crate::rows::readable).collect())
         })
         .await
     }
@@ -281,12 +282,6 @@ fn walk(tx: &Tx<'_>, lane: &Lane, limit: usize, next: &mut Vec<Queued>) -> DbRes
         left -= 1;
     }
     Ok(())
-}
-
-/// A job that is held; none, and a word about it, where it cannot be read.
-fn readable(job: DbResult<Job>) -> Option<Job> {
-    job.inspect_err(|error| tracing::warn!(?error, "left out a job that is held"))
-        .ok()
 }
 
 fn beat(db: &Connection, claim: &Claim, until: i64) -> DbResult<Beat> {

@@ -7,15 +7,13 @@ use deployr_core::model::JobId;
 use deployr_core::store::Sweep;
 use uuid::Uuid;
 
-use super::error::DbResult;
 use super::jobs;
 use super::moves;
 use super::places;
 use super::query::{many, scalar};
 use super::writer::{Tx, micros};
-
-const LEASE_EXPIRED: &str = "the worker was lost";
-const QUEUE_TIMEOUT: &str = "not started in time: no worker took it, or its turn did not come";
+use crate::error::DbResult;
+use crate::words::{LEASE_EXPIRED, QUEUE_TIMEOUT};
 
 pub(super) fn sweep(
     tx: &Tx<'_>,

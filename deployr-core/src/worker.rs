@@ -200,8 +200,8 @@ async fn take_over(shared: &Shared) {
     let mut pause = None;
     while !shared.drain.is_cancelled() {
         match scheduler::sweep(&shared.engine, None).await {
-            Ok(true) => {}
-            Ok(false) => return,
+            Ok(sweep) if scheduler::left_some(&sweep) => {}
+            Ok(_) => return,
             Err(error) => {
                 tracing::warn!(%error, "the jobs of a worker that is gone were not taken over; trying again");
                 let wait = retry::longer(pause);
@@ -306,7 +306,6 @@ async fn record(
 }
 
 async fn sweep(shared: Arc<Shared>) {
-    // Grace: a sweep must not be quicker than a heartbeat that is on its way.
-    let grace = shared.options.lease / 10;
-    scheduler::run(&shared.engine, shared.options.sweep, grace, &shared.ended).await;
+    let options = &shared.options;
+    scheduler::run(&shared.engine, options.sweep, options.lease, &shared.ended).await;
 }

@@ -22,6 +22,7 @@ mod logs;
 mod projects;
 mod queue;
 mod releases;
+mod watch;
 
 pub use audit::Audit;
 pub use deployments::{Deployments, NewDeployment, Outcome};
@@ -30,6 +31,7 @@ pub use logs::{LOG_READ_BYTES, Logs, NewLine};
 pub use projects::{NewProject, Projects};
 pub use queue::{Beat, ClaimRequest, Due, Exchange, JobFault, JobQueue, NewJob, QueueStats, Sweep};
 pub use releases::{LiveRelease, NewRelease, Releases};
+pub use watch::Watch;
 
 /// Keeps everything that must outlive a process. Implemented for whatever
 /// implements all of its parts.

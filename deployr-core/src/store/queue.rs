@@ -144,6 +144,9 @@ pub struct JobFault {
 pub struct Sweep {
     /// Jobs whose lease had run out, and the state that each has now.
     pub rescued: Vec<(JobId, JobState)>,
+    /// How many other leases had run out, and were not ended: the store was away, or there
+    /// are suddenly so many that something else may be wrong. See [`Watch`](super::Watch).
+    pub held_back: u32,
     /// Jobs that had not started in time, now failed.
     pub timed_out: Vec<JobId>,
     /// Pending jobs that were due and had room, now queued.
@@ -306,9 +309,10 @@ pub trait JobQueue: Send + Sync {
 
     /// Puts right what time has changed, at most `limit` rows of each sort:
     ///
-    /// * a running job whose lease ran out more than `grace` ago ends its attempt, as by
-    ///   [`fail`](Self::fail) with `retry_after`; where `grace` is none, every running job
-    ///   does: the caller knows that no worker lives;
+    /// * a running job whose lease ran out more than a tenth of `term` ago ends its attempt,
+    ///   as by [`fail`](Self::fail) with `retry_after`, unless a [`Watch`](super::Watch) over
+    ///   leases of `term` says otherwise; where `term` is none, every running job does: the
+    ///   caller knows that no worker lives;
     /// * a job that should have started by now fails with a queue time-out;
     /// * a pending job that is due and has room is queued.
     ///
@@ -320,7 +324,7 @@ pub trait JobQueue: Send + Sync {
     /// Only the store's own.
     async fn sweep(
         &self,
-        grace: Option<Duration>,
+        term: Option<Duration>,
         retry_after: Duration,
         limit: u32,
     ) -> StoreResult<Sweep>;

@@ -13,22 +13,24 @@ use crate::model::{Claim, Job};
 use crate::store::{Beat, StoreError};
 
 /// Heartbeats for all jobs in hand, in one call; at once when somebody has called one
-/// off.
+/// off, and soon again when one was not taken.
 pub(super) async fn keep(shared: Arc<Shared>) {
     let term = shared.options.lease;
     let mut hints = shared.engine.bus.subscribe();
+    let mut pause = term / 4;
     loop {
         let wake = async { while !matches!(hints.next().await, Hint::Cancel | Hint::Missed) {} };
         tokio::select! {
             biased;
             () = shared.ended.cancelled() => return,
-            () = tokio::time::sleep(term / 4) => {}
+            () = tokio::time::sleep(pause) => {}
             () = wake => {}
         }
         let claims: Vec<Claim> = shared.held().keys().copied().collect();
-        if !claims.is_empty() {
-            beat(&shared, &claims, term).await;
-        }
+        pause = match claims.is_empty() || beat(&shared, &claims, term).await {
+            true => term / 4,
+            false => term / 20,
+        };
         let give_back = tokio::time::timeout(term / 4, shared.give_back());
         if give_back.await.is_err() {
             tracing::warn!("jobs were not given back in time; trying again");
@@ -36,21 +38,24 @@ pub(super) async fn keep(shared: Arc<Shared>) {
     }
 }
 
-async fn beat(shared: &Shared, claims: &[Claim], term: Duration) {
+/// Whether it was taken.
+async fn beat(shared: &Shared, claims: &[Claim], term: Duration) -> bool {
     let sent = Instant::now();
     let answer = tokio::time::timeout(term / 4, shared.engine.store.heartbeat(claims, term)).await;
     let beats = match answer {
         Ok(Ok(beats)) => beats,
         Ok(Err(error)) => {
             shared.engine.trouble.failed(&error);
-            return tracing::warn!(%error, "a heartbeat was not taken");
+            tracing::warn!(%error, "a heartbeat was not taken");
+            return false;
         }
         Err(_) => {
             shared
                 .engine
                 .trouble
                 .failed(&"a heartbeat was not answered in time");
-            return tracing::warn!("a heartbeat was not answered in time");
+            tracing::warn!("a heartbeat was not answered in time");
+            return false;
         }
     };
     shared.engine.trouble.over();
@@ -69,6 +74,7 @@ async fn beat(shared: &Shared, claims: &[Claim], term: Duration) {
             Beat::Lost => held.job.stop(StopReason::Lost),
         }
     }
+    true
 }
 
 /// Stops each job whose lease may soon be another's: two thirds of the lease after the

@@ -93,6 +93,14 @@ CREATE TABLE jobs (
     autovacuum_analyze_scale_factor = 0.05
 );
 
+-- One row: when the queue was last swept while jobs ran, and since when no lease is ended.
+CREATE TABLE watch (
+    swept_at   timestamptz,
+    held_since timestamptz
+);
+
+INSERT INTO watch VALUES (NULL, NULL);
+
 -- The lines.
 CREATE INDEX jobs_line ON jobs (lane, priority DESC, rank, id) WHERE state = 'queued';
 -- Where a tenant's line ends.

@@ -82,6 +82,14 @@ CREATE TABLE jobs (
     )
 ) STRICT;
 
+-- One row: when the queue was last swept while jobs ran, and since when no lease is ended.
+CREATE TABLE watch (
+    swept_at   INTEGER,
+    held_since INTEGER
+) STRICT;
+
+INSERT INTO watch VALUES (NULL, NULL);
+
 -- The lines. What follows the id is for the statements that look for late jobs.
 CREATE INDEX jobs_line ON jobs (lane, priority DESC, rank, id, start_by, fence)
     WHERE state = 'queued';

@@ -130,12 +130,12 @@ impl JobQueue for PgStore {
 
     async fn sweep(
         &self,
-        grace: Option<Duration>,
+        term: Option<Duration>,
         retry_after: Duration,
         limit: u32,
     ) -> StoreResult<Sweep> {
         self.write("sweep", |tx| {
-            Box::pin(sweep::sweep(tx, grace, retry_after, limit))
+            Box::pin(sweep::sweep(tx, term, retry_after, limit))
         })
         .await
     }

@@ -113,12 +113,12 @@ impl JobQueue for SqliteStore {
 
     async fn sweep(
         &self,
-        grace: Option<Duration>,
+        term: Option<Duration>,
         retry_after: Duration,
         limit: u32,
     ) -> StoreResult<Sweep> {
         self.write("sweep", move |tx| {
-            sweep::sweep(tx, grace, retry_after, limit)
+            sweep::sweep(tx, term, retry_after, limit)
         })
         .await
     }

@@ -70,7 +70,7 @@ forward! { JobQueue;
     fn job(&self, tenant: &TenantId, id: JobId) -> StoreResult<Job>;
     fn fail(&self, claim: &Claim, fault: JobFault) -> StoreResult<JobState>;
     fn release(&self, claim: &Claim) -> StoreResult<()>;
-    fn sweep(&self, grace: Option<Duration>, retry_after: Duration, limit: u32) -> StoreResult<Sweep>;
+    fn sweep(&self, term: Option<Duration>, retry_after: Duration, limit: u32) -> StoreResult<Sweep>;
     fn pause(&self, kind: &JobKind, paused: bool) -> StoreResult<()>;
     fn paused(&self) -> StoreResult<Vec<JobKind>>;
     fn queue_stats(&self) -> StoreResult<QueueStats>;

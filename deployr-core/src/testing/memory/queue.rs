@@ -8,7 +8,7 @@ use super::state::{End, JobRow, State, not_found};
 use crate::model::{Claim, Job, JobId, JobState, Lease, WorkerId};
 use crate::state::{IllegalTransition, JobEvent};
 use crate::store::{
-    Beat, ClaimRequest, Exchange, JobFault, JobQueue, NewJob, QueueStats, StoreResult, Sweep,
+    Beat, ClaimRequest, Exchange, JobFault, JobQueue, NewJob, QueueStats, StoreResult, Sweep, Watch,
 };
 use crate::system::later;
 use crate::value::{JobKind, TenantId};
@@ -94,16 +94,28 @@ impl JobQueue for MemoryStore {
 
     async fn sweep(
         &self,
-        grace: Option<Duration>,
+        term: Option<Duration>,
         retry_after: Duration,
         limit: u32,
     ) -> StoreResult<Sweep> {
         self.write(|state| {
             let mut sweep = Sweep::default();
-            let expired = state.oldest(limit, |job| {
+            let (now, grace) = (state.now, term.map(Watch::grace));
+            let ran_out = |job: &Job| {
                 job.lease_until
-                    .is_some_and(|until| grace.is_none_or(|grace| later(until, grace) < state.now))
-            });
+                    .is_some_and(|until| grace.is_none_or(|grace| later(until, grace) < now))
+            };
+            let mut expired = state.oldest(limit, ran_out);
+            if let Some(term) = term {
+                let running = state.jobs.values().map(|row| &row.job);
+                let running: Vec<_> = running.filter(|job| job.lease_until.is_some()).collect();
+                let ran_out = running.iter().filter(|job| ran_out(job)).count();
+                let running = running.len() as u64;
+                if running > 0 && !state.watch.may_end(now, term, running, ran_out as u64) {
+                    expired.clear();
+                    sweep.held_back = ran_out as u32;
+                }
+            }
             for id in expired {
                 let now = state.after_fault(id, LEASE_EXPIRED, Some(retry_after))?;
                 sweep.rescued.push((id, now));

@@ -6,7 +6,7 @@ use crate::model::{
     AuditAction, AuditEntry, Claim, Deployment, DeploymentId, EnvEntry, Failure, Job, JobId,
     JobState, Page, Project, ProjectId, Release, ReleaseId, StageTimes,
 };
-use crate::store::{Outcome, StoreError, StoreResult};
+use crate::store::{Outcome, StoreError, StoreResult, Watch};
 use crate::system::Timestamp;
 use crate::value::{EnvName, JobKind, TenantId};
 
@@ -23,6 +23,7 @@ pub(super) struct State {
     pub(super) paused: BTreeSet<JobKind>,
     pub(super) releases: BTreeMap<ReleaseId, ReleaseRow>,
     pub(super) audit: Vec<AuditEntry>,
+    pub(super) watch: Watch,
 }
 
 #[derive(Debug, Clone)]
@@ -128,6 +129,7 @@ impl State {
             paused: BTreeSet::new(),
             releases: BTreeMap::new(),
             audit: Vec::new(),
+            watch: Watch::default(),
         }
     }
 

@@ -4,6 +4,7 @@ mod builder;
 mod handover;
 mod leases;
 mod register;
+mod unheard;
 
 use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
@@ -25,6 +26,7 @@ use crate::value::Label;
 use crate::{retry, scheduler};
 pub use builder::WorkerBuilder;
 use handover::{Finished, Handover};
+use leases::LetGo;
 
 impl WorkerBuilder {
     /// Starts it on the present runtime.
@@ -38,6 +40,7 @@ impl WorkerBuilder {
             engine,
             options: self,
             held: Mutex::default(),
+            let_go: LetGo::default(),
             drain: CancellationToken::new(),
             hurry: CancellationToken::new(),
             ended: CancellationToken::new(),
@@ -98,6 +101,7 @@ struct Shared {
     engine: Arc<Inner>,
     options: WorkerBuilder,
     held: Mutex<HashMap<Claim, Held>>,
+    let_go: LetGo,
     /// No job is taken any more.
     drain: CancellationToken,
     /// Nor is one gone on with.
@@ -125,6 +129,21 @@ impl Shared {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Takes a job in hand that was claimed by a call sent then.
+    fn take(&self, lease: &Lease, sent: Instant) -> JobContext {
+        let job = JobContext::new(lease.claim);
+        let held = Held {
+            job: job.clone(),
+            alive: sent,
+        };
+        self.held().insert(lease.claim, held);
+        // Claimed while everybody else was being stopped.
+        if self.hurry.is_cancelled() {
+            job.stop(StopReason::Shutdown);
+        }
+        job
+    }
+
     fn stop_all(&self, reason: StopReason) {
         for held in self.held().values() {
             held.job.stop(reason);
@@ -147,7 +166,7 @@ async fn work(shared: Arc<Shared>) {
         }
         let draining = shared.drain.is_cancelled();
         if draining && running.is_empty() && handover.is_empty() {
-            return;
+            return handover.leave(&shared).await;
         }
         let room = match draining {
             true => 0,
@@ -157,7 +176,8 @@ async fn work(shared: Arc<Shared>) {
         let leases = handover.exchange(&shared, room).await;
         let full = !leases.is_empty() && leases.len() == room as usize;
         for lease in leases {
-            running.spawn(carry_out(shared.clone(), lease, sent));
+            let ctx = shared.take(&lease, sent);
+            running.spawn(carry_out(shared.clone(), lease, ctx));
         }
         // A claim that came back full may have left others behind.
         if full {
@@ -171,7 +191,7 @@ async fn work(shared: Arc<Shared>) {
             Some(ended) = running.join_next(), if !running.is_empty() => {
                 handover.add(ended.ok().flatten());
             }
-            () = tokio::time::sleep(handover.pause().unwrap_or(shared.options.poll)) => {}
+            () = tokio::time::sleep(handover.wait().min(shared.options.poll)) => {}
         }
     }
 }
@@ -181,8 +201,8 @@ async fn take_over(shared: &Shared) {
     let mut pause = None;
     while !shared.drain.is_cancelled() {
         match scheduler::sweep(&shared.engine, None).await {
-            Ok(true) => {}
-            Ok(false) => return,
+            Ok(sweep) if scheduler::left_some(&sweep) => {}
+            Ok(_) => return,
             Err(error) => {
                 tracing::warn!(%error, "the jobs of a worker that is gone were not taken over; trying again");
                 let wait = retry::longer(pause);
@@ -211,20 +231,8 @@ fn request(shared: &Shared, limit: u32) -> ClaimRequest {
 }
 
 /// Carries a job out. One that its handler has completed is given back, to be handed in.
-async fn carry_out(shared: Arc<Shared>, lease: Lease, sent: Instant) -> Option<Finished> {
+async fn carry_out(shared: Arc<Shared>, lease: Lease, ctx: JobContext) -> Option<Finished> {
     let engine = &shared.engine;
-    let ctx = JobContext::new(lease.claim);
-    shared.held().insert(
-        lease.claim,
-        Held {
-            job: ctx.clone(),
-            alive: sent,
-        },
-    );
-    // Claimed while everybody else was being stopped.
-    if shared.hurry.is_cancelled() {
-        ctx.stop(StopReason::Shutdown);
-    }
     let ended = match engine.handlers.get(&lease.job.kind) {
         Some(handler) => AssertUnwindSafe(handler.run(&lease.job, &ctx))
             .catch_unwind()
@@ -252,10 +260,10 @@ async fn carry_out(shared: Arc<Shared>, lease: Lease, sent: Instant) -> Option<F
         Ok(Done::Recorded) => Ok(()),
         Err(error) => record(&shared, &lease, &ctx, error).await,
     };
-    if let Err(error) = recorded {
-        tracing::warn!(job = %lease.job.id, %error, "the end of a job was not recorded");
+    match recorded {
+        Ok(()) => drop(shared.held().remove(&lease.claim)),
+        Err(error) => shared.let_go(&lease.claim, &error),
     }
-    shared.held().remove(&lease.claim);
     engine.bus.publish(Hint::Jobs);
     None
 }
@@ -278,7 +286,7 @@ async fn record(
             }
         }
         JobError::Stopped => match ctx.stop_reason() {
-            Some(StopReason::Lost) => return Ok(()),
+            Some(StopReason::Lost) => return Err(StoreError::LeaseLost { job }),
             Some(StopReason::Shutdown) => {
                 return retry::until_stored(&ctx.lost, job, || store.release(claim)).await;
             }
@@ -299,8 +307,7 @@ async fn record(
 }
 
 async fn sweep(shared: Arc<Shared>) {
-    // Grace: a sweep must not be quicker than a heartbeat that is on its way.
-    let grace = shared.options.lease / 10;
-    let scheduler = scheduler::run(&shared.engine, shared.options.sweep, grace, &shared.ended);
+    let options = &shared.options;
+    let scheduler = scheduler::run(&shared.engine, options.sweep, options.lease, &shared.ended);
     tokio::join!(scheduler, register::keep(&shared));
 }

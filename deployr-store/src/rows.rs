@@ -361,3 +361,9 @@ macro_rules! readers {
     };
 }
 pub(crate) use readers;
+
+/// What is in a row; none, and a word about it, where it cannot be read.
+pub(crate) fn readable<T>(row: DbResult<T>) -> Option<T> {
+    row.inspect_err(|error| tracing::warn!(?error, "left out a row that cannot be read"))
+        .ok()
+}

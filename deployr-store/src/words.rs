@@ -17,6 +17,7 @@ pub(crate) enum EndedBy {
     Complete,
     Finish,
     Fail,
+    Release,
 }
 
 impl EndedBy {
@@ -25,6 +26,7 @@ impl EndedBy {
             Self::Complete => "complete",
             Self::Finish => "finish",
             Self::Fail => "fail",
+            Self::Release => "release",
         }
     }
 }

@@ -24,6 +24,7 @@ mod projects;
 mod queue;
 mod releases;
 mod schedules;
+mod watch;
 mod workers;
 
 pub use audit::Audit;
@@ -35,6 +36,7 @@ pub use projects::{NewProject, Projects};
 pub use queue::{Beat, ClaimRequest, Due, Exchange, JobFault, JobQueue, NewJob, QueueStats, Sweep};
 pub use releases::{LiveRelease, NewRelease, Releases};
 pub use schedules::{Advance, DueSchedules, NewSchedule, Schedules};
+pub use watch::Watch;
 pub use workers::{FORGOTTEN, WorkerReport, WorkerSeen, Workers};
 
 /// Keeps everything that must outlive a process. Implemented for whatever

@@ -4,8 +4,10 @@
 
 use std::time::Duration;
 
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::unheard::Unheard;
 use super::{Shared, request};
 use crate::bus::Hint;
 use crate::model::{Claim, Lease};
@@ -26,6 +28,7 @@ pub(super) struct Handover {
     done: Vec<Finished>,
     /// After the store has failed.
     pause: Option<Duration>,
+    unheard: Unheard,
 }
 
 impl Handover {
@@ -37,24 +40,39 @@ impl Handover {
         self.done.is_empty()
     }
 
-    /// How long to wait until the store is asked again to take what is done.
-    pub(super) fn pause(&self) -> Option<Duration> {
+    /// How long to wait, where nothing happens, until the store is asked again.
+    pub(super) fn wait(&self) -> Duration {
+        let pause = self.pause().unwrap_or(Duration::MAX);
+        pause.min(self.unheard.due_in())
+    }
+
+    fn pause(&self) -> Option<Duration> {
         self.pause.filter(|_| !self.is_empty())
     }
 
     /// Hands in what is done, and takes up to `room` jobs. What the store does not take
-    /// now is kept until it does, or until the lease is gone.
+    /// now is kept until it does: it knows whether the lease is gone.
     pub(super) async fn exchange(&mut self, shared: &Shared, room: u32) -> Vec<Lease> {
         loop {
-            self.forget_lost(shared);
+            if shared.drain.is_cancelled() {
+                self.forget_lost(shared);
+            }
             // After a failure what is done goes alone: trouble with the queue must not
             // hold it up.
             let alone = self.pause().is_some();
-            let next = (room > 0 && !alone).then(|| request(shared, room));
+            if !alone && self.unheard.due_in().is_zero() {
+                let found = self.unheard.ask(shared, room).await;
+                if !found.is_empty() {
+                    return found;
+                }
+            }
+            let may_claim = room > 0 && !alone && !self.unheard.is_open();
+            let next = may_claim.then(|| request(shared, room));
             if next.is_none() && self.is_empty() {
                 return Vec::new();
             }
             let claims: Vec<Claim> = self.done.iter().map(|one| one.claim).collect();
+            let (claimed, sent) = (next.is_some(), Instant::now());
             match shared.engine.store.exchange(&claims, next).await {
                 Ok(answer) => {
                     // A claim that found nothing has written nothing.
@@ -68,6 +86,9 @@ impl Handover {
                     }
                 }
                 Err(error) => {
+                    if claimed {
+                        self.unheard.note(sent);
+                    }
                     self.failed(shared, &error, alone);
                     return Vec::new();
                 }
@@ -75,11 +96,20 @@ impl Handover {
         }
     }
 
+    /// Gives back, before the worker ends, what the store may hold for it.
+    pub(super) async fn leave(&mut self, shared: &Shared) {
+        if self.unheard.is_open() {
+            self.unheard.ask(shared, 0).await;
+        }
+        shared.give_back().await;
+    }
+
+    /// Nobody waits for the store when the worker ends.
     fn forget_lost(&mut self, shared: &Shared) {
         let lost = self.done.extract_if(.., |one| one.lost.is_cancelled());
         for Finished { claim, .. } in lost {
             let error = StoreError::LeaseLost { job: claim.job };
-            not_recorded(shared, &claim, &error);
+            shared.let_go(&claim, &error);
         }
     }
 
@@ -90,12 +120,11 @@ impl Handover {
             keyed |= one.keyed;
             match completed.next() {
                 Some(Ok(())) => drop(shared.held().remove(&one.claim)),
-                Some(Err(error)) => not_recorded(shared, &one.claim, &error),
-                None => not_recorded(
-                    shared,
-                    &one.claim,
-                    &StoreError::LeaseLost { job: one.claim.job },
-                ),
+                Some(Err(error)) => shared.let_go(&one.claim, &error),
+                None => {
+                    let error = StoreError::LeaseLost { job: one.claim.job };
+                    shared.let_go(&one.claim, &error);
+                }
             }
         }
         if keyed {
@@ -107,18 +136,11 @@ impl Handover {
         shared.engine.trouble.failed(error);
         if alone && !error.retryable() {
             for one in self.done.drain(..) {
-                not_recorded(shared, &one.claim, error);
+                shared.let_go(&one.claim, error);
             }
         }
         let done = self.done.len();
         tracing::warn!(%error, done, "the store gave no jobs and took none; trying again");
         self.pause = Some(retry::longer(self.pause));
     }
-}
-
-/// Lets go of a job whose end the store will not take. Its lease runs out, and it is
-/// carried out again.
-fn not_recorded(shared: &Shared, claim: &Claim, error: &StoreError) {
-    tracing::warn!(job = %claim.job, %error, "the end of a job was not recorded");
-    shared.held().remove(claim);
 }

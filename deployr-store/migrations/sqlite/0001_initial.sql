@@ -88,7 +88,7 @@ CREATE TABLE jobs (
     -- was lost is known again; so does `ended_by`, the call that ended the claim.
     worker           BLOB    CHECK (length(worker) = 16),
     ended_by         TEXT    CHECK (
-        ended_by = 'complete' OR ended_by = 'finish' OR ended_by = 'fail'
+        ended_by = 'complete' OR ended_by = 'finish' OR ended_by = 'fail' OR ended_by = 'release'
     ),
     lease_until      INTEGER,
     start_by         INTEGER NOT NULL,
@@ -104,6 +104,14 @@ CREATE TABLE jobs (
         = (state = 'completed' OR state = 'failed' OR state = 'cancelled')
     )
 ) STRICT;
+
+-- One row: when the queue was last swept while jobs ran, and since when no lease is ended.
+CREATE TABLE watch (
+    swept_at   INTEGER,
+    held_since INTEGER
+) STRICT;
+
+INSERT INTO watch VALUES (NULL, NULL);
 
 -- The lines. What follows the id is for the statements that look for late jobs.
 CREATE INDEX jobs_line ON jobs (lane, priority DESC, rank, id, start_by, fence)

@@ -71,7 +71,7 @@ forward! { JobQueue;
     fn job(&self, tenant: &TenantId, id: JobId) -> StoreResult<Job>;
     fn fail(&self, claim: &Claim, fault: JobFault) -> StoreResult<JobState>;
     fn release(&self, claim: &Claim) -> StoreResult<()>;
-    fn sweep(&self, grace: Option<Duration>, retry_after: Duration, limit: u32) -> StoreResult<Sweep>;
+    fn sweep(&self, term: Option<Duration>, retry_after: Duration, limit: u32) -> StoreResult<Sweep>;
     fn pause(&self, kind: &JobKind, paused: bool) -> StoreResult<()>;
     fn paused(&self) -> StoreResult<Vec<JobKind>>;
     fn queue_stats(&self) -> StoreResult<QueueStats>;
@@ -94,6 +94,13 @@ forward! { JobQueue;
             let answer = self.plan.call(call, self.part.exchange(done, next)).await?;
             self.plan.exchanged(&answer);
             Ok(answer)
+        }
+
+        async fn held(&self, worker: WorkerId) -> StoreResult<Vec<Job>> {
+            let call = super::Call::new(super::Part::Store, "held");
+            let jobs = self.plan.call(call, self.part.held(worker)).await?;
+            self.plan.held(&jobs);
+            Ok(jobs)
         }
 
         async fn heartbeat(&self, claims: &[Claim], term: Duration) -> StoreResult<Vec<Beat>> {

@@ -6,7 +6,7 @@ use crate::model::{
     AuditAction, AuditEntry, Claim, Deployment, DeploymentId, EnvEntry, Failure, Job, JobId,
     JobState, Page, Project, ProjectId, Release, ReleaseId, Schedule, StageTimes, WorkerId,
 };
-use crate::store::{Outcome, StoreError, StoreResult, WorkerReport};
+use crate::store::{Outcome, StoreError, StoreResult, Watch, WorkerReport};
 use crate::system::Timestamp;
 use crate::value::{EnvName, JobKind, ScheduleName, TenantId};
 
@@ -28,6 +28,7 @@ pub(super) struct State {
     pub(super) schedules: BTreeMap<(TenantId, ScheduleName), Schedule>,
     pub(super) releases: BTreeMap<ReleaseId, ReleaseRow>,
     pub(super) audit: Vec<AuditEntry>,
+    pub(super) watch: Watch,
 }
 
 #[derive(Debug, Clone)]
@@ -62,6 +63,7 @@ impl JobRow {
 pub(super) enum End {
     Completed,
     Failed(JobState),
+    Released,
     Finished {
         release: Option<ReleaseId>,
         failure: Option<Failure>,
@@ -134,6 +136,7 @@ impl State {
             schedules: BTreeMap::new(),
             releases: BTreeMap::new(),
             audit: Vec::new(),
+            watch: Watch::default(),
         }
     }
 

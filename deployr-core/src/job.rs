@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::error::Fault;
 use crate::model::{Claim, Job};
+pub use crate::retry::RetryPolicy;
 
 /// Carries out jobs of one kind.
 ///
@@ -47,6 +48,11 @@ pub trait JobHandler: Send + Sync {
     fn deadline(&self) -> Duration {
         Duration::from_secs(60 * 60)
     }
+
+    /// How long a job of this kind waits after an attempt that had a fault.
+    fn retry(&self) -> RetryPolicy {
+        RetryPolicy::default()
+    }
 }
 
 /// Holds a handler to its deadline, so that one that hangs does not keep its place in the
@@ -55,6 +61,10 @@ pub(crate) struct Limited(pub(crate) Arc<dyn JobHandler>);
 
 #[async_trait]
 impl JobHandler for Limited {
+    fn retry(&self) -> RetryPolicy {
+        self.0.retry()
+    }
+
     async fn run(&self, job: &Job, ctx: &JobContext) -> Result<Done, JobError> {
         let limit = self.0.deadline();
         let mut run = self.0.run(job, ctx);

@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use crate::bus::Hint;
 use crate::engine::Inner;
 use crate::error::Fault;
-use crate::job::{Done, JobContext, JobError, StopReason};
+use crate::job::{Done, JobContext, JobError, RetryPolicy, StopReason};
 use crate::model::{Claim, Lease, WorkerId};
 use crate::store::{ClaimRequest, JobFault, StoreError};
 use crate::value::Label;
@@ -276,7 +276,9 @@ async fn record(
     error: JobError,
 ) -> Result<(), StoreError> {
     let (store, claim, job) = (&shared.engine.store, &lease.claim, lease.job.id);
-    let backoff = || retry::backoff(lease.job.attempt, &*shared.engine.entropy);
+    let handler = shared.engine.handlers.get(&lease.job.kind);
+    let policy = handler.map_or_else(RetryPolicy::default, |handler| handler.retry());
+    let backoff = || policy.backoff(lease.job.attempt, &*shared.engine.entropy);
     let fault = match error {
         JobError::Fault(fault) => {
             tracing::warn!(%job, error = %fault, attempt = lease.job.attempt, "a job could not be carried out");
@@ -309,5 +311,6 @@ async fn record(
 async fn sweep(shared: Arc<Shared>) {
     let options = &shared.options;
     let scheduler = scheduler::run(&shared.engine, options.sweep, options.lease, &shared.ended);
-    tokio::join!(scheduler, register::keep(&shared));
+    let retention = scheduler::tidy_up(&shared.engine, options.retention.as_ref(), &shared.ended);
+    tokio::join!(scheduler, retention, register::keep(&shared));
 }

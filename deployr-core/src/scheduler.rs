@@ -1,5 +1,5 @@
 //! What time changes: leases that ran out, jobs that waited too long, pending jobs
-//! whose turn has come.
+//! whose turn has come, schedules.
 
 use std::time::Duration;
 
@@ -7,8 +7,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::bus::Hint;
 use crate::engine::Inner;
+use crate::model::{JobId, Schedule};
 use crate::retry;
-use crate::store::{StoreResult, Sweep};
+use crate::store::{Advance, NewJob, StoreResult, Sweep};
+use crate::system::Timestamp;
 
 /// Rows of each sort that one sweep handles; the next goes on with the rest.
 const ROWS: u32 = 100;
@@ -26,6 +28,9 @@ pub(crate) async fn run(engine: &Inner, every: Duration, term: Duration, stop: &
                 held_back = sweep.held_back;
             }
             Err(error) => tracing::warn!(%error, "the queue was not swept; trying again"),
+        }
+        if let Err(error) = come(engine).await {
+            tracing::warn!(%error, "the schedules were not looked at; trying again");
         }
         tokio::select! {
             biased;
@@ -74,4 +79,53 @@ pub(crate) async fn sweep(engine: &Inner, term: Option<Duration>) -> StoreResult
         engine.bus.publish(Hint::Jobs);
     }
     Ok(sweep)
+}
+
+/// Enqueues what is due by its timetable.
+async fn come(engine: &Inner) -> StoreResult<()> {
+    let due = engine.store.due_schedules(ROWS).await?;
+    let Some(now) = due.now else {
+        return Ok(());
+    };
+    for schedule in due.schedules {
+        let (tenant, name) = (&schedule.tenant, &schedule.name);
+        // One that fails must not hold up the others.
+        match advance(engine, &schedule, now).await {
+            Ok(true) if schedule.next_at.is_some() => {
+                tracing::info!(%tenant, schedule = %name, "a scheduled job was enqueued");
+                engine.bus.publish(Hint::Jobs);
+            }
+            Ok(_) => {}
+            Err(error) => {
+                tracing::warn!(%tenant, schedule = %name, %error, "a schedule did not come; trying again");
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Moves a schedule on to its first time after `now`, the store's present, and enqueues
+/// its job where it had come; tells whether it did.
+pub(crate) async fn advance(
+    engine: &Inner,
+    schedule: &Schedule,
+    now: Timestamp,
+) -> StoreResult<bool> {
+    let job = schedule.next_at.map(|_| {
+        let id = JobId::new(engine.clock.now(), &*engine.entropy);
+        NewJob::of(id, schedule.job.clone())
+    });
+    let advance = Advance {
+        seen: schedule.next_at,
+        // One that never comes again: stores keep no later time.
+        next: schedule
+            .timetable
+            .next_after(now)
+            .unwrap_or(Timestamp::MAX_UTC),
+        job,
+    };
+    let moved = engine
+        .store
+        .advance(&schedule.tenant, &schedule.name, advance);
+    moved.await
 }

@@ -3,6 +3,7 @@
 mod builder;
 mod handover;
 mod leases;
+mod register;
 mod unheard;
 
 use std::collections::HashMap;
@@ -307,5 +308,6 @@ async fn record(
 
 async fn sweep(shared: Arc<Shared>) {
     let options = &shared.options;
-    scheduler::run(&shared.engine, options.sweep, options.lease, &shared.ended).await;
+    let scheduler = scheduler::run(&shared.engine, options.sweep, options.lease, &shared.ended);
+    tokio::join!(scheduler, register::keep(&shared));
 }

@@ -6,10 +6,10 @@ use std::str::FromStr;
 use deployr_core::log::{LogLine, LogStream};
 use deployr_core::model::{
     AuditAction, AuditEntry, Deployment, DeploymentId, DeploymentStatus, EnvEntry, JobId, Project,
-    ProjectId, Release, ReleaseId, ReleaseState, Stage, StageTimes,
+    ProjectId, Release, ReleaseId, ReleaseState, Schedule, Stage, StageTimes,
 };
 use deployr_core::secret::Sealed;
-use deployr_core::store::LiveRelease;
+use deployr_core::store::{KindStats, LiveRelease, WorkerSeen};
 use deployr_core::system::Timestamp;
 use deployr_core::value::JobKind;
 use serde::de::DeserializeOwned;
@@ -284,6 +284,42 @@ pub(crate) fn audit_entry(row: &dyn Row) -> DbResult<AuditEntry> {
     })
 }
 
+pub(crate) fn schedule(row: &dyn Row) -> DbResult<Schedule> {
+    let row = Reader::new("a schedule", row);
+    let (tenant, name) = (row.parse("tenant")?, row.parse("name")?);
+    let (timetable, job) = (row.parse("timetable")?, row.json("job")?);
+    let mut schedule = Schedule::new(tenant, name, timetable, job, row.time("created_at")?);
+    schedule.next_at = row.time_if("next_at")?;
+    schedule.last_at = row.time_if("last_at")?;
+    schedule.updated_at = row.time("updated_at")?;
+    Ok(schedule)
+}
+
+/// With the store's present time beside it.
+pub(crate) fn worker(row: &dyn Row) -> DbResult<WorkerSeen> {
+    let row = Reader::new("a worker", row);
+    let (since, seen_at) = (row.time("since")?, row.time("seen_at")?);
+    let present = row.time("present")?;
+    Ok(WorkerSeen::new(
+        row.json("report")?,
+        since,
+        seen_at,
+        present,
+    ))
+}
+
+pub(crate) fn kind_stats(row: &dyn Row) -> DbResult<KindStats> {
+    let row = Reader::new("a kind", row);
+    Ok(KindStats {
+        kind: row.parse("kind")?,
+        pending: row.number("pending")?,
+        queued: row.number("queued")?,
+        running: row.number("running")?,
+        rescued: row.number("rescued")?,
+        oldest: row.time_if("oldest")?,
+    })
+}
+
 /// Of one column.
 pub(crate) fn kind(row: &dyn Row) -> DbResult<JobKind> {
     Reader::new("a kind", row).parse(0)
@@ -311,6 +347,9 @@ macro_rules! readers {
         $crate::rows::readers!($row: stage_times -> deployr_core::model::StageTimes);
         $crate::rows::readers!($row: release -> deployr_core::model::Release);
         $crate::rows::readers!($row: live_release -> deployr_core::store::LiveRelease);
+        $crate::rows::readers!($row: schedule -> deployr_core::model::Schedule);
+        $crate::rows::readers!($row: worker -> deployr_core::store::WorkerSeen);
+        $crate::rows::readers!($row: kind_stats -> deployr_core::store::KindStats);
         $crate::rows::readers!($row: kind -> deployr_core::value::JobKind);
         $crate::rows::readers!($row: log_line -> deployr_core::log::LogLine);
         $crate::rows::readers!($row: audit_entry -> deployr_core::model::AuditEntry);

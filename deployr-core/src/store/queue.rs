@@ -5,7 +5,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::{StoreError, StoreResult};
-use crate::model::{Claim, Fence, Job, JobId, JobState, Labels, Lease, Limit, WorkerId};
+use crate::model::{
+    Claim, Fence, Job, JobId, JobState, JobTemplate, Labels, Lease, Limit, WorkerId,
+};
 use crate::system::{Timestamp, later, stored};
 use crate::value::{JobKind, TenantId};
 
@@ -37,16 +39,22 @@ impl NewJob {
     /// five times.
     #[must_use]
     pub fn new(id: JobId, kind: JobKind, input: serde_json::Value) -> Self {
+        Self::of(id, JobTemplate::new(kind, input))
+    }
+
+    /// A job made after a template, due at once.
+    #[must_use]
+    pub fn of(id: JobId, template: JobTemplate) -> Self {
         Self {
             id,
-            kind,
-            input,
-            priority: 0,
-            limits: Vec::new(),
-            needs: Labels::new(),
+            kind: template.kind,
+            input: template.input,
+            priority: template.priority,
+            limits: template.limits,
+            needs: template.needs,
             due: Due::Now,
-            max_attempts: 5,
-            start_within: Duration::from_secs(24 * 60 * 60),
+            max_attempts: template.max_attempts,
+            start_within: template.start_within,
         }
     }
 

@@ -43,6 +43,29 @@ CREATE TABLE paused (
     kind text COLLATE "C" PRIMARY KEY
 );
 
+-- Who carries jobs out. No lease hangs on it.
+CREATE TABLE workers (
+    id      uuid        PRIMARY KEY,
+    report  text        NOT NULL,
+    since   timestamptz NOT NULL,
+    seen_at timestamptz NOT NULL
+);
+
+CREATE TABLE schedules (
+    tenant     text        COLLATE "C" NOT NULL,
+    name       text        COLLATE "C" NOT NULL,
+    timetable  text        NOT NULL,
+    job        text        NOT NULL,
+    -- NULL until it was reckoned from the timetable.
+    next_at    timestamptz,
+    last_at    timestamptz,
+    created_at timestamptz NOT NULL,
+    updated_at timestamptz NOT NULL,
+    PRIMARY KEY (tenant, name)
+);
+
+CREATE INDEX schedules_next ON schedules (next_at NULLS FIRST);
+
 CREATE TABLE jobs (
     id               uuid        PRIMARY KEY,
     tenant           text        COLLATE "C" NOT NULL,

@@ -37,6 +37,29 @@ CREATE TABLE paused (
     kind TEXT PRIMARY KEY
 ) STRICT, WITHOUT ROWID;
 
+-- Who carries jobs out. No lease hangs on it.
+CREATE TABLE workers (
+    id      BLOB    PRIMARY KEY CHECK (length(id) = 16),
+    report  TEXT    NOT NULL,
+    since   INTEGER NOT NULL,
+    seen_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE schedules (
+    tenant     TEXT    NOT NULL,
+    name       TEXT    NOT NULL,
+    timetable  TEXT    NOT NULL,
+    job        TEXT    NOT NULL,
+    -- NULL until it was reckoned from the timetable.
+    next_at    INTEGER,
+    last_at    INTEGER,
+    created_at INTEGER NOT NULL,
+    updated_at INTEGER NOT NULL,
+    PRIMARY KEY (tenant, name)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX schedules_next ON schedules (next_at);
+
 -- The checks of this table spell their lists out. For `IN` with more than two values
 -- SQLite fills a table of its own in each statement that it checks, which costs a write
 -- of a job more than all the rest.

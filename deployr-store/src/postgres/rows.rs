@@ -17,6 +17,9 @@ macro_rules! columns {
     (projects) => {
         "id, tenant, name, slug, settings, created_at, updated_at"
     };
+    (schedules) => {
+        "tenant, name, timetable, job, next_at, last_at, created_at, updated_at"
+    };
     (deployments) => {
         "id, tenant, project, number, job, cause, commit_id, status, stage, release, failure, \
          actor, created_at, started_at, finished_at"

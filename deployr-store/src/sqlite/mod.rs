@@ -3,6 +3,7 @@
 mod audit;
 mod deployments;
 mod error;
+mod insight;
 mod jobs;
 mod lines;
 mod logs;
@@ -15,8 +16,10 @@ mod queue;
 mod readers;
 mod releases;
 mod rows;
+mod schedules;
 mod sweep;
 mod within;
+mod workers;
 mod writer;
 
 #[cfg(test)]

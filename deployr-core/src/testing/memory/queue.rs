@@ -4,7 +4,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::MemoryStore;
-use super::state::{End, JobRow, State, not_found};
+use super::state::{End, JobRow, LEASE_EXPIRED, State, not_found};
 use crate::model::{Claim, Job, JobId, JobState, Lease, WorkerId};
 use crate::state::{IllegalTransition, JobEvent};
 use crate::store::{
@@ -13,7 +13,6 @@ use crate::store::{
 use crate::system::later;
 use crate::value::{JobKind, TenantId};
 
-const LEASE_EXPIRED: &str = "the worker was lost";
 const QUEUE_TIMEOUT: &str = "queue time-out: no worker took the job in time";
 
 #[async_trait]

@@ -29,7 +29,8 @@ use handover::{Finished, Handover};
 use leases::LetGo;
 
 impl WorkerBuilder {
-    /// Starts it on the present runtime.
+    /// Starts it on the present runtime. Where that has several threads, leases are kept
+    /// alive by a thread of their own, however busy those are with jobs.
     #[must_use]
     pub fn spawn(mut self) -> Worker {
         let engine = self.engine.inner().clone();
@@ -47,8 +48,7 @@ impl WorkerBuilder {
         });
         let tasks = [
             tokio::spawn(work(shared.clone())),
-            tokio::spawn(leases::keep(shared.clone())),
-            tokio::spawn(leases::doubt(shared.clone())),
+            leases::spawn(shared.clone()),
             tokio::spawn(sweep(shared.clone())),
         ];
         Worker { shared, tasks }
@@ -59,7 +59,7 @@ impl WorkerBuilder {
 #[derive(Debug)]
 pub struct Worker {
     shared: Arc<Shared>,
-    tasks: [JoinHandle<()>; 4],
+    tasks: [JoinHandle<()>; 3],
 }
 
 impl Worker {
@@ -154,6 +154,8 @@ impl Shared {
 /// Hands in what is done and claims while there is room; else, or when there is nothing,
 /// waits for a hint, for a job to end, or for the poll.
 async fn work(shared: Arc<Shared>) {
+    // Its jobs end with it, also where its runtime does: then nobody keeps their leases.
+    let _ended = shared.ended.clone().drop_guard();
     let mut hints = shared.engine.bus.subscribe();
     let mut running = JoinSet::new();
     let mut handover = Handover::default();

@@ -101,7 +101,7 @@ impl Handover {
         if self.unheard.is_open() {
             self.unheard.ask(shared, 0).await;
         }
-        shared.give_back().await;
+        shared.give_back(&*shared.engine.store).await;
     }
 
     /// Nobody waits for the store when the worker ends.

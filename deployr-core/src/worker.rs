@@ -166,9 +166,8 @@ async fn work(shared: Arc<Shared>) {
     let mut slots = Slots::default();
     let mut ahead = Ahead::new(&shared);
     let mut handover = Handover::default();
-    // At most one; and the slots that are kept free for what it brings.
+    // At most one.
     let mut calls = FuturesUnordered::new();
-    let mut promised = 0;
     // Whether there may be jobs that were not asked for; whether anything has happened since
     // the last call.
     let (mut due, mut stirred) = (true, true);
@@ -184,11 +183,7 @@ async fn work(shared: Arc<Shared>) {
         if draining || ahead.patience(options.lease) == Some(Duration::ZERO) {
             ahead.hand_back(&shared).await;
         }
-        let others_wait = due && calls.is_empty() && ahead.holds_up_others();
-        // The last slot is for those claimed ahead.
-        let spare = (options.concurrency - 1).saturating_sub(slots.long());
-        let kept = promised.max(u32::from(others_wait).min(spare));
-        while slots.taken() + kept < options.concurrency
+        while slots.taken() < options.concurrency
             && let Some((lease, ctx)) = ahead.next(&shared)
         {
             slots.begin(&shared, lease, ctx);
@@ -197,10 +192,6 @@ async fn work(shared: Arc<Shared>) {
         let mut nap = handover.pause().unwrap_or(options.poll);
         if calls.is_empty() && (stirred || handover.is_well()) {
             let free = options.concurrency - slots.taken();
-            let free = match ahead.is_empty() {
-                true => free,
-                false => free.min(spare),
-            };
             let for_slots = (free > 0).then_some((Ask::ForSlots, free));
             let room = ahead.room().filter(|_| slots.long() < options.concurrency);
             let next = room.map(|room| (Ask::Ahead, room)).or(for_slots);
@@ -213,9 +204,6 @@ async fn work(shared: Arc<Shared>) {
             } else if let Some(call) = handover.call(&shared, request) {
                 stirred = false;
                 due &= next.is_none();
-                if let Some((Ask::ForSlots, free)) = next {
-                    promised = free;
-                }
                 let sent = Instant::now();
                 let shared = &shared;
                 calls.push(async move { (next, sent, call.make(shared).await) });
@@ -231,7 +219,6 @@ async fn work(shared: Arc<Shared>) {
             biased;
             () = shared.drain.cancelled(), if !draining => {}
             Some((next, sent, answer)) = calls.next() => {
-                promised = 0;
                 let leases = handover.answered(&shared, answer);
                 let (Some((ask, limit)), Some(leases)) = (next, leases) else {
                     due |= next.is_some();

@@ -18,8 +18,9 @@ use crate::retry;
 /// from other workers is a moment's work, however long the jobs take that are called short.
 const MOMENT: Duration = Duration::from_millis(50);
 
-/// For so long, at most, a worker claims ahead without having asked for jobs of all kinds.
-const TURN: Duration = Duration::from_millis(100);
+/// For so long, at most, a worker claims ahead without having asked for jobs of all kinds, for
+/// which slots must get free.
+const TURN: Duration = Duration::from_millis(200);
 
 /// How many jobs are handed back at a time.
 const HANDS: usize = 8;
@@ -92,11 +93,6 @@ impl Ahead {
         let plenty = self.plenty.filter(|asked| asked.elapsed() < TURN);
         let room = self.size.saturating_sub(self.jobs.len() as u32);
         (plenty.is_some() && self.is_low() && room > 0).then_some(room)
-    }
-
-    /// Whether it is the turn of jobs of all kinds, for which a slot must get free.
-    pub(super) fn holds_up_others(&self) -> bool {
-        !self.is_empty() && self.is_low() && self.room().is_none()
     }
 
     /// Takes note of a claim for free slots that came back: `full` says that there may be

@@ -9,8 +9,8 @@ use super::{Shared, carry_out};
 use crate::job::JobContext;
 use crate::model::Lease;
 
-/// A task for each job in hand. Short jobs are told from others, because those that were
-/// claimed ahead rely on their ends.
+/// A task for each job in hand. Short jobs are told from others, because only their ends make
+/// way for those that were claimed ahead.
 #[derive(Default)]
 pub(super) struct Slots {
     short: JoinSet<Option<Finished>>,

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::Error;
 use crate::report::{Goal, Row};
-use crate::side_by_side::{Case, ROUNDS, median};
+use crate::side_by_side::{Case, median, rounds};
 
 /// How many lines a round of `sqlite-throughput` writes.
 const LINES: usize = 300_000;
@@ -49,7 +49,7 @@ fn per_second(took: Duration) -> Result<f64, Error> {
 fn follow() -> Result<Row, Error> {
     let lines = lines(BURST * TICKS);
     let (mut all_ours, mut all_bare) = (Vec::new(), Vec::new());
-    for _ in 0..ROUNDS {
+    for _ in 0..rounds() {
         all_ours.push(Delays::of(ours::follow(&lines)?));
         all_bare.push(Delays::of(bare::follow(&lines)?));
     }

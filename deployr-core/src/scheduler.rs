@@ -1,5 +1,5 @@
 //! What time changes: leases that ran out, jobs that waited too long, pending jobs
-//! whose turn has come.
+//! whose turn has come, schedules.
 
 use std::time::Duration;
 
@@ -7,23 +7,30 @@ use tokio_util::sync::CancellationToken;
 
 use crate::bus::Hint;
 use crate::engine::Inner;
+use crate::model::{JobId, Schedule};
 use crate::retry;
-use crate::store::StoreResult;
+use crate::store::{Advance, NewJob, StoreResult, Sweep};
+use crate::system::Timestamp;
 
 /// Rows of each sort that one sweep handles; the next goes on with the rest.
 const ROWS: u32 = 100;
 
 /// Sweeps at once, for an engine that starts may follow on one that was lost, and then
 /// every `every` until `stop`. Any number of nodes may do so at the same time.
-pub(crate) async fn run(
-    engine: &Inner,
-    every: Duration,
-    grace: Duration,
-    stop: &CancellationToken,
-) {
+pub(crate) async fn run(engine: &Inner, every: Duration, term: Duration, stop: &CancellationToken) {
+    // Or else it would look as if the store had been away meanwhile.
+    let every = every.min(term / 2);
+    let mut held_back = 0;
     loop {
-        if let Err(error) = sweep(engine, Some(grace)).await {
-            tracing::warn!(%error, "the queue was not swept; trying again");
+        match sweep(engine, Some(term)).await {
+            Ok(sweep) => {
+                tell_of(sweep.held_back, held_back);
+                held_back = sweep.held_back;
+            }
+            Err(error) => tracing::warn!(%error, "the queue was not swept; trying again"),
+        }
+        if let Err(error) = come(engine).await {
+            tracing::warn!(%error, "the schedules were not looked at; trying again");
         }
         tokio::select! {
             biased;
@@ -33,11 +40,31 @@ pub(crate) async fn run(
     }
 }
 
-/// Sweeps once, and tells what was found. Gives whether there may be more to rescue. See
+/// Tells when leases are held back, and when they no longer are.
+fn tell_of(held_back: u32, before: u32) {
+    match (held_back, before) {
+        (0, 0) => {}
+        (0, _) => tracing::warn!("jobs without a lease are taken from their workers again"),
+        (_, 0) => tracing::error!(
+            jobs = held_back,
+            "so many leases have run out that the workers may be well: either this store was \
+             away, or their heartbeats do not reach it. None is taken from its worker until one \
+             more lease has passed. Should it happen again, look at the workers' logs"
+        ),
+        _ => {}
+    }
+}
+
+/// Whether a sweep has left others to be rescued.
+pub(crate) fn left_some(sweep: &Sweep) -> bool {
+    sweep.rescued.len() == ROWS as usize
+}
+
+/// Sweeps once, and tells what was found. See
 /// [`JobQueue::sweep`](crate::store::JobQueue::sweep).
-pub(crate) async fn sweep(engine: &Inner, grace: Option<Duration>) -> StoreResult<bool> {
+pub(crate) async fn sweep(engine: &Inner, term: Option<Duration>) -> StoreResult<Sweep> {
     let pause = retry::backoff(1, &*engine.entropy) / 10;
-    let sweep = engine.store.sweep(grace, pause, ROWS).await;
+    let sweep = engine.store.sweep(term, pause, ROWS).await;
     let sweep = sweep.inspect_err(|error| engine.trouble.failed(error))?;
     for (job, state) in &sweep.rescued {
         tracing::warn!(%job, %state, "a job's worker was lost");
@@ -51,5 +78,54 @@ pub(crate) async fn sweep(engine: &Inner, grace: Option<Duration>) -> StoreResul
     if sweep.promoted > 0 || !sweep.rescued.is_empty() {
         engine.bus.publish(Hint::Jobs);
     }
-    Ok(sweep.rescued.len() == ROWS as usize)
+    Ok(sweep)
+}
+
+/// Enqueues what is due by its timetable.
+async fn come(engine: &Inner) -> StoreResult<()> {
+    let due = engine.store.due_schedules(ROWS).await?;
+    let Some(now) = due.now else {
+        return Ok(());
+    };
+    for schedule in due.schedules {
+        let (tenant, name) = (&schedule.tenant, &schedule.name);
+        // One that fails must not hold up the others.
+        match advance(engine, &schedule, now).await {
+            Ok(true) if schedule.next_at.is_some() => {
+                tracing::info!(%tenant, schedule = %name, "a scheduled job was enqueued");
+                engine.bus.publish(Hint::Jobs);
+            }
+            Ok(_) => {}
+            Err(error) => {
+                tracing::warn!(%tenant, schedule = %name, %error, "a schedule did not come; trying again");
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Moves a schedule on to its first time after `now`, the store's present, and enqueues
+/// its job where it had come; tells whether it did.
+pub(crate) async fn advance(
+    engine: &Inner,
+    schedule: &Schedule,
+    now: Timestamp,
+) -> StoreResult<bool> {
+    let job = schedule.next_at.map(|_| {
+        let id = JobId::new(engine.clock.now(), &*engine.entropy);
+        NewJob::of(id, schedule.job.clone())
+    });
+    let advance = Advance {
+        seen: schedule.next_at,
+        // One that never comes again: stores keep no later time.
+        next: schedule
+            .timetable
+            .next_after(now)
+            .unwrap_or(Timestamp::MAX_UTC),
+        job,
+    };
+    let moved = engine
+        .store
+        .advance(&schedule.tenant, &schedule.name, advance);
+    moved.await
 }

@@ -4,7 +4,9 @@ mod ahead;
 mod builder;
 mod handover;
 mod leases;
+mod register;
 mod slots;
+mod unheard;
 
 use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
@@ -28,6 +30,7 @@ use crate::{retry, scheduler};
 use ahead::Ahead;
 pub use builder::WorkerBuilder;
 use handover::{Finished, Handover};
+use leases::LetGo;
 use slots::Slots;
 
 impl WorkerBuilder {
@@ -42,6 +45,7 @@ impl WorkerBuilder {
             engine,
             options: self,
             held: Mutex::default(),
+            let_go: LetGo::default(),
             drain: CancellationToken::new(),
             hurry: CancellationToken::new(),
             ended: CancellationToken::new(),
@@ -102,6 +106,7 @@ struct Shared {
     engine: Arc<Inner>,
     options: WorkerBuilder,
     held: Mutex<HashMap<Claim, Held>>,
+    let_go: LetGo,
     /// No job is taken any more.
     drain: CancellationToken,
     /// Nor is one gone on with.
@@ -188,14 +193,20 @@ async fn work(shared: Arc<Shared>) {
         {
             slots.begin(&shared, lease, ctx);
         }
+        let mut nap = options.poll;
         // After a failure, only when something has happened.
-        let mut nap = handover.pause().unwrap_or(options.poll);
         if calls.is_empty() && (stirred || handover.is_well()) {
+            let free = options.concurrency - slots.taken();
+            let sent = Instant::now();
+            let found = handover.find(&shared, free).await;
+            for (lease, ctx) in shared.hold(found, sent) {
+                slots.begin(&shared, lease, ctx);
+            }
             let free = options.concurrency - slots.taken();
             let for_slots = (free > 0).then_some((Ask::ForSlots, free));
             let room = ahead.room().filter(|_| slots.long() < options.concurrency);
             let next = room.map(|room| (Ask::Ahead, room)).or(for_slots);
-            let next = next.filter(|_| due && !draining && !handover.goes_alone());
+            let next = next.filter(|_| due && !draining && handover.may_claim());
             let request = next.map(|(ask, limit)| request(&shared, ask, limit));
             let more_to_come = next.is_none() && !ahead.is_empty();
             let wait = handover.patience().filter(|_| more_to_come);
@@ -208,9 +219,10 @@ async fn work(shared: Arc<Shared>) {
                 let shared = &shared;
                 calls.push(async move { (next, sent, call.make(shared).await) });
             } else if draining && slots.taken() == 0 {
-                return;
+                return handover.leave(&shared).await;
             }
         }
+        nap = nap.min(handover.wait());
         if let Some(patience) = ahead.patience(options.lease) {
             nap = nap.min(patience);
         }
@@ -219,7 +231,7 @@ async fn work(shared: Arc<Shared>) {
             biased;
             () = shared.drain.cancelled(), if !draining => {}
             Some((next, sent, answer)) = calls.next() => {
-                let leases = handover.answered(&shared, answer);
+                let leases = handover.answered(&shared, answer, sent);
                 let (Some((ask, limit)), Some(leases)) = (next, leases) else {
                     due |= next.is_some();
                     continue;
@@ -267,8 +279,8 @@ async fn take_over(shared: &Shared) {
     let mut pause = None;
     while !shared.drain.is_cancelled() {
         match scheduler::sweep(&shared.engine, None).await {
-            Ok(true) => {}
-            Ok(false) => return,
+            Ok(sweep) if scheduler::left_some(&sweep) => {}
+            Ok(_) => return,
             Err(error) => {
                 tracing::warn!(%error, "the jobs of a worker that is gone were not taken over; trying again");
                 let wait = retry::longer(pause);
@@ -328,10 +340,10 @@ async fn carry_out(shared: Arc<Shared>, lease: Lease, ctx: JobContext) -> Option
         Ok(Done::Recorded) => Ok(()),
         Err(error) => record(&shared, &lease, &ctx, error).await,
     };
-    if let Err(error) = recorded {
-        tracing::warn!(job = %lease.job.id, %error, "the end of a job was not recorded");
+    match recorded {
+        Ok(()) => drop(shared.held().remove(&lease.claim)),
+        Err(error) => shared.let_go(&lease.claim, &error),
     }
-    shared.held().remove(&lease.claim);
     engine.bus.publish(Hint::Jobs);
     None
 }
@@ -344,51 +356,38 @@ async fn record(
     error: JobError,
 ) -> Result<(), StoreError> {
     let (store, claim, job) = (&shared.engine.store, &lease.claim, lease.job.id);
-    match error {
+    let backoff = || retry::backoff(lease.job.attempt, &*shared.engine.entropy);
+    let fault = match error {
         JobError::Fault(fault) => {
             tracing::warn!(%job, error = %fault, attempt = lease.job.attempt, "a job could not be carried out");
-            let entropy = &*shared.engine.entropy;
-            let fault = JobFault {
+            JobFault {
                 error: fault.to_string(),
-                retry_after: fault
-                    .retryable
-                    .then(|| retry::backoff(lease.job.attempt, entropy)),
-            };
-            retry::until_stored(&ctx.lost, job, || store.fail(claim, fault.clone()))
-                .await
-                .map(drop)
+                retry_after: fault.retryable.then(backoff),
+            }
         }
         JobError::Stopped => match ctx.stop_reason() {
-            Some(StopReason::Lost) => Ok(()),
-            // The store sees that it was called off, and makes it cancelled.
-            Some(StopReason::Cancel) => {
-                let fault = JobFault {
-                    error: "called off".into(),
-                    retry_after: None,
-                };
-                retry::until_stored(&ctx.lost, job, || store.fail(claim, fault.clone()))
-                    .await
-                    .map(drop)
-            }
+            Some(StopReason::Lost) => return Err(StoreError::LeaseLost { job }),
             Some(StopReason::Shutdown) => {
-                retry::until_stored(&ctx.lost, job, || store.release(claim)).await
+                return retry::until_stored(&ctx.lost, job, || store.release(claim)).await;
             }
+            // The store sees that it was called off, and makes it cancelled.
+            Some(StopReason::Cancel) => JobFault {
+                error: "called off".into(),
+                retry_after: None,
+            },
             // Handed back as if unharmed, it would come again at once, for ever.
-            None => {
-                let fault = JobFault {
-                    error: "its handler stopped without having been told to".into(),
-                    retry_after: Some(retry::backoff(lease.job.attempt, &*shared.engine.entropy)),
-                };
-                retry::until_stored(&ctx.lost, job, || store.fail(claim, fault.clone()))
-                    .await
-                    .map(drop)
-            }
+            None => JobFault {
+                error: "its handler stopped without having been told to".into(),
+                retry_after: Some(backoff()),
+            },
         },
-    }
+    };
+    let failed = retry::until_stored(&ctx.lost, job, || store.fail(claim, fault.clone()));
+    failed.await.map(drop)
 }
 
 async fn sweep(shared: Arc<Shared>) {
-    // Grace: a sweep must not be quicker than a heartbeat that is on its way.
-    let grace = shared.options.lease / 10;
-    scheduler::run(&shared.engine, shared.options.sweep, grace, &shared.ended).await;
+    let options = &shared.options;
+    let scheduler = scheduler::run(&shared.engine, options.sweep, options.lease, &shared.ended);
+    tokio::join!(scheduler, register::keep(&shared));
 }

@@ -216,3 +216,19 @@ async fn a_handler_that_stops_unasked_uses_up_an_attempt() {
     assert_eq!((job.state, job.attempt), (JobState::Pending, 1));
     assert!(job.error.unwrap().contains("without having been told"));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_job_that_was_stopped_for_want_of_an_answer_costs_no_attempt() {
+    let mut bench = Bench::new(false);
+    let id = bench.enqueue().await;
+    let _worker = bench.engine.worker().lease(TERM).spawn();
+    bench.begun().await;
+    bench.strike_all(Strike::Before);
+    tokio::time::sleep(TERM * 3).await;
+    bench.plan.reset();
+    // The store's clock stands still: nobody takes the job from this worker.
+    let again = bench.begun().await;
+    assert_eq!(again.claim.job, id);
+    let job = bench.job(id).await;
+    assert_eq!((job.attempt, job.fence.0), (1, 2));
+}

@@ -15,7 +15,7 @@ use deployr_core::engine::Engine;
 use deployr_core::job::{Done, JobContext, JobError, JobHandler};
 use deployr_core::model::{Actor, Job, JobId, JobState, Limit};
 use deployr_core::secret::{KeyId, KeyRing};
-use deployr_core::store::{JobQueue, NewJob};
+use deployr_core::store::{ClaimRequest, JobQueue, NewJob};
 use deployr_core::system::{Clock, SystemClock, SystemEntropy};
 use deployr_core::testing::{
     FaultPlan, ManualClock, MemoryStore, ScriptedBuilder, ScriptedExecutor, ScriptedSource, Strike,
@@ -189,4 +189,63 @@ async fn the_end_of_a_job_makes_way_for_the_next_of_its_key() {
     let worker = bench.worker();
     bench.until_completed(&jobs).await;
     worker.drain(Duration::from_secs(1)).await;
+}
+
+/// The store's clock stands still: what is not found stays as it is for ever.
+#[tokio::test(start_paused = true)]
+async fn a_claim_whose_answer_was_lost_is_found_and_carried_out_once() {
+    let bench = Bench::new(&[]);
+    let jobs = bench.enqueue(3, None).await;
+    for lost in [1, 2] {
+        bench.plan.strike(bench.plan.count() + lost, Strike::After);
+    }
+    let worker = bench.worker();
+    bench.until_completed(&jobs).await;
+    assert_eq!(bench.exchanges()[0], "claim");
+    assert_eq!(bench.handler.runs.load(Ordering::Relaxed), 3);
+    for id in jobs {
+        let job = bench.store.job(&bench.actor.tenant, id).await.unwrap();
+        assert_eq!(job.attempt, 1);
+    }
+    worker.drain(Duration::from_secs(1)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_claim_that_the_store_gets_to_later_is_found_too() {
+    let bench = Bench::new(&[]);
+    bench.plan.strike(1, Strike::Before);
+    let worker = bench.worker();
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    let new = NewJob::new(
+        JobId::new(SystemClock.now(), &SystemEntropy),
+        JobKind::parse("short").unwrap(),
+        serde_json::Value::Null,
+    );
+    let tenant = &bench.actor.tenant;
+    let job = bench.store.enqueue(tenant, new).await.unwrap().id;
+    let request = ClaimRequest {
+        worker: worker.id(),
+        kinds: vec![JobKind::parse("short").unwrap()],
+        offers: Default::default(),
+        limit: 1,
+        term: Duration::from_secs(60),
+    };
+    assert_eq!(bench.store.claim(request).await.unwrap().len(), 1);
+    bench.until_completed(&[job]).await;
+    worker.drain(Duration::from_secs(1)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_worker_that_ends_leaves_no_claim_whose_answer_was_lost() {
+    let bench = Bench::new(&[]);
+    let jobs = bench.enqueue(1, None).await;
+    bench.plan.strike(bench.plan.count() + 1, Strike::After);
+    let worker = bench.worker();
+    while bench.exchanges().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    worker.drain(Duration::ZERO).await;
+    let job = bench.store.job(&bench.actor.tenant, jobs[0]).await.unwrap();
+    assert_eq!((job.state, job.attempt), (JobState::Queued, 0));
+    assert_eq!(bench.handler.runs.load(Ordering::Relaxed), 0);
 }

@@ -44,10 +44,16 @@
 //! * `sqlite` (default): `SqliteStore`.
 //! * `postgres`: `PgStore`, and `PgBus` for its nodes. Wants Rust 1.94.
 
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+mod error;
 #[cfg(feature = "postgres")]
 mod postgres;
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+mod rows;
 #[cfg(feature = "sqlite")]
 mod sqlite;
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+mod words;
 
 /// What [`PgStore::deploy_in`] and [`PgOptions`] are given things of.
 #[cfg(feature = "postgres")]

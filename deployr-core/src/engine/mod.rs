@@ -8,8 +8,10 @@ mod jobs;
 mod look_up;
 mod redaction;
 mod request;
+mod schedules;
 mod secrets;
 mod trouble;
+mod why;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -19,6 +21,7 @@ pub use follow::{Event, Follow};
 pub(crate) use redaction::{redacted, redacted_fault};
 pub use request::{DeployRequest, Plan, ProjectRequest};
 pub use trouble::StoreTrouble;
+pub use why::{Reason, Why};
 
 use crate::builder::Builder;
 use crate::bus::EventBus;

@@ -10,6 +10,7 @@ mod page;
 mod project;
 mod recipe;
 mod release;
+mod schedule;
 mod turn;
 
 pub use actor::Actor;
@@ -21,4 +22,5 @@ pub use page::Page;
 pub use project::{EnvEntry, Project, ProjectSettings};
 pub use recipe::{HealthCheck, Recipe, Runtime};
 pub use release::{Release, ReleaseState};
+pub use schedule::{JobTemplate, Schedule};
 pub use turn::Turn;

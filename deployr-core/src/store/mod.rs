@@ -18,18 +18,26 @@
 mod audit;
 mod deployments;
 mod error;
+mod insight;
 mod logs;
 mod projects;
 mod queue;
 mod releases;
+mod schedules;
+mod watch;
+mod workers;
 
 pub use audit::Audit;
 pub use deployments::{Deployments, NewDeployment, Outcome};
 pub use error::{StoreError, StoreResult};
+pub use insight::{COUNTED, FullKey, Insight, KindStats, Standing};
 pub use logs::{LOG_READ_BYTES, Logs, NewLine};
 pub use projects::{NewProject, Projects};
 pub use queue::{Beat, ClaimRequest, Due, Exchange, JobFault, JobQueue, NewJob, QueueStats, Sweep};
 pub use releases::{LiveRelease, NewRelease, Releases};
+pub use schedules::{Advance, DueSchedules, NewSchedule, Schedules};
+pub use watch::Watch;
+pub use workers::{FORGOTTEN, WorkerReport, WorkerSeen, Workers};
 
 /// Keeps everything that must outlive a process. Implemented for whatever
 /// implements all of its parts.
@@ -50,6 +58,21 @@ pub use releases::{LiveRelease, NewRelease, Releases};
 ///     Ok(lines.into_iter().next().map(|line| line.text))
 /// }
 /// ```
-pub trait Store: Projects + Deployments + JobQueue + Logs + Releases + Audit {}
+pub trait Store:
+    Projects + Deployments + JobQueue + Logs + Releases + Schedules + Workers + Insight + Audit
+{
+}
 
-impl<T: Projects + Deployments + JobQueue + Logs + Releases + Audit + ?Sized> Store for T {}
+impl<T> Store for T where
+    T: Projects
+        + Deployments
+        + JobQueue
+        + Logs
+        + Releases
+        + Schedules
+        + Workers
+        + Insight
+        + Audit
+        + ?Sized
+{
+}

@@ -5,7 +5,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::{StoreError, StoreResult};
-use crate::model::{Claim, Fence, Job, JobId, JobState, Labels, Lease, Limit, WorkerId};
+use crate::model::{
+    Claim, Fence, Job, JobId, JobState, JobTemplate, Labels, Lease, Limit, WorkerId,
+};
 use crate::system::{Timestamp, later, stored};
 use crate::value::{JobKind, TenantId};
 
@@ -37,16 +39,22 @@ impl NewJob {
     /// five times.
     #[must_use]
     pub fn new(id: JobId, kind: JobKind, input: serde_json::Value) -> Self {
+        Self::of(id, JobTemplate::new(kind, input))
+    }
+
+    /// A job made after a template, due at once.
+    #[must_use]
+    pub fn of(id: JobId, template: JobTemplate) -> Self {
         Self {
             id,
-            kind,
-            input,
-            priority: 0,
-            limits: Vec::new(),
-            needs: Labels::new(),
+            kind: template.kind,
+            input: template.input,
+            priority: template.priority,
+            limits: template.limits,
+            needs: template.needs,
             due: Due::Now,
-            max_attempts: 5,
-            start_within: Duration::from_secs(24 * 60 * 60),
+            max_attempts: template.max_attempts,
+            start_within: template.start_within,
         }
     }
 
@@ -144,6 +152,9 @@ pub struct JobFault {
 pub struct Sweep {
     /// Jobs whose lease had run out, and the state that each has now.
     pub rescued: Vec<(JobId, JobState)>,
+    /// How many other leases had run out, and were not ended: the store was away, or there
+    /// are suddenly so many that something else may be wrong. See [`Watch`](super::Watch).
+    pub held_back: u32,
     /// Jobs that had not started in time, now failed.
     pub timed_out: Vec<JobId>,
     /// Pending jobs that were due and had room, now queued.
@@ -225,7 +236,8 @@ pub trait JobQueue: Send + Sync {
     ///
     /// A completion that is refused is so in its place of the answer, and stops neither
     /// the other completions nor the claim. A key that a completion frees is free for the
-    /// claim. After an error nothing was changed, and the same call may be made again.
+    /// claim. After an error all was done or nothing, and the completions may be handed in
+    /// again; what was claimed, [`held`](Self::held) tells.
     ///
     /// # Errors
     ///
@@ -247,6 +259,16 @@ pub trait JobQueue: Send + Sync {
     async fn claim(&self, request: ClaimRequest) -> StoreResult<Vec<Lease>> {
         Ok(self.exchange(&[], Some(request)).await?.leases)
     }
+
+    /// The jobs that a worker holds, by what the store knows; the oldest first. For a worker
+    /// whose claim failed: that may have been done all the same, and only its answer been
+    /// lost; or be done yet, within half a minute, where the store had not begun. A job that
+    /// cannot be read is left out.
+    ///
+    /// # Errors
+    ///
+    /// Only the store's own.
+    async fn held(&self, worker: WorkerId) -> StoreResult<Vec<Job>>;
 
     /// Extends leases by `term` from now; one answer a claim, in order. A lease that
     /// has run out is extended too, as long as nobody has taken the job.
@@ -283,8 +305,10 @@ pub trait JobQueue: Send + Sync {
     /// `LeaseLost`.
     async fn fail(&self, claim: &Claim, fault: JobFault) -> StoreResult<JobState>;
 
-    /// Hands a job back unharmed (the worker is shutting down): it is queued at once,
-    /// and the attempt does not count.
+    /// Hands a job back unharmed (the worker is shutting down, or had to stop for want of an
+    /// answer): it is queued at once, and the attempt does not count. So is one that is to be
+    /// cancelled: whoever takes it next puts the target in order. The same call made again
+    /// succeeds, until the job is claimed again or called off.
     ///
     /// # Errors
     ///
@@ -293,9 +317,10 @@ pub trait JobQueue: Send + Sync {
 
     /// Puts right what time has changed, at most `limit` rows of each sort:
     ///
-    /// * a running job whose lease ran out more than `grace` ago ends its attempt, as by
-    ///   [`fail`](Self::fail) with `retry_after`; where `grace` is none, every running job
-    ///   does: the caller knows that no worker lives;
+    /// * a running job whose lease ran out more than a tenth of `term` ago ends its attempt,
+    ///   as by [`fail`](Self::fail) with `retry_after`, unless a [`Watch`](super::Watch) over
+    ///   leases of `term` says otherwise; where `term` is none, every running job does: the
+    ///   caller knows that no worker lives;
     /// * a job that should have started by now fails with a queue time-out;
     /// * a pending job that is due and has room is queued.
     ///
@@ -307,7 +332,7 @@ pub trait JobQueue: Send + Sync {
     /// Only the store's own.
     async fn sweep(
         &self,
-        grace: Option<Duration>,
+        term: Option<Duration>,
         retry_after: Duration,
         limit: u32,
     ) -> StoreResult<Sweep>;

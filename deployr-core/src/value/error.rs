@@ -142,6 +142,10 @@ input_codes! {
     ConcurrencyKeyInvalid = "CONCURRENCY_KEY_INVALID",
     /// Not a usable label.
     LabelInvalid = "LABEL_INVALID",
+    /// Not a usable name of a schedule.
+    ScheduleInvalid = "SCHEDULE_INVALID",
+    /// No times that come again.
+    TimetableInvalid = "TIMETABLE_INVALID",
     /// Not the name of a framework's preset.
     FrameworkInvalid = "FRAMEWORK_INVALID",
     /// Not a domain name.

@@ -35,6 +35,7 @@ mod port;
 mod project_name;
 mod rel_path;
 mod slug;
+mod timetable;
 
 #[cfg(test)]
 mod tests;
@@ -53,9 +54,10 @@ pub use error::{InputCode, InvalidValue};
 pub use git_ref::{BranchName, GitRef, TagName};
 pub use git_url::{GitScheme, GitUrl, UrlPolicy};
 pub use health_path::HealthPath;
-pub use names::{ConcurrencyKey, Framework, JobKind, Label, TargetName, TenantId};
+pub use names::{ConcurrencyKey, Framework, JobKind, Label, ScheduleName, TargetName, TenantId};
 pub use network::Network;
 pub use port::Port;
 pub use project_name::ProjectName;
 pub use rel_path::{OutputDir, RelPath};
 pub use slug::Slug;
+pub use timetable::Timetable;

@@ -69,6 +69,27 @@ impl JobKind {
     }
 }
 
+/// The name of a schedule, unique in a tenant.
+///
+/// ```
+/// use deployr_core::value::ScheduleName;
+///
+/// assert!(ScheduleName::parse("nightly-backup").is_ok());
+/// assert!(ScheduleName::parse("Nightly backup").is_err());
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct ScheduleName(String);
+
+string_value!(ScheduleName);
+
+impl ScheduleName {
+    /// Parses a name of `a-z`, `0-9`, `.`, `_`, `:` and `-`.
+    pub fn parse(input: impl AsRef<str>) -> Result<Self, InvalidValue> {
+        lower_name("schedule", InputCode::ScheduleInvalid, input.as_ref()).map(Self)
+    }
+}
+
 /// Something that a job asks of the worker that carries it out: `gpu`, `region:eu`.
 ///
 /// ```

@@ -12,6 +12,7 @@ use crate::bus::Hint;
 use crate::job::JobContext;
 use crate::model::Lease;
 use crate::retry;
+use crate::store::StoreError;
 
 /// Half of what a claim ahead has brought is to be begun within this time: then the next may
 /// be twice as large; and half as large where it takes four times as long. So what is held back
@@ -69,8 +70,8 @@ impl Ahead {
             if !ctx.lost.is_cancelled() {
                 return Some((lease, ctx));
             }
-            tracing::warn!(job = %lease.job.id, "the lease was lost before the job was begun");
-            shared.held().remove(&lease.claim);
+            let job = lease.job.id;
+            shared.let_go(&lease.claim, &StoreError::LeaseLost { job });
         }
     }
 
@@ -126,10 +127,10 @@ impl Ahead {
         let back = |(lease, ctx): (Lease, JobContext)| async move {
             let (claim, job) = (&lease.claim, lease.job.id);
             let back = retry::until_stored(&ctx.lost, job, || shared.engine.store.release(claim));
-            if let Err(error) = back.await {
-                tracing::warn!(%job, %error, "a job was not handed back");
+            match back.await {
+                Ok(()) => drop(shared.held().remove(claim)),
+                Err(error) => shared.let_go(claim, &error),
             }
-            shared.held().remove(claim);
         };
         futures::stream::iter(jobs)
             .for_each_concurrent(HANDS, back)

@@ -17,6 +17,7 @@ pub struct WorkerBuilder {
     pub(super) sweep: Duration,
     pub(super) alone: bool,
     pub(super) offers: Labels,
+    pub(super) node: String,
 }
 
 impl Engine {
@@ -41,6 +42,7 @@ impl Engine {
             sweep: Duration::from_secs(1),
             alone: false,
             offers: Labels::new(),
+            node: String::new(),
         }
     }
 }
@@ -91,6 +93,13 @@ impl WorkerBuilder {
     #[must_use]
     pub fn offers(mut self, labels: impl IntoIterator<Item = Label>) -> Self {
         self.offers = labels.into_iter().collect();
+        self
+    }
+
+    /// The name of the machine, by which people know it; empty where not said.
+    #[must_use]
+    pub fn node(mut self, name: impl Into<String>) -> Self {
+        self.node = name.into();
         self
     }
 

@@ -8,6 +8,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::Shared;
+use super::unheard::Unheard;
 use crate::bus::Hint;
 use crate::model::{Claim, Lease};
 use crate::retry;
@@ -33,6 +34,7 @@ pub(super) struct Handover {
     since: Option<Instant>,
     /// After the store has failed.
     pause: Option<Duration>,
+    unheard: Unheard,
 }
 
 /// One call to the store: what is handed in, and what is asked for.
@@ -77,21 +79,45 @@ impl Handover {
         self.pause.is_none()
     }
 
-    /// How long to wait until the store is asked again to take what is done.
-    pub(super) fn pause(&self) -> Option<Duration> {
+    /// How long to wait, where nothing happens, until the store is asked again.
+    pub(super) fn wait(&self) -> Duration {
+        let pause = self.pause().unwrap_or(Duration::MAX);
+        pause.min(self.unheard.due_in())
+    }
+
+    fn pause(&self) -> Option<Duration> {
         self.pause.filter(|_| !self.done.is_empty())
     }
 
-    /// Whether what is done goes alone, after a failure: trouble with the queue must not hold
-    /// it up.
-    pub(super) fn goes_alone(&self) -> bool {
-        self.pause().is_some()
+    /// Whether jobs may be asked for. After a failure what is done goes alone: trouble with
+    /// the queue must not hold it up.
+    pub(super) fn may_claim(&self) -> bool {
+        self.pause().is_none() && !self.unheard.is_open()
+    }
+
+    /// Jobs whose claim was not answered, at most `room`, when it is time to ask for them.
+    /// No call may be on its way.
+    pub(super) async fn find(&mut self, shared: &Shared, room: u32) -> Vec<Lease> {
+        match self.pause().is_none() && self.unheard.due_in().is_zero() {
+            true => self.unheard.ask(shared, room).await,
+            false => Vec::new(),
+        }
+    }
+
+    /// Gives back, before the worker ends, what the store may hold for it.
+    pub(super) async fn leave(&mut self, shared: &Shared) {
+        if self.unheard.is_open() {
+            self.unheard.ask(shared, 0).await;
+        }
+        shared.give_back().await;
     }
 
     /// The call that hands in what is done and asks for `next`; none when there is nothing
     /// to say.
     pub(super) fn call(&mut self, shared: &Shared, next: Option<ClaimRequest>) -> Option<Call> {
-        self.forget_lost(shared);
+        if shared.drain.is_cancelled() {
+            self.forget_lost(shared);
+        }
         if next.is_none() && self.done.is_empty() {
             return None;
         }
@@ -100,10 +126,15 @@ impl Handover {
         Some(Call { done, next })
     }
 
-    /// Takes note of an answer; gives the jobs that were taken, none where none were asked
-    /// for or the store has failed. What it did not take is kept until it does, or until the
-    /// lease is gone.
-    pub(super) fn answered(&mut self, shared: &Shared, answer: Answer) -> Option<Vec<Lease>> {
+    /// Takes note of the answer to a call that was `sent` then; gives the jobs that were
+    /// taken, none where none were asked for or the store has failed. What it did not take is
+    /// kept until it does: it knows whether the lease is gone.
+    pub(super) fn answered(
+        &mut self,
+        shared: &Shared,
+        answer: Answer,
+        sent: Instant,
+    ) -> Option<Vec<Lease>> {
         let Call { done, next } = answer.call;
         match answer.said {
             Ok(said) => {
@@ -117,9 +148,12 @@ impl Handover {
             }
             Err(error) => {
                 shared.engine.trouble.failed(&error);
+                if next.is_some() {
+                    self.unheard.note(sent);
+                }
                 if next.is_none() && !error.retryable() {
                     for one in done {
-                        not_recorded(shared, &one.claim, &error);
+                        shared.let_go(&one.claim, &error);
                     }
                 } else {
                     self.done.splice(..0, done);
@@ -132,11 +166,12 @@ impl Handover {
         }
     }
 
+    /// Nobody waits for the store when the worker ends.
     fn forget_lost(&mut self, shared: &Shared) {
         let lost = self.done.extract_if(.., |one| one.lost.is_cancelled());
         for Finished { claim, .. } in lost {
             let error = StoreError::LeaseLost { job: claim.job };
-            not_recorded(shared, &claim, &error);
+            shared.let_go(&claim, &error);
         }
     }
 }
@@ -147,22 +182,14 @@ fn note(shared: &Shared, done: Vec<Finished>, completed: Vec<StoreResult<()>>) {
     for one in done {
         match completed.next() {
             Some(Ok(())) => drop(shared.held().remove(&one.claim)),
-            Some(Err(error)) => not_recorded(shared, &one.claim, &error),
-            None => not_recorded(
-                shared,
-                &one.claim,
-                &StoreError::LeaseLost { job: one.claim.job },
-            ),
+            Some(Err(error)) => shared.let_go(&one.claim, &error),
+            None => {
+                let error = StoreError::LeaseLost { job: one.claim.job };
+                shared.let_go(&one.claim, &error);
+            }
         }
     }
     if keyed {
         shared.engine.bus.publish(Hint::Jobs);
     }
-}
-
-/// Lets go of a job whose end the store will not take. Its lease runs out, and it is
-/// carried out again.
-fn not_recorded(shared: &Shared, claim: &Claim, error: &StoreError) {
-    tracing::warn!(job = %claim.job, %error, "the end of a job was not recorded");
-    shared.held().remove(claim);
 }

@@ -1,6 +1,7 @@
 //! Keeps the leases of the jobs in hand, and gives up those that it could not keep.
 
-use std::sync::Arc;
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -8,44 +9,53 @@ use tokio::time::Instant;
 use super::Shared;
 use crate::bus::Hint;
 use crate::job::StopReason;
-use crate::model::Claim;
-use crate::store::Beat;
+use crate::model::{Claim, Job};
+use crate::store::{Beat, StoreError};
 
 /// Heartbeats for all jobs in hand, in one call; at once when somebody has called one
-/// off.
+/// off, and soon again when one was not taken.
 pub(super) async fn keep(shared: Arc<Shared>) {
     let term = shared.options.lease;
     let mut hints = shared.engine.bus.subscribe();
+    let mut pause = term / 4;
     loop {
         let wake = async { while !matches!(hints.next().await, Hint::Cancel | Hint::Missed) {} };
         tokio::select! {
             biased;
             () = shared.ended.cancelled() => return,
-            () = tokio::time::sleep(term / 4) => {}
+            () = tokio::time::sleep(pause) => {}
             () = wake => {}
         }
         let claims: Vec<Claim> = shared.held().keys().copied().collect();
-        if !claims.is_empty() {
-            beat(&shared, &claims, term).await;
+        pause = match claims.is_empty() || beat(&shared, &claims, term).await {
+            true => term / 4,
+            false => term / 20,
+        };
+        let give_back = tokio::time::timeout(term / 4, shared.give_back());
+        if give_back.await.is_err() {
+            tracing::warn!("jobs were not given back in time; trying again");
         }
     }
 }
 
-async fn beat(shared: &Shared, claims: &[Claim], term: Duration) {
+/// Whether it was taken.
+async fn beat(shared: &Shared, claims: &[Claim], term: Duration) -> bool {
     let sent = Instant::now();
     let answer = tokio::time::timeout(term / 4, shared.engine.store.heartbeat(claims, term)).await;
     let beats = match answer {
         Ok(Ok(beats)) => beats,
         Ok(Err(error)) => {
             shared.engine.trouble.failed(&error);
-            return tracing::warn!(%error, "a heartbeat was not taken");
+            tracing::warn!(%error, "a heartbeat was not taken");
+            return false;
         }
         Err(_) => {
             shared
                 .engine
                 .trouble
                 .failed(&"a heartbeat was not answered in time");
-            return tracing::warn!("a heartbeat was not answered in time");
+            tracing::warn!("a heartbeat was not answered in time");
+            return false;
         }
     };
     shared.engine.trouble.over();
@@ -64,6 +74,7 @@ async fn beat(shared: &Shared, claims: &[Claim], term: Duration) {
             Beat::Lost => held.job.stop(StopReason::Lost),
         }
     }
+    true
 }
 
 /// Stops each job whose lease may soon be another's: two thirds of the lease after the
@@ -81,6 +92,78 @@ pub(super) async fn doubt(shared: Arc<Shared>) {
             if held.alive.elapsed() > term * 2 / 3 {
                 held.job.stop(StopReason::Lost);
             }
+        }
+    }
+}
+
+/// Claims that were let go of without a word from the store, which may believe that this
+/// worker still holds them.
+#[derive(Default)]
+pub(super) struct LetGo(Mutex<HashMap<Claim, Then>>);
+
+/// What becomes of a job that was let go of.
+#[derive(Clone, Copy, PartialEq)]
+enum Then {
+    /// It goes back to the queue, once the store answers.
+    GiveBack,
+    /// It stays until its lease has run out: the store cannot do anything with it.
+    RunOut,
+}
+
+impl LetGo {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Claim, Then>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Shared {
+    /// Lets go of a job whose end the store has not taken: it is carried out again.
+    pub(super) fn let_go(&self, claim: &Claim, error: &StoreError) {
+        tracing::warn!(job = %claim.job, %error, "the end of a job was not recorded");
+        let then = match error {
+            StoreError::LeaseLost { .. } => Then::GiveBack,
+            _ => Then::RunOut,
+        };
+        self.let_go.lock().insert(*claim, then);
+        self.held().remove(claim);
+    }
+
+    /// Gives the jobs back that were stopped because the store did not answer. That is not
+    /// their fault, and costs no attempt. Nothing comes of it for one that another has.
+    pub(super) async fn give_back(&self) {
+        let claims: Vec<Claim> = {
+            let let_go = self.let_go.lock();
+            let back = let_go.iter().filter(|(_, then)| **then == Then::GiveBack);
+            back.map(|(claim, _)| *claim).collect()
+        };
+        for claim in claims {
+            match self.engine.store.release(&claim).await {
+                Ok(()) => {
+                    self.let_go.lock().remove(&claim);
+                    self.engine.bus.publish(Hint::Jobs);
+                }
+                Err(StoreError::LeaseLost { .. }) => drop(self.let_go.lock().remove(&claim)),
+                Err(error) if error.retryable() => {
+                    return tracing::warn!(%error, "jobs were not given back; trying again");
+                }
+                Err(_) => drop(self.let_go.lock().insert(claim, Then::RunOut)),
+            }
+        }
+    }
+
+    /// All claims that the store may believe this worker to hold.
+    pub(super) fn known(&self) -> HashSet<Claim> {
+        let mut known: HashSet<Claim> = self.held().keys().copied().collect();
+        known.extend(self.let_go.lock().keys());
+        known
+    }
+
+    /// The claim by which this worker holds a job.
+    pub(super) fn claim_of(&self, job: &Job) -> Claim {
+        Claim {
+            job: job.id,
+            fence: job.fence,
+            worker: self.id,
         }
     }
 }

@@ -43,6 +43,29 @@ CREATE TABLE paused (
     kind text COLLATE "C" PRIMARY KEY
 );
 
+-- Who carries jobs out. No lease hangs on it.
+CREATE TABLE workers (
+    id      uuid        PRIMARY KEY,
+    report  text        NOT NULL,
+    since   timestamptz NOT NULL,
+    seen_at timestamptz NOT NULL
+);
+
+CREATE TABLE schedules (
+    tenant     text        COLLATE "C" NOT NULL,
+    name       text        COLLATE "C" NOT NULL,
+    timetable  text        NOT NULL,
+    job        text        NOT NULL,
+    -- NULL until it was reckoned from the timetable.
+    next_at    timestamptz,
+    last_at    timestamptz,
+    created_at timestamptz NOT NULL,
+    updated_at timestamptz NOT NULL,
+    PRIMARY KEY (tenant, name)
+);
+
+CREATE INDEX schedules_next ON schedules (next_at NULLS FIRST);
+
 CREATE TABLE jobs (
     id               uuid        PRIMARY KEY,
     tenant           text        COLLATE "C" NOT NULL,
@@ -70,7 +93,9 @@ CREATE TABLE jobs (
     -- The last to claim it. Stays when the claim ends, so that a call whose answer
     -- was lost is known again; so does `ended_by`, the call that ended the claim.
     worker           uuid,
-    ended_by         text        COLLATE "C" CHECK (ended_by IN ('complete', 'finish', 'fail')),
+    ended_by         text        COLLATE "C" CHECK (
+        ended_by IN ('complete', 'finish', 'fail', 'release')
+    ),
     lease_until      timestamptz,
     start_by         timestamptz NOT NULL,
     cancel_requested boolean     NOT NULL DEFAULT false,
@@ -90,6 +115,14 @@ CREATE TABLE jobs (
     autovacuum_vacuum_cost_delay = 0,
     autovacuum_analyze_scale_factor = 0.05
 );
+
+-- One row: when the queue was last swept while jobs ran, and since when no lease is ended.
+CREATE TABLE watch (
+    swept_at   timestamptz,
+    held_since timestamptz
+);
+
+INSERT INTO watch VALUES (NULL, NULL);
 
 -- The lines.
 CREATE INDEX jobs_line ON jobs (lane, priority DESC, rank, id) WHERE state = 'queued';

@@ -37,6 +37,29 @@ CREATE TABLE paused (
     kind TEXT PRIMARY KEY
 ) STRICT, WITHOUT ROWID;
 
+-- Who carries jobs out. No lease hangs on it.
+CREATE TABLE workers (
+    id      BLOB    PRIMARY KEY CHECK (length(id) = 16),
+    report  TEXT    NOT NULL,
+    since   INTEGER NOT NULL,
+    seen_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE schedules (
+    tenant     TEXT    NOT NULL,
+    name       TEXT    NOT NULL,
+    timetable  TEXT    NOT NULL,
+    job        TEXT    NOT NULL,
+    -- NULL until it was reckoned from the timetable.
+    next_at    INTEGER,
+    last_at    INTEGER,
+    created_at INTEGER NOT NULL,
+    updated_at INTEGER NOT NULL,
+    PRIMARY KEY (tenant, name)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX schedules_next ON schedules (next_at);
+
 -- The checks of this table spell their lists out. For `IN` with more than two values
 -- SQLite fills a table of its own in each statement that it checks, which costs a write
 -- of a job more than all the rest.
@@ -65,7 +88,7 @@ CREATE TABLE jobs (
     -- was lost is known again; so does `ended_by`, the call that ended the claim.
     worker           BLOB    CHECK (length(worker) = 16),
     ended_by         TEXT    CHECK (
-        ended_by = 'complete' OR ended_by = 'finish' OR ended_by = 'fail'
+        ended_by = 'complete' OR ended_by = 'finish' OR ended_by = 'fail' OR ended_by = 'release'
     ),
     lease_until      INTEGER,
     start_by         INTEGER NOT NULL,
@@ -81,6 +104,14 @@ CREATE TABLE jobs (
         = (state = 'completed' OR state = 'failed' OR state = 'cancelled')
     )
 ) STRICT;
+
+-- One row: when the queue was last swept while jobs ran, and since when no lease is ended.
+CREATE TABLE watch (
+    swept_at   INTEGER,
+    held_since INTEGER
+) STRICT;
+
+INSERT INTO watch VALUES (NULL, NULL);
 
 -- The lines. What follows the id is for the statements that look for late jobs.
 CREATE INDEX jobs_line ON jobs (lane, priority DESC, rank, id, start_by, fence)

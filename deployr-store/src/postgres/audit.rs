@@ -7,9 +7,9 @@ use deployr_core::value::TenantId;
 
 use super::PgStore;
 use super::calls::Tx;
-use super::error::DbResult;
 use super::query::{execute, many, text};
 use super::rows;
+use crate::error::DbResult;
 
 #[async_trait]
 impl Audit for PgStore {

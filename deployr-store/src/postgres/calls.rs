@@ -5,14 +5,14 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use deployr_core::store::{StoreError, StoreResult};
-use deployr_core::system::{Timestamp, timestamp_from_micros};
+use deployr_core::system::{self, Timestamp, timestamp_from_micros};
 use sqlx::Row;
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnection, PgPool, Postgres};
 use tokio::runtime::Handle;
 
-use super::error::{DbError, DbResult};
 use super::time;
+use crate::error::{DbError, DbResult};
 
 /// What a call may take, a wait for a connection included: longer than all that the
 /// server limits by itself, for the server that does not answer at all.
@@ -128,7 +128,7 @@ impl<'a> Tx<'a> {
 
     /// The time when `delay` has passed.
     pub(super) fn later(&self, delay: Duration) -> Timestamp {
-        time::later(self.now, delay)
+        system::later(self.now, delay)
     }
 
     /// Does `work` whole or not at all, and the rest of the transaction either way.

@@ -15,14 +15,15 @@ use super::PgStore;
 use super::audit::note_deployment;
 use super::calls::Tx;
 use super::enqueue::enqueue;
-use super::error::{DbResult, conflict, corrupt, not_found};
-use super::jobs::{self, EndedBy, Standing};
-use super::moves::{self, ENGINE, illegal};
+use super::jobs::{self, Standing};
+use super::moves;
 use super::places;
 use super::projects::{self, must_exist};
 use super::query::{before, execute, exists, many, one, scalar, text, to_json};
 use super::releases;
 use super::rows::{self, columns};
+use crate::error::{DbResult, conflict, corrupt, illegal, lost, not_found};
+use crate::words::{ENGINE, EndedBy};
 
 #[async_trait]
 impl Deployments for PgStore {
@@ -300,9 +301,9 @@ async fn finish(
             return jobs::deployment_of(tx, claim.job)
                 .await?
                 .filter(|deployment| deployment.id == id && ended_so(deployment, outcome))
-                .ok_or_else(|| jobs::lost(claim.job));
+                .ok_or_else(|| lost(claim.job));
         }
-        Standing::Lost => return Err(jobs::lost(claim.job)),
+        Standing::Lost => return Err(lost(claim.job)),
     };
     let mut deployment = jobs::carried(tx, claim, id).await?;
     let (job_event, event, failure) = match outcome {

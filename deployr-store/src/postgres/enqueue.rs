@@ -2,19 +2,18 @@
 
 use std::collections::HashSet;
 
-use deployr_core::model::{Fence, Job, JobState};
-use deployr_core::store::{Due, NewJob, StoreResult};
-use deployr_core::system::Timestamp;
+use deployr_core::model::{Job, JobState};
+use deployr_core::store::{NewJob, StoreResult};
 use deployr_core::value::TenantId;
 use sqlx::postgres::{PgConnection, PgPool};
 use uuid::Uuid;
 
 use super::calls::{self, Tx};
-use super::error::{DbError, DbResult, conflict};
 use super::lines::{Ends, Line};
 use super::places::{self, Taken};
 use super::query::{execute, many, scalar, to_json};
-use super::time::{self, Time};
+use super::time::Time;
+use crate::error::{DbError, DbResult, conflict};
 
 const OPERATION: &str = "enqueue";
 
@@ -79,7 +78,8 @@ async fn insert(db: &mut PgConnection, tenant: &TenantId, new: &[NewJob]) -> DbR
     let now = ends.now;
     let (mut jobs, mut ranks, mut lanes) = (Vec::new(), Vec::new(), Vec::new());
     for (new, line) in new.iter().zip(&lines) {
-        let mut job = fresh(tenant, new.clone(), now);
+        let mut job = new.clone().into_job(tenant.clone(), now);
+        job.max_attempts = job.max_attempts.min(i32::MAX.unsigned_abs());
         let mut rank = None;
         if job.run_at <= now && taken.has_room(&job.limits) {
             taken.take(&job.limits);
@@ -107,9 +107,7 @@ async fn insert(db: &mut PgConnection, tenant: &TenantId, new: &[NewJob]) -> DbR
         .bind(limits)
         .bind(each(&jobs, |job| job.state.as_str()))
         .bind(each(&jobs, |job| Time(job.run_at)))
-        .bind(each(&jobs, |job| {
-            i32::try_from(job.max_attempts).unwrap_or(i32::MAX)
-        }))
+        .bind(each(&jobs, |job| job.max_attempts.cast_signed()))
         .bind(each(&jobs, |job| Time(job.start_by)));
     execute(db, statement).await?;
     places::note(db, jobs.iter().filter(|job| job.run_at <= now)).await?;
@@ -118,36 +116,6 @@ async fn insert(db: &mut PgConnection, tenant: &TenantId, new: &[NewJob]) -> DbR
 
 fn each<'a, T, U>(all: &'a [T], of: impl FnMut(&'a T) -> U) -> Vec<U> {
     all.iter().map(of).collect()
-}
-
-/// A job that is to be added, pending.
-fn fresh(tenant: &TenantId, new: NewJob, now: Timestamp) -> Job {
-    let run_at = match new.due {
-        Due::Now => now,
-        Due::After(delay) => time::later(now, delay),
-        Due::At(at) => time::stored(at).max(now),
-    };
-    Job {
-        id: new.id,
-        tenant: tenant.clone(),
-        kind: new.kind,
-        input: new.input,
-        priority: new.priority,
-        limits: new.limits,
-        needs: new.needs,
-        state: JobState::Pending,
-        run_at,
-        attempt: 0,
-        max_attempts: new.max_attempts.clamp(1, i32::MAX.unsigned_abs()),
-        fence: Fence(0),
-        worker: None,
-        lease_until: None,
-        start_by: time::later(run_at, new.start_within),
-        cancel_requested: false,
-        error: None,
-        created_at: now,
-        finished_at: None,
-    }
 }
 
 fn is_of_an_id(error: &DbError) -> bool {

@@ -13,13 +13,14 @@ use sqlx::postgres::{PgConnection, PgPool, PgRow};
 use uuid::Uuid;
 
 use super::calls::{self, Tx};
-use super::error::DbResult;
-use super::jobs::{self, EndedBy, Standing};
+use super::jobs::{self, Standing};
 use super::moves;
 use super::places;
 use super::query::{execute, many};
 use super::rows;
 use super::time::interval;
+use crate::error::{DbResult, lost};
+use crate::words::EndedBy;
 
 const OPERATION: &str = "exchange";
 
@@ -196,6 +197,6 @@ async fn complete(tx: &mut Tx<'_>, claim: Claim) -> DbResult<()> {
             jobs::change(tx, &mut job, JobEvent::Complete, Some(EndedBy::Complete)).await
         }
         Standing::GivenUp(_) => Ok(()),
-        Standing::Lost => Err(jobs::lost(claim.job)),
+        Standing::Lost => Err(lost(claim.job)),
     }
 }

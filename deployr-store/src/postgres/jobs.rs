@@ -18,35 +18,16 @@
 
 use deployr_core::model::{Claim, Deployment, DeploymentId, Job, JobId, JobState};
 use deployr_core::state::JobEvent;
-use deployr_core::store::StoreError;
 use sqlx::Row;
 use uuid::Uuid;
 
 use super::calls::Tx;
-use super::error::{DbError, DbResult, not_found};
 use super::places;
 use super::query::{execute, one, text};
 use super::rows::{self, columns};
 use super::time::Time;
-
-/// The call by which a worker gave a claim up. Noted, so that the same call made again
-/// is known, and a call after a sweep is not taken for one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum EndedBy {
-    Complete,
-    Finish,
-    Fail,
-}
-
-impl EndedBy {
-    pub(super) fn as_str(self) -> &'static str {
-        match self {
-            Self::Complete => "complete",
-            Self::Finish => "finish",
-            Self::Fail => "fail",
-        }
-    }
-}
+use crate::error::{DbResult, lost, not_found};
+use crate::words::EndedBy;
 
 /// What a claim is worth.
 pub(super) enum Standing {
@@ -56,10 +37,6 @@ pub(super) enum Standing {
     GivenUp(Job),
     /// It is over.
     Lost,
-}
-
-pub(super) fn lost(job: JobId) -> DbError {
-    StoreError::LeaseLost { job }.into()
 }
 
 /// Locks jobs.

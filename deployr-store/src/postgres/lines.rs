@@ -9,9 +9,9 @@ use deployr_core::value::{JobKind, Label, TenantId};
 use sqlx::Row;
 use sqlx::postgres::PgConnection;
 
-use super::error::{DbResult, corrupt};
 use super::query::{execute, many};
 use super::time::Time;
+use crate::error::{DbResult, corrupt};
 
 /// What tenants take turns in.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

@@ -6,7 +6,7 @@ use std::time::Duration;
 use deployr_core::model::{
     AuditAction, Deployment, DeploymentStatus, Failure, Job, JobId, JobState, Stage,
 };
-use deployr_core::state::{DeploymentEvent, IllegalTransition, JobEvent};
+use deployr_core::state::{DeploymentEvent, JobEvent};
 use deployr_core::store::NewJob;
 use deployr_core::value::JobKind;
 use uuid::Uuid;
@@ -14,13 +14,11 @@ use uuid::Uuid;
 use super::audit::note_deployment;
 use super::calls::Tx;
 use super::enqueue;
-use super::error::{DbResult, corrupt, not_found};
-use super::jobs::{self, EndedBy};
+use super::jobs;
 use super::query::{execute, exists, one, scalar, text, to_json};
 use super::time::Time;
-
-/// The engine's name in the audit log.
-pub(super) const ENGINE: &str = "deployr";
+use crate::error::{DbResult, corrupt, illegal, not_found};
+use crate::words::{ENGINE, EndedBy};
 
 /// Changes the status, and notes it where it is another than before.
 pub(super) async fn advance(
@@ -242,14 +240,5 @@ pub(super) async fn refuse_deployment(tx: &mut Tx<'_>, job: &Job) -> DbResult<()
         None => Ok(()),
         // A deployment ends by `finish`, which says how.
         Some(deployment) => Err(illegal(deployment.status, "complete").into()),
-    }
-}
-
-/// For what is no event of the machine at all.
-pub(super) fn illegal(from: DeploymentStatus, event: &'static str) -> IllegalTransition {
-    IllegalTransition {
-        machine: "deployment",
-        from: from.as_str(),
-        event,
     }
 }

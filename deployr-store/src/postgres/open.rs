@@ -7,8 +7,8 @@ use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
 use sqlx::{Connection, Executor};
 
 use super::PgOptions;
-use super::error::{DbError, DbResult};
 use super::query::{execute, one, scalar};
+use crate::error::{DbError, DbResult};
 
 /// The steps that lead to the newest form of the tables.
 const STEPS: &[&str] = &[include_str!("../../migrations/postgres/0001_initial.sql")];

@@ -15,10 +15,10 @@ use sqlx::postgres::PgConnection;
 use uuid::Uuid;
 
 use super::calls::Tx;
-use super::error::DbResult;
 use super::lines::{Ends, Line};
 use super::query::{execute, many, one, scalar};
 use super::rows::{self, columns};
+use crate::error::DbResult;
 
 pub(super) fn keys(limits: &[Limit]) -> Vec<String> {
     let keys = limits.iter().map(|limit| limit.key.as_str().to_owned());

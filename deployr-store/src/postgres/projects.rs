@@ -12,9 +12,9 @@ use sqlx::postgres::PgConnection;
 use super::PgStore;
 use super::audit::{self, Entry};
 use super::calls::Tx;
-use super::error::{DbResult, conflict, not_found};
 use super::query::{before, execute, exists, many, one, to_json};
 use super::rows::{self, columns};
+use crate::error::{DbResult, conflict, not_found};
 
 #[async_trait]
 impl Projects for PgStore {

@@ -2,12 +2,11 @@
 
 use std::borrow::Cow;
 
+use crate::error::{DbResult, corrupt};
 use sqlx::postgres::{PgArguments, PgConnection, PgRow, Postgres};
 use sqlx::query::Query;
 use sqlx::{Decode, Row, Type};
 use uuid::Uuid;
-
-use super::error::{DbResult, corrupt};
 
 pub(super) type Statement<'q> = Query<'q, Postgres, PgArguments>;
 

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use deployr_core::model::{Claim, Job, JobId, JobState};
+use deployr_core::model::{Claim, Job, JobId, JobState, WorkerId};
 use deployr_core::store::{
     Beat, ClaimRequest, Exchange, JobFault, JobQueue, NewJob, QueueStats, StoreResult, Sweep,
 };
@@ -14,15 +14,16 @@ use uuid::Uuid;
 
 use super::PgStore;
 use super::enqueue;
-use super::error::not_found;
 use super::exchange::{self, Claims};
-use super::jobs::{self, EndedBy, Standing};
+use super::jobs::{self, Standing};
 use super::moves;
 use super::places;
 use super::query::{execute, many, one, text};
 use super::rows::{self, columns};
 use super::sweep;
 use super::time::interval;
+use crate::error::{lost, not_found};
+use crate::words::EndedBy;
 
 #[async_trait]
 impl JobQueue for PgStore {
@@ -49,6 +50,22 @@ impl JobQueue for PgStore {
 
     async fn exchange(&self, done: &[Claim], next: Option<ClaimRequest>) -> StoreResult<Exchange> {
         exchange::exchange(&self.pool, done, next.as_ref()).await
+    }
+
+    async fn held(&self, worker: WorkerId) -> StoreResult<Vec<Job>> {
+        self.call("held", |db| {
+            Box::pin(async move {
+                let sql = concat!(
+                    "SELECT ",
+                    columns!(jobs),
+                    " FROM jobs WHERE state = 'running' AND worker = $1 ORDER BY id"
+                );
+                let statement = sqlx::query(sql).bind(worker.as_uuid());
+                let jobs = many(db.get(), statement, |row| Ok(rows::job(row))).await?;
+                Ok(jobs.into_iter().filter_map(crate::rows::readable).collect())
+            })
+        })
+        .await
     }
 
     async fn heartbeat(&self, claims: &[Claim], term: Duration) -> StoreResult<Vec<Beat>> {
@@ -87,7 +104,7 @@ impl JobQueue for PgStore {
                         moves::after_fault(tx, &mut job, error, retry_after, Some(by)).await
                     }
                     Standing::GivenUp(job) => Ok(job.state),
-                    Standing::Lost => Err(jobs::lost(claim.job)),
+                    Standing::Lost => Err(lost(claim.job)),
                 }
             })
         })
@@ -98,12 +115,14 @@ impl JobQueue for PgStore {
         self.write("release", |tx| {
             Box::pin(async move {
                 places::lock_of(tx, &[claim.job.as_uuid()], &[]).await?;
-                let mut job = jobs::held(tx, claim).await?;
-                if job.cancel_requested {
-                    return moves::cancel(tx, &mut job, None).await;
-                }
+                let by = EndedBy::Release;
+                let mut job = match jobs::standing(tx, claim, by).await? {
+                    Standing::Held(job) => job,
+                    Standing::GivenUp(_) => return Ok(()),
+                    Standing::Lost => return Err(lost(claim.job)),
+                };
                 job.attempt = job.attempt.saturating_sub(1);
-                moves::requeue(tx, &mut job, None, None).await
+                moves::requeue(tx, &mut job, None, Some(by)).await
             })
         })
         .await
@@ -111,12 +130,12 @@ impl JobQueue for PgStore {
 
     async fn sweep(
         &self,
-        grace: Option<Duration>,
+        term: Option<Duration>,
         retry_after: Duration,
         limit: u32,
     ) -> StoreResult<Sweep> {
         self.write("sweep", |tx| {
-            Box::pin(sweep::sweep(tx, grace, retry_after, limit))
+            Box::pin(sweep::sweep(tx, term, retry_after, limit))
         })
         .await
     }

@@ -10,12 +10,12 @@ use sqlx::postgres::PgConnection;
 
 use super::PgStore;
 use super::calls::Tx;
-use super::error::{DbResult, conflict, corrupt, not_found};
 use super::jobs;
 use super::moves;
 use super::projects::{self, must_exist};
 use super::query::{before, execute, many, one, text, to_json};
 use super::rows::{self, columns};
+use crate::error::{DbResult, conflict, corrupt, not_found};
 
 #[async_trait]
 impl Releases for PgStore {

@@ -5,20 +5,19 @@
 use std::time::Duration;
 
 use deployr_core::model::{Job, JobId, JobState};
-use deployr_core::store::Sweep;
+use deployr_core::store::{Sweep, Watch};
 use deployr_core::system::Timestamp;
+use sqlx::Row;
 use uuid::Uuid;
 
 use super::calls::{Tx, Work};
-use super::error::DbResult;
 use super::moves;
 use super::places;
-use super::query::{many, one, scalar};
+use super::query::{execute, many, one, scalar};
 use super::rows::{self, columns};
 use super::time::{self, Time};
-
-const LEASE_EXPIRED: &str = "the worker was lost";
-const QUEUE_TIMEOUT: &str = "not started in time: no worker took it, or its turn did not come";
+use crate::error::DbResult;
+use crate::words::{LEASE_EXPIRED, QUEUE_TIMEOUT};
 
 /// The jobs that a condition, which may look at the time $1, applies to: first which
 /// they are, then one of them, unless another call holds it.
@@ -60,24 +59,39 @@ const DUE: Sort = sort!("due_at <= $1", "priority DESC, created_at, id");
 
 pub(super) async fn sweep(
     tx: &mut Tx<'_>,
-    grace: Option<Duration>,
+    term: Option<Duration>,
     retry_after: Duration,
     limit: u32,
 ) -> DbResult<Sweep> {
     let mut sweep = Sweep::default();
     let poisoned = &mut sweep.poisoned;
 
-    let before = Time(grace.map_or(Timestamp::MAX_UTC, |grace| time::earlier(tx.now, grace)));
-    let rescue = each(tx, EXPIRED.find, before, limit, poisoned, |tx, id| {
-        Box::pin(async move {
-            let Some(mut job) = take(tx, &EXPIRED, before, id).await? else {
-                return Ok(None);
-            };
-            let state = moves::after_fault(tx, &mut job, LEASE_EXPIRED, Some(retry_after), None);
-            let state: JobState = state.await?;
-            Ok(Some((job.id, state)))
-        })
+    let before = Time(match term {
+        Some(term) => time::earlier(tx.now, Watch::grace(term)),
+        None => Timestamp::MAX_UTC,
     });
+    let ended_at_most = match term {
+        Some(term) => may_end(tx, term, before, limit, &mut sweep.held_back).await?,
+        None => limit,
+    };
+    let rescue = each(
+        tx,
+        EXPIRED.find,
+        before,
+        ended_at_most,
+        poisoned,
+        |tx, id| {
+            Box::pin(async move {
+                let Some(mut job) = take(tx, &EXPIRED, before, id).await? else {
+                    return Ok(None);
+                };
+                let state =
+                    moves::after_fault(tx, &mut job, LEASE_EXPIRED, Some(retry_after), None);
+                let state: JobState = state.await?;
+                Ok(Some((job.id, state)))
+            })
+        },
+    );
     sweep.rescued = rescue.await?;
 
     let now = tx.now();
@@ -106,6 +120,52 @@ pub(super) async fn sweep(
         sweep.promoted = sweep.promoted.saturating_add(promoted);
     }
     Ok(sweep)
+}
+
+/// How many leases that ran out before a time may be ended now: up to `limit`, or none where
+/// they are held back, or another sweep is at them.
+async fn may_end(
+    tx: &mut Tx<'_>,
+    term: Duration,
+    before: Time,
+    limit: u32,
+    held_back: &mut u32,
+) -> DbResult<u32> {
+    let sql = "SELECT count(*), count(*) FILTER (WHERE lease_until < $1)
+               FROM jobs WHERE state = 'running'";
+    let counts = sqlx::query(sql).bind(before).fetch_one(tx.db()).await?;
+    let count = |column: usize| counts.try_get(column).map(i64::unsigned_abs);
+    let (running, expired) = (count(0)?, count(1)?);
+    if running == 0 {
+        return Ok(limit);
+    }
+    let sql = "SELECT swept_at, held_since FROM watch FOR UPDATE SKIP LOCKED";
+    let stored = one(tx.db(), sqlx::query(sql), |row| {
+        let time = |column: usize| -> DbResult<_> {
+            let time: Option<Time> = row.try_get(column)?;
+            Ok(time.map(|time| time.0))
+        };
+        Ok(Watch {
+            swept_at: time(0)?,
+            held_since: time(1)?,
+        })
+    });
+    let Some(stored) = stored.await? else {
+        return Ok(0);
+    };
+    let mut watch = stored;
+    let may_end = watch.may_end(tx.now, term, running, expired);
+    if watch != stored {
+        let update = sqlx::query("UPDATE watch SET swept_at = $1, held_since = $2")
+            .bind(watch.swept_at.map(Time))
+            .bind(watch.held_since.map(Time));
+        execute(tx.db(), update).await?;
+    }
+    if may_end {
+        return Ok(limit);
+    }
+    *held_back = u32::try_from(expired).unwrap_or(u32::MAX);
+    Ok(0)
 }
 
 /// Handles those that `find` gives one after the other, until `limit` of them are done.

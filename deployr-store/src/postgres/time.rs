@@ -15,10 +15,6 @@ const EPOCH: i64 = 946_684_800_000_000;
 /// What a `timestamptz` can hold, in microseconds since 2000: from 4713 BC to 294276.
 const RANGE: (i64, i64) = (-211_813_488_000_000_000, 9_223_371_331_199_999_999);
 
-/// The end of the year 9999. Later times (a duration without end, added to the
-/// present) are cut to it; in statements by `least`.
-const LATEST: i64 = 253_402_300_799_999_999;
-
 /// A `timestamptz`, by its number in `pg_type`. Any that is stored can be read, `infinity` too.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Time(pub(super) Timestamp);
@@ -62,17 +58,6 @@ pub(super) fn interval(duration: Duration) -> PgInterval {
         days: 0,
         microseconds: micros(duration),
     }
-}
-
-/// The time when `wait` has passed since `now`.
-pub(super) fn later(now: Timestamp, wait: Duration) -> Timestamp {
-    let then = now.timestamp_micros().saturating_add(micros(wait));
-    timestamp_from_micros(then.min(LATEST))
-}
-
-/// A time as it is stored: to the microsecond, and none after the latest.
-pub(super) fn stored(time: Timestamp) -> Timestamp {
-    timestamp_from_micros(time.timestamp_micros().min(LATEST))
 }
 
 /// The time when `ago` was still to pass until `now`.

@@ -8,8 +8,8 @@ use sqlx::postgres::{PgConnection, PgTransaction};
 use super::PgStore;
 use super::calls::Tx;
 use super::deployments;
-use super::error::DbResult;
 use super::query::execute;
+use crate::error::DbResult;
 
 impl PgStore {
     /// As [`create_deployment`](deployr_core::store::Deployments::create_deployment), in a

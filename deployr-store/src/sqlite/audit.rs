@@ -6,10 +6,10 @@ use deployr_core::store::{Audit, StoreResult};
 use deployr_core::value::TenantId;
 
 use super::SqliteStore;
-use super::error::DbResult;
 use super::query::{execute, many};
 use super::rows;
 use super::writer::Tx;
+use crate::error::DbResult;
 
 #[async_trait]
 impl Audit for SqliteStore {

@@ -13,16 +13,17 @@ use uuid::Uuid;
 
 use super::SqliteStore;
 use super::audit::note_deployment;
-use super::error::{DbResult, conflict, corrupt, not_found};
-use super::jobs::{self, EndedBy};
+use super::jobs;
 use super::lines::Ends;
-use super::moves::{self, ENGINE, illegal};
+use super::moves;
 use super::places;
 use super::projects::must_exist;
 use super::query::{before, execute, exists, many, one, scalar, to_json};
 use super::releases;
 use super::rows;
 use super::writer::Tx;
+use crate::error::{DbResult, conflict, corrupt, illegal, lost, not_found};
+use crate::words::{ENGINE, EndedBy};
 
 #[async_trait]
 impl Deployments for SqliteStore {
@@ -265,7 +266,7 @@ fn finish(tx: &Tx<'_>, claim: &Claim, id: DeploymentId, outcome: Outcome) -> DbR
     if jobs::given_up(tx.db, claim, EndedBy::Finish)?.is_some() {
         return jobs::deployment_of(tx.db, claim.job)?
             .filter(|deployment| deployment.id == id && ended_so(deployment, &outcome))
-            .ok_or_else(|| jobs::lost(claim.job));
+            .ok_or_else(|| lost(claim.job));
     }
     let (mut job, mut deployment) = jobs::held_for(tx.db, claim, id)?;
     let (job_event, event, failure) = match outcome {

@@ -1,37 +1,19 @@
 //! How jobs change, inside a transaction. A deployment that a job carries out is moved
 //! by whoever calls these.
 
-use deployr_core::model::{Claim, Deployment, DeploymentId, Fence, Job, JobId, JobState};
+use deployr_core::model::{Claim, Deployment, DeploymentId, Job, JobId, JobState};
 use deployr_core::state::JobEvent;
-use deployr_core::store::{Due, NewJob, StoreError};
+use deployr_core::store::NewJob;
 use deployr_core::value::TenantId;
 use rusqlite::Connection;
 
-use super::error::{DbError, DbResult, conflict, not_found};
 use super::lines::{self, Ends};
 use super::places;
 use super::query::{execute, one, to_json};
 use super::rows;
-use super::writer::{Tx, later, stored};
-
-/// The call by which a worker gave a claim up. Noted, so that the same call made again
-/// is known, and a call after a sweep is not taken for one.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum EndedBy {
-    Complete,
-    Finish,
-    Fail,
-}
-
-impl EndedBy {
-    pub(super) fn as_str(self) -> &'static str {
-        match self {
-            Self::Complete => "complete",
-            Self::Finish => "finish",
-            Self::Fail => "fail",
-        }
-    }
-}
+use super::writer::Tx;
+use crate::error::{DbResult, conflict, lost, not_found};
+use crate::words::EndedBy;
 
 pub(super) fn find(db: &Connection, id: JobId) -> DbResult<Job> {
     one(
@@ -51,10 +33,6 @@ pub(super) fn deployment_of(db: &Connection, id: JobId) -> DbResult<Option<Deplo
         [id.as_uuid()],
         rows::deployment,
     )
-}
-
-pub(super) fn lost(job: JobId) -> DbError {
-    StoreError::LeaseLost { job }.into()
 }
 
 /// The job, which is running under this claim.
@@ -104,38 +82,12 @@ pub(super) fn insert(
     new: NewJob,
     ends: &mut Ends,
 ) -> DbResult<Job> {
-    let run_at = match new.due {
-        Due::Now => tx.now,
-        Due::After(delay) => tx.later(delay),
-        Due::At(time) => stored(time).max(tx.now),
-    };
-    let is_due = run_at <= tx.now;
-    let state = match is_due && places::has_room(tx.db, &new.limits)? {
-        true => JobState::Queued,
-        false => JobState::Pending,
-    };
-    let job = Job {
-        id: new.id,
-        tenant: tenant.clone(),
-        kind: new.kind,
-        input: new.input,
-        priority: new.priority,
-        limits: new.limits,
-        needs: new.needs,
-        state,
-        run_at,
-        attempt: 0,
-        max_attempts: new.max_attempts.max(1),
-        fence: Fence(0),
-        worker: None,
-        lease_until: None,
-        start_by: later(run_at, new.start_within),
-        cancel_requested: false,
-        error: None,
-        created_at: tx.now,
-        finished_at: None,
-    };
-    let (lane, rank) = match state {
+    let mut job = new.into_job(tenant.clone(), tx.now);
+    let is_due = job.run_at <= tx.now;
+    if is_due && places::has_room(tx.db, &job.limits)? {
+        job.state = JobState::Queued;
+    }
+    let (lane, rank) = match job.state {
         JobState::Queued => {
             let (lane, rank) = ends.next(tx, &job)?;
             (lane, Some(rank))

@@ -5,9 +5,9 @@ use deployr_core::store::ClaimRequest;
 use deployr_core::value::{JobKind, Label, TenantId};
 use rusqlite::Connection;
 
-use super::error::DbResult;
 use super::query::{many, one, scalar};
 use super::writer::Tx;
+use crate::error::DbResult;
 
 /// A kind and what it needs: what a claim takes, or leaves alone, as a whole.
 pub(super) struct Lane {

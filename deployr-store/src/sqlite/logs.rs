@@ -11,10 +11,10 @@ use rusqlite::Connection;
 
 use super::SqliteStore;
 use super::deployments::must_be_there;
-use super::error::DbResult;
 use super::jobs;
 use super::query::{one, scalar};
 use super::rows;
+use crate::error::DbResult;
 
 /// The most lines that are read at once.
 const MAX_LINES: u32 = 10_000;

@@ -3,6 +3,7 @@
 mod audit;
 mod deployments;
 mod error;
+mod insight;
 mod jobs;
 mod lines;
 mod logs;
@@ -15,8 +16,10 @@ mod queue;
 mod readers;
 mod releases;
 mod rows;
+mod schedules;
 mod sweep;
 mod within;
+mod workers;
 mod writer;
 
 #[cfg(test)]
@@ -30,7 +33,7 @@ use deployr_core::store::{StoreError, StoreResult};
 use deployr_core::system::{Clock, SystemClock};
 use rusqlite::Connection;
 
-use error::DbResult;
+use crate::error::DbResult;
 use open::Access;
 use readers::Readers;
 use writer::{Tx, Writer};

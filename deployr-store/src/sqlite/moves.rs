@@ -6,21 +6,19 @@ use std::time::Duration;
 use deployr_core::model::{
     AuditAction, Deployment, DeploymentStatus, Failure, Job, JobId, JobState, Stage,
 };
-use deployr_core::state::{DeploymentEvent, IllegalTransition, JobEvent};
+use deployr_core::state::{DeploymentEvent, JobEvent};
 use deployr_core::store::NewJob;
 use deployr_core::value::JobKind;
 use rusqlite::Connection;
 use uuid::Uuid;
 
 use super::audit::note_deployment;
-use super::error::{DbResult, corrupt, not_found};
-use super::jobs::{self, EndedBy};
+use super::jobs;
 use super::lines::Ends;
 use super::query::{execute, exists, one, scalar, to_json};
 use super::writer::Tx;
-
-/// The engine's name in the audit log.
-pub(super) const ENGINE: &str = "deployr";
+use crate::error::{DbResult, corrupt, illegal, not_found};
+use crate::words::{ENGINE, EndedBy};
 
 /// Changes the status, and notes it where it is another than before.
 pub(super) fn advance(
@@ -253,14 +251,5 @@ pub(super) fn refuse_deployment(db: &Connection, job: &Job) -> DbResult<()> {
         None => Ok(()),
         // A deployment ends by `finish`, which says how.
         Some(deployment) => Err(illegal(deployment.status, "complete").into()),
-    }
-}
-
-/// For what is no event of the machine at all.
-pub(super) fn illegal(from: DeploymentStatus, event: &'static str) -> IllegalTransition {
-    IllegalTransition {
-        machine: "deployment",
-        from: from.as_str(),
-        event,
     }
 }

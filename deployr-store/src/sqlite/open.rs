@@ -5,11 +5,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use crate::error::{DbError, DbResult};
 use deployr_core::store::{StoreError, StoreResult};
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 use rusqlite_migration::{M, Migrations};
-
-use super::error::{DbError, DbResult};
 
 /// How long to wait for other processes.
 const PATIENCE: Duration = Duration::from_secs(5);

@@ -7,11 +7,11 @@ use deployr_core::state::JobEvent;
 use rusqlite::Connection;
 use uuid::Uuid;
 
-use super::error::DbResult;
-use super::jobs;
 use super::lines;
 use super::query::{execute, many, one, scalar};
+use super::rows;
 use super::writer::Tx;
+use crate::error::{DbResult, not_found};
 
 /// Whether each of the keys has a place left.
 pub(super) fn has_room(db: &Connection, limits: &[Limit]) -> DbResult<bool> {
@@ -47,12 +47,12 @@ pub(super) fn note(db: &Connection, job: &Job, holds: bool) -> DbResult<()> {
 /// Queues a pending job that is due where it has room; tells whether it had. It waits
 /// for room else.
 pub(super) fn promote(tx: &Tx<'_>, id: JobId) -> DbResult<bool> {
-    let job = jobs::find(tx.db, id)?;
-    let sql = "SELECT rank, lane FROM jobs WHERE id = ?1";
+    let sql = "SELECT * FROM job_rows WHERE id = ?1";
     let found = one(tx.db, sql, [id.as_uuid()], |row| {
-        Ok((row.get::<_, Option<i64>>(0)?, row.get::<_, i64>(1)?))
+        let (rank, lane) = (row.get(rows::RANK)?, row.get(rows::LANE)?);
+        Ok((rows::job(row)?, rank, lane))
     })?;
-    let (rank, lane) = found.ok_or_else(|| jobs::lost(id))?;
+    let (job, rank, lane): (Job, Option<i64>, i64) = found.ok_or_else(|| not_found("job", &id))?;
     if job.state != JobState::Pending {
         return Ok(false);
     }

@@ -11,10 +11,10 @@ use rusqlite::Connection;
 
 use super::SqliteStore;
 use super::audit::{self, Entry};
-use super::error::{DbResult, conflict, not_found};
 use super::query::{before, execute, exists, many, one, to_json};
 use super::rows;
 use super::writer::Tx;
+use crate::error::{DbResult, conflict, not_found};
 
 #[async_trait]
 impl Projects for SqliteStore {

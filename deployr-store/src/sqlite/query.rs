@@ -1,10 +1,9 @@
 //! The few shapes that statements have.
 
+use crate::error::{DbResult, corrupt};
 use rusqlite::types::FromSql;
 use rusqlite::{Connection, Params, Row};
 use uuid::Uuid;
-
-use super::error::{DbResult, corrupt};
 
 /// The first row, if there is one.
 pub(super) fn one<T>(

@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use deployr_core::model::{Claim, Fence, Job, JobId, JobState, Lease};
+use deployr_core::model::{Claim, Fence, Job, JobId, JobState, Lease, WorkerId};
 use deployr_core::state::JobEvent;
 use deployr_core::store::{
     Beat, ClaimRequest, Exchange, JobFault, JobQueue, NewJob, QueueStats, StoreResult, Sweep,
@@ -13,14 +13,15 @@ use deployr_core::value::{JobKind, TenantId};
 use rusqlite::Connection;
 
 use super::SqliteStore;
-use super::error::{DbResult, not_found};
-use super::jobs::{self, EndedBy};
+use super::jobs;
 use super::lines::{self, Ends, Lane};
 use super::moves;
 use super::query::{execute, many, one, scalar};
 use super::rows;
 use super::sweep;
 use super::writer::Tx;
+use crate::error::{DbResult, not_found};
+use crate::words::EndedBy;
 
 #[async_trait]
 impl JobQueue for SqliteStore {
@@ -53,6 +54,15 @@ impl JobQueue for SqliteStore {
                 completed: completed.collect::<DbResult<_>>()?,
                 leases: next.map_or(Ok(Vec::new()), |request| claim(tx, &request))?,
             })
+        })
+        .await
+    }
+
+    async fn held(&self, worker: WorkerId) -> StoreResult<Vec<Job>> {
+        self.read("held", move |db| {
+            let sql = "SELECT * FROM job_rows WHERE state = 'running' AND worker = ?1 ORDER BY id";
+            let jobs = many(db, sql, [worker.as_uuid()], |row| Ok(rows::job(row)))?;
+            Ok(jobs.into_iter().filter_map(crate::rows::readable).collect())
         })
         .await
     }
@@ -90,24 +100,25 @@ impl JobQueue for SqliteStore {
     async fn release(&self, claim: &Claim) -> StoreResult<()> {
         let claim = *claim;
         self.write("release", move |tx| {
-            let mut job = jobs::held(tx.db, &claim)?;
-            if job.cancel_requested {
-                return moves::cancel(tx, &mut job, None);
+            let by = EndedBy::Release;
+            if jobs::given_up(tx.db, &claim, by)?.is_some() {
+                return Ok(());
             }
+            let mut job = jobs::held(tx.db, &claim)?;
             job.attempt = job.attempt.saturating_sub(1);
-            moves::requeue(tx, &mut job, None, None)
+            moves::requeue(tx, &mut job, None, Some(by))
         })
         .await
     }
 
     async fn sweep(
         &self,
-        grace: Option<Duration>,
+        term: Option<Duration>,
         retry_after: Duration,
         limit: u32,
     ) -> StoreResult<Sweep> {
         self.write("sweep", move |tx| {
-            sweep::sweep(tx, grace, retry_after, limit)
+            sweep::sweep(tx, term, retry_after, limit)
         })
         .await
     }

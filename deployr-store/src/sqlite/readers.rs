@@ -7,8 +7,8 @@ use deployr_core::store::{StoreError, StoreResult};
 use rusqlite::Connection;
 use tokio::sync::Semaphore;
 
-use super::error::DbResult;
 use super::open::{self, Access};
+use crate::error::DbResult;
 
 pub(super) struct Readers {
     path: PathBuf,

@@ -9,13 +9,13 @@ use deployr_core::value::TenantId;
 use rusqlite::Connection;
 
 use super::SqliteStore;
-use super::error::{DbResult, conflict, not_found};
 use super::jobs;
 use super::moves;
 use super::projects::must_exist;
 use super::query::{before, execute, many, one, to_json};
 use super::rows;
 use super::writer::Tx;
+use crate::error::{DbResult, conflict, not_found};
 
 #[async_trait]
 impl Releases for SqliteStore {

@@ -4,22 +4,22 @@
 use std::time::Duration;
 
 use deployr_core::model::JobId;
-use deployr_core::store::Sweep;
+use deployr_core::store::{Sweep, Watch};
+use deployr_core::system::{Timestamp, timestamp_from_micros};
+use rusqlite::Row;
 use uuid::Uuid;
 
-use super::error::DbResult;
 use super::jobs;
 use super::moves;
 use super::places;
-use super::query::{many, scalar};
+use super::query::{execute, many, one, scalar};
 use super::writer::{Tx, micros};
-
-const LEASE_EXPIRED: &str = "the worker was lost";
-const QUEUE_TIMEOUT: &str = "not started in time: no worker took it, or its turn did not come";
+use crate::error::DbResult;
+use crate::words::{LEASE_EXPIRED, QUEUE_TIMEOUT};
 
 pub(super) fn sweep(
     tx: &Tx<'_>,
-    grace: Option<Duration>,
+    term: Option<Duration>,
     retry_after: Duration,
     limit: u32,
 ) -> DbResult<Sweep> {
@@ -27,8 +27,16 @@ pub(super) fn sweep(
 
     let sql = "SELECT id FROM jobs WHERE state = 'running' AND lease_until < ?1
                ORDER BY lease_until";
-    let before = grace.map_or(i64::MAX, |grace| tx.now().saturating_sub(micros(grace)));
-    let expired: Vec<Uuid> = many(tx.db, sql, [before], scalar)?;
+    let before = term.map_or(i64::MAX, |term| {
+        tx.now().saturating_sub(micros(Watch::grace(term)))
+    });
+    let mut expired: Vec<Uuid> = many(tx.db, sql, [before], scalar)?;
+    if let Some(term) = term
+        && !may_end(tx, term, expired.len())?
+    {
+        sweep.held_back = u32::try_from(expired.len()).unwrap_or(u32::MAX);
+        expired.clear();
+    }
     sweep.rescued = each(tx, expired, limit, &mut sweep.poisoned, |tx, id| {
         let mut job = jobs::find(tx.db, JobId::from_uuid(*id))?;
         let state = moves::after_fault(tx, &mut job, LEASE_EXPIRED, Some(retry_after), None)?;
@@ -51,6 +59,35 @@ pub(super) fn sweep(
     let waiting: Vec<Uuid> = many(tx.db, sql, [], scalar)?;
     sweep.promoted += promote(tx, waiting, limit, &mut sweep.poisoned)?;
     Ok(sweep)
+}
+
+/// Whether leases that ran out may be ended: so many did.
+fn may_end(tx: &Tx<'_>, term: Duration, expired: usize) -> DbResult<bool> {
+    let sql = "SELECT count(*) FROM jobs WHERE state = 'running'";
+    let running: i64 = one(tx.db, sql, [], scalar)?.unwrap_or_default();
+    if running == 0 {
+        return Ok(true);
+    }
+    let time = |row: &Row<'_>, column| -> DbResult<_> {
+        let micros: Option<i64> = row.get(column)?;
+        Ok(micros.map(timestamp_from_micros))
+    };
+    let sql = "SELECT swept_at, held_since FROM watch";
+    let stored = one(tx.db, sql, [], |row| {
+        Ok(Watch {
+            swept_at: time(row, 0)?,
+            held_since: time(row, 1)?,
+        })
+    })?;
+    let stored = stored.unwrap_or_default();
+    let mut watch = stored;
+    let may_end = watch.may_end(tx.now, term, running.unsigned_abs(), expired as u64);
+    if watch != stored {
+        let time = |at: Option<Timestamp>| at.map(|at| at.timestamp_micros());
+        let sql = "UPDATE watch SET swept_at = ?1, held_since = ?2";
+        execute(tx.db, sql, (time(watch.swept_at), time(watch.held_since)))?;
+    }
+    Ok(may_end)
 }
 
 fn promote(tx: &Tx<'_>, jobs: Vec<Uuid>, limit: u32, poisoned: &mut u32) -> DbResult<u32> {

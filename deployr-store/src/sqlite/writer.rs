@@ -3,22 +3,19 @@
 //! each in a savepoint of its own.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, mpsc};
-use std::time::Duration;
+use std::sync::Arc;
+use std::sync::mpsc::{self, TryRecvError};
+use std::time::{Duration, Instant};
 
+use super::error;
+use crate::error::{DbError, DbResult, Trouble};
 use deployr_core::store::{StoreError, StoreResult};
-use deployr_core::system::{Clock, Timestamp, timestamp_from_micros};
+use deployr_core::system::{self, Clock, Timestamp};
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
-use super::error::{DbError, DbResult, Trouble};
-
 /// The most calls that share a commit.
 const BATCH: usize = 128;
-
-/// The end of the year 9999. Later times (a duration without end, added to the
-/// present) are cut to it.
-const LATEST: i64 = 253_402_300_799_999_999;
 
 /// A transaction that writes.
 pub(super) struct Tx<'c> {
@@ -32,7 +29,7 @@ impl<'c> Tx<'c> {
         Self {
             db,
             // As precise as what is stored.
-            now: timestamp_from_micros(clock.now().timestamp_micros()),
+            now: system::stored(clock.now()),
         }
     }
 
@@ -43,7 +40,7 @@ impl<'c> Tx<'c> {
 
     /// The time when `delay` has passed.
     pub(super) fn later(&self, delay: Duration) -> Timestamp {
-        later(self.now, delay)
+        system::later(self.now, delay)
     }
 
     /// Does `work` whole or not at all, and the rest of the transaction either way.
@@ -82,17 +79,6 @@ impl<'c> Tx<'c> {
     pub(super) fn is_over(&self) -> bool {
         self.db.is_autocommit()
     }
-}
-
-/// The time when `delay` has passed since another.
-pub(super) fn later(time: Timestamp, delay: Duration) -> Timestamp {
-    let micros = time.timestamp_micros().saturating_add(micros(delay));
-    timestamp_from_micros(micros.min(LATEST))
-}
-
-/// A time as it is stored: to the microsecond.
-pub(super) fn stored(time: Timestamp) -> Timestamp {
-    timestamp_from_micros(time.timestamp_micros())
 }
 
 /// A duration, as stored.
@@ -154,7 +140,7 @@ where
             tx.savepoint(work)
         };
         let trouble = match &done {
-            Err(DbError::Sqlite(error)) => Trouble::of(error),
+            Err(DbError::Database(trouble)) => trouble.clone(),
             _ => Trouble::Unavailable("the transaction was rolled back".to_owned()),
         };
         let commit = done.is_ok();
@@ -220,8 +206,25 @@ fn stopped(operation: &'static str) -> StoreError {
     }
 }
 
+/// How long the thread looks for the next call before it goes to sleep. Somebody who makes
+/// one call after the other makes the next within this; to be woken costs both more.
+const ALERT: Duration = Duration::from_micros(50);
+
+/// The next call; none when nobody can make one any more.
+fn next(calls: &mpsc::Receiver<Box<dyn Call>>) -> Option<Box<dyn Call>> {
+    let began = Instant::now();
+    while began.elapsed() < ALERT {
+        match calls.try_recv() {
+            Ok(call) => return Some(call),
+            Err(TryRecvError::Empty) => std::hint::spin_loop(),
+            Err(TryRecvError::Disconnected) => return None,
+        }
+    }
+    calls.recv().ok()
+}
+
 fn serve(db: &Connection, clock: &dyn Clock, calls: &mpsc::Receiver<Box<dyn Call>>) {
-    while let Ok(first) = calls.recv() {
+    while let Some(first) = next(calls) {
         let waiting = calls.try_iter().take(BATCH - 1);
         let mut batch: Vec<_> = std::iter::once(first)
             .chain(waiting)
@@ -239,7 +242,7 @@ fn transact(
     clock: &dyn Clock,
     batch: &mut [Box<dyn Call>],
 ) -> Result<(), Trouble> {
-    let control = |sql| control(db, sql).map_err(|error| Trouble::of(&error));
+    let control = |sql| control(db, sql).map_err(|error| error::trouble(&error));
     // IMMEDIATE: waits for other processes here and not halfway through.
     control("BEGIN IMMEDIATE")?;
     let tx = Tx::new(db, clock);

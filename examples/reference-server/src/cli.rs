@@ -54,8 +54,10 @@ pub(crate) enum Command {
     Cancel(commands::cancel::Args),
     /// Show what a deployment would do, without doing it
     Plan(commands::plan::Args),
-    /// Show how full the queue is, and pause or resume what is in it
+    /// Show how full the queue is and who works on it, and pause or resume what is in it
     Queue(commands::queue::Args),
+    /// Say why a deployment waits
+    Why(commands::why::Args),
     /// Manage the variables of a project's environment
     Env(commands::env::Args),
     /// Bring the database up to date with this version

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use deployr_core::model::{Cause, Deployment, Release, ReleaseState, Stage, StageTimes};
+use deployr_core::model::{Cause, Deployment, Release, Stage, StageTimes};
 use deployr_core::system::{Clock, SystemClock, Timestamp};
 use serde_json::{Value, json};
 
@@ -82,15 +82,6 @@ pub(crate) fn commit(deployment: &Deployment) -> String {
         .commit
         .as_ref()
         .map_or("-".into(), |commit| commit.short().to_owned())
-}
-
-pub(crate) fn release_state(state: ReleaseState) -> &'static str {
-    match state {
-        ReleaseState::Placed => "placed",
-        ReleaseState::Live => "live",
-        ReleaseState::Kept => "kept",
-        ReleaseState::Gone => "gone",
-    }
 }
 
 /// A release without its environment.

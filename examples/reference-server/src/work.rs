@@ -116,6 +116,7 @@ impl Work {
             .alone(settings.database.is_none()) // by the lock
             .concurrency(settings.concurrency)
             .lease(settings.lease)
+            .node(settings.node.clone())
             .poll(POLL)
             .spawn();
         Ok(Self {

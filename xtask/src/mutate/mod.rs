@@ -163,3 +163,23 @@ fn write(file: &Path, content: &[u8]) -> Result<(), String> {
     }
     fs::write(file, content).map_err(|error| format!("{}: {error}", file.display()))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+
+    use super::SUITES;
+
+    /// A change of the engine that moves what a mutant looks for is told at once, and not
+    /// when somebody runs them all.
+    #[test]
+    fn each_mutant_has_its_place() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        for mutant in SUITES.iter().flat_map(|suite| suite.mutants) {
+            let file = fs::read_to_string(root.join(mutant.file)).unwrap_or_default();
+            let places = file.matches(mutant.find).count();
+            assert_eq!(places, 1, "{}, in {}", mutant.name, mutant.file);
+        }
+    }
+}

@@ -216,8 +216,8 @@ pub(super) const LOCKS: Suite = Suite {
         mutant(
             "postgres: a deadlock told to the caller",
             "deployr-store/src/postgres/error.rs",
-            "Some(\"40001\" | \"40P01\")",
-            "Some(\"40001\")",
+            "b\"40001\" | b\"40P01\" =>",
+            "b\"40001\" =>",
         ),
     ],
 };

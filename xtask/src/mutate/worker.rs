@@ -17,8 +17,8 @@ pub(super) const STOPPING: Suite = Suite {
         Mutant {
             name: "a worker that drains without heartbeats",
             file: LEASES,
-            find: "() = shared.ended.cancelled() => return,\n            () = tokio::time::sleep(term / 4)",
-            replace: "() = shared.drain.cancelled() => return,\n            () = tokio::time::sleep(term / 4)",
+            find: "() = shared.ended.cancelled() => return,\n            () = tokio::time::sleep(pause)",
+            replace: "() = shared.drain.cancelled() => return,\n            () = tokio::time::sleep(pause)",
         },
         Mutant {
             name: "a lease kept after the drain",

@@ -9,6 +9,7 @@ use tokio::sync::watch;
 
 use super::spot::on_the_spot;
 use super::{Call, Faulty, Part, Strike, Struck};
+use crate::model::Job;
 use crate::store::{Beat, Exchange};
 
 /// Which calls are struck, shared by all the parts that it [wraps](Self::wrap) and by
@@ -67,6 +68,8 @@ pub(in crate::testing) trait Onlooker: Send + Sync {
     fn ends(&self, plan: &FaultPlan, call: Call, well: bool);
     /// Jobs were handed in and given out.
     fn exchanged(&self, plan: &FaultPlan, answer: &Exchange);
+    /// Was told which jobs it holds.
+    fn held(&self, plan: &FaultPlan, jobs: &[Job]);
     /// A heartbeat was answered.
     fn beat(&self, plan: &FaultPlan, beats: &[Beat]);
 }
@@ -177,6 +180,13 @@ impl FaultPlan {
         }
     }
 
+    pub(super) fn held(&self, jobs: &[Job]) {
+        let onlooker = self.lock().onlooker.clone();
+        if let Some(onlooker) = onlooker {
+            onlooker.held(self, jobs);
+        }
+    }
+
     pub(super) fn beat(&self, beats: &[Beat]) {
         let onlooker = self.lock().onlooker.clone();
         if let Some(onlooker) = onlooker {
@@ -270,7 +280,7 @@ impl FaultPlan {
 
     /// Waits while the process stands still; one that has stood still claims nothing more.
     async fn may_begin(&self, call: Call) {
-        let claims = matches!(call.name, "claim" | "exchange");
+        let claims = matches!(call.name, "claim" | "exchange" | "held");
         if claims && self.stood_still() {
             std::future::pending::<()>().await;
         }

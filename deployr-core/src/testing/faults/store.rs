@@ -3,15 +3,16 @@ use std::time::Duration;
 use crate::log::LogLine;
 use crate::model::{
     Actor, AuditEntry, Claim, Deployment, DeploymentId, EnvEntry, Job, JobId, JobState, Page,
-    Project, ProjectId, ProjectSettings, Release, ReleaseId, Stage, StageTimes,
+    Project, ProjectId, ProjectSettings, Release, ReleaseId, Schedule, Stage, StageTimes, WorkerId,
 };
 use crate::secret::Sealed;
 use crate::store::{
-    Audit, Beat, ClaimRequest, Deployments, Exchange, JobFault, JobQueue, LiveRelease, Logs,
-    NewDeployment, NewJob, NewLine, NewProject, NewRelease, Outcome, Projects, QueueStats,
-    Releases, StoreResult, Sweep,
+    Advance, Audit, Beat, ClaimRequest, Deployments, DueSchedules, Exchange, Insight, JobFault,
+    JobQueue, KindStats, LiveRelease, Logs, NewDeployment, NewJob, NewLine, NewProject, NewRelease,
+    NewSchedule, Outcome, Projects, QueueStats, Releases, Schedules, Standing, StoreResult, Sweep,
+    WorkerReport, WorkerSeen, Workers,
 };
-use crate::value::{CommitId, EnvName, JobKind, ProjectName, TenantId};
+use crate::value::{CommitId, EnvName, JobKind, ProjectName, ScheduleName, TenantId};
 
 forward! { Projects;
     fn create_project(&self, actor: &Actor, new: NewProject) -> StoreResult<Project>;
@@ -70,7 +71,7 @@ forward! { JobQueue;
     fn job(&self, tenant: &TenantId, id: JobId) -> StoreResult<Job>;
     fn fail(&self, claim: &Claim, fault: JobFault) -> StoreResult<JobState>;
     fn release(&self, claim: &Claim) -> StoreResult<()>;
-    fn sweep(&self, grace: Option<Duration>, retry_after: Duration, limit: u32) -> StoreResult<Sweep>;
+    fn sweep(&self, term: Option<Duration>, retry_after: Duration, limit: u32) -> StoreResult<Sweep>;
     fn pause(&self, kind: &JobKind, paused: bool) -> StoreResult<()>;
     fn paused(&self) -> StoreResult<Vec<JobKind>>;
     fn queue_stats(&self) -> StoreResult<QueueStats>;
@@ -93,6 +94,13 @@ forward! { JobQueue;
             let answer = self.plan.call(call, self.part.exchange(done, next)).await?;
             self.plan.exchanged(&answer);
             Ok(answer)
+        }
+
+        async fn held(&self, worker: WorkerId) -> StoreResult<Vec<Job>> {
+            let call = super::Call::new(super::Part::Store, "held");
+            let jobs = self.plan.call(call, self.part.held(worker)).await?;
+            self.plan.held(&jobs);
+            Ok(jobs)
         }
 
         async fn heartbeat(&self, claims: &[Claim], term: Duration) -> StoreResult<Vec<Beat>> {
@@ -153,4 +161,50 @@ forward! { Releases;
 
 forward! { Audit;
     fn audit(&self, tenant: &TenantId, page: Page<i64>) -> StoreResult<Vec<AuditEntry>>;
+}
+
+forward! { Schedules;
+    fn put_schedule(&self, tenant: &TenantId, new: NewSchedule) -> StoreResult<Schedule>;
+    fn schedule(&self, tenant: &TenantId, name: &ScheduleName) -> StoreResult<Schedule>;
+    fn schedules(
+        &self,
+        tenant: &TenantId,
+        page: Page<ScheduleName>,
+    ) -> StoreResult<Vec<Schedule>>;
+    fn remove_schedule(&self, tenant: &TenantId, name: &ScheduleName) -> StoreResult<()>;
+    fn advance(
+        &self,
+        tenant: &TenantId,
+        name: &ScheduleName,
+        advance: Advance,
+    ) -> StoreResult<bool>;
+    else {
+        // Asked every second by every scheduler, and asked again where it fails: not
+        // counted, or most of a run's calls would be this one.
+        async fn due_schedules(&self, limit: u32) -> StoreResult<DueSchedules> {
+            self.part.due_schedules(limit).await
+        }
+    }
+}
+
+// Nothing hangs on the register, and every worker writes to it all the time.
+forward! { Workers;
+    else {
+        async fn report_worker(&self, report: WorkerReport) -> StoreResult<()> {
+            self.part.report_worker(report).await
+        }
+
+        async fn remove_worker(&self, id: WorkerId) -> StoreResult<()> {
+            self.part.remove_worker(id).await
+        }
+
+        async fn workers(&self) -> StoreResult<Vec<WorkerSeen>> {
+            self.part.workers().await
+        }
+    }
+}
+
+forward! { Insight;
+    fn queue_by_kind(&self) -> StoreResult<Vec<KindStats>>;
+    fn standing(&self, tenant: &TenantId, id: JobId) -> StoreResult<Standing>;
 }

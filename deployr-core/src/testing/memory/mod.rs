@@ -2,11 +2,13 @@
 //! each write works on a copy of everything, which replaces the old when it went well.
 
 mod deployments;
+mod insight;
 mod jobs;
 mod moves;
 mod projects;
 mod queue;
 mod records;
+mod schedules;
 mod state;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -4,16 +4,15 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::MemoryStore;
-use super::state::{End, JobRow, State, not_found};
-use crate::model::{Claim, Job, JobId, JobState, Lease};
+use super::state::{End, JobRow, LEASE_EXPIRED, State, not_found};
+use crate::model::{Claim, Job, JobId, JobState, Lease, WorkerId};
 use crate::state::{IllegalTransition, JobEvent};
 use crate::store::{
-    Beat, ClaimRequest, Exchange, JobFault, JobQueue, NewJob, QueueStats, StoreResult, Sweep,
+    Beat, ClaimRequest, Exchange, JobFault, JobQueue, NewJob, QueueStats, StoreResult, Sweep, Watch,
 };
 use crate::system::later;
 use crate::value::{JobKind, TenantId};
 
-const LEASE_EXPIRED: &str = "the worker was lost";
 const QUEUE_TIMEOUT: &str = "queue time-out: no worker took the job in time";
 
 #[async_trait]
@@ -39,6 +38,14 @@ impl JobQueue for MemoryStore {
             let completed = done.iter().map(|claim| state.complete(claim)).collect();
             let leases = next.map_or(Ok(Vec::new()), |request| state.claim(&request))?;
             Ok(Exchange { completed, leases })
+        })
+    }
+
+    async fn held(&self, worker: WorkerId) -> StoreResult<Vec<Job>> {
+        self.read(|state| {
+            let jobs = state.jobs.values().map(|row| &row.job);
+            let held = jobs.filter(|job| job.worker == Some(worker));
+            Ok(held.cloned().collect())
         })
     }
 
@@ -73,26 +80,41 @@ impl JobQueue for MemoryStore {
 
     async fn release(&self, claim: &Claim) -> StoreResult<()> {
         self.write(|state| {
-            if state.held(claim)?.job.cancel_requested {
-                return state.cancel_job(claim.job).map(drop);
+            if state.ended(claim) == Some(&End::Released) {
+                return Ok(());
             }
+            state.held(claim)?;
             state.job_mut(claim.job)?.job.attempt -= 1;
-            state.requeue_job(claim.job, Duration::ZERO, None).map(drop)
+            state.requeue_job(claim.job, Duration::ZERO, None)?;
+            state.note_end(claim, End::Released);
+            Ok(())
         })
     }
 
     async fn sweep(
         &self,
-        grace: Option<Duration>,
+        term: Option<Duration>,
         retry_after: Duration,
         limit: u32,
     ) -> StoreResult<Sweep> {
         self.write(|state| {
             let mut sweep = Sweep::default();
-            let expired = state.oldest(limit, |job| {
+            let (now, grace) = (state.now, term.map(Watch::grace));
+            let ran_out = |job: &Job| {
                 job.lease_until
-                    .is_some_and(|until| grace.is_none_or(|grace| later(until, grace) < state.now))
-            });
+                    .is_some_and(|until| grace.is_none_or(|grace| later(until, grace) < now))
+            };
+            let mut expired = state.oldest(limit, ran_out);
+            if let Some(term) = term {
+                let running = state.jobs.values().map(|row| &row.job);
+                let running: Vec<_> = running.filter(|job| job.lease_until.is_some()).collect();
+                let ran_out = running.iter().filter(|job| ran_out(job)).count();
+                let running = running.len() as u64;
+                if running > 0 && !state.watch.may_end(now, term, running, ran_out as u64) {
+                    expired.clear();
+                    sweep.held_back = ran_out as u32;
+                }
+            }
             for id in expired {
                 let now = state.after_fault(id, LEASE_EXPIRED, Some(retry_after))?;
                 sweep.rescued.push((id, now));

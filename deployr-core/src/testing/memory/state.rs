@@ -4,11 +4,14 @@ use std::sync::Arc;
 use crate::log::LogLine;
 use crate::model::{
     AuditAction, AuditEntry, Claim, Deployment, DeploymentId, EnvEntry, Failure, Job, JobId,
-    JobState, Page, Project, ProjectId, Release, ReleaseId, StageTimes,
+    JobState, Page, Project, ProjectId, Release, ReleaseId, Schedule, StageTimes, WorkerId,
 };
-use crate::store::{Outcome, StoreError, StoreResult};
+use crate::store::{Outcome, StoreError, StoreResult, Watch, WorkerReport};
 use crate::system::Timestamp;
-use crate::value::{EnvName, JobKind, TenantId};
+use crate::value::{EnvName, JobKind, ScheduleName, TenantId};
+
+/// Why a job was taken from its worker.
+pub(super) const LEASE_EXPIRED: &str = "the worker was lost";
 
 /// All rows, by key.
 #[derive(Debug, Clone)]
@@ -21,8 +24,11 @@ pub(super) struct State {
     pub(super) logs: BTreeMap<DeploymentId, Arc<Vec<LogLine>>>,
     pub(super) jobs: BTreeMap<JobId, JobRow>,
     pub(super) paused: BTreeSet<JobKind>,
+    pub(super) workers: BTreeMap<WorkerId, (WorkerReport, Timestamp, Timestamp)>,
+    pub(super) schedules: BTreeMap<(TenantId, ScheduleName), Schedule>,
     pub(super) releases: BTreeMap<ReleaseId, ReleaseRow>,
     pub(super) audit: Vec<AuditEntry>,
+    pub(super) watch: Watch,
 }
 
 #[derive(Debug, Clone)]
@@ -57,6 +63,7 @@ impl JobRow {
 pub(super) enum End {
     Completed,
     Failed(JobState),
+    Released,
     Finished {
         release: Option<ReleaseId>,
         failure: Option<Failure>,
@@ -125,8 +132,11 @@ impl State {
             logs: BTreeMap::new(),
             jobs: BTreeMap::new(),
             paused: BTreeSet::new(),
+            workers: BTreeMap::new(),
+            schedules: BTreeMap::new(),
             releases: BTreeMap::new(),
             audit: Vec::new(),
+            watch: Watch::default(),
         }
     }
 

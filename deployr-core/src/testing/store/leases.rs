@@ -16,6 +16,8 @@ super::check_list! {
     heartbeat_cannot_take_back_a_job_claimed_by_another,
     complete_twice_is_one_completion,
     a_job_handed_back_has_not_used_its_attempt,
+    to_hand_back_twice_is_to_hand_back_once,
+    a_worker_is_told_what_it_holds,
 }
 
 async fn fence_rises_on_every_claim_also_of_the_same_worker(b: Bench) {
@@ -244,4 +246,65 @@ async fn a_job_handed_back_has_not_used_its_attempt(b: Bench) {
     let next = b.claim().await;
     assert!(next.job == claim.job && next.fence > claim.fence);
     assert_eq!(b.job(claim.job).await.attempt, 1);
+}
+
+async fn to_hand_back_twice_is_to_hand_back_once(b: Bench) {
+    let (_, deployment, claim) = b.held().await;
+    b.store.release(&claim).await.unwrap();
+    let before = (b.row(deployment.id).await, b.job(claim.job).await);
+    b.clock.advance(TERM);
+    b.store.release(&claim).await.unwrap();
+    let after = (b.row(deployment.id).await, b.job(claim.job).await);
+    assert_eq!(after, before);
+    assert_refused!(b.store.fail(&claim, fault(None)).await, LeaseLost);
+    let next = b.claim().await;
+    assert_refused!(b.store.release(&claim).await, LeaseLost);
+
+    let cancel = async || {
+        b.store
+            .request_cancel(&b.actor, deployment.id, "a wish")
+            .await
+    };
+    cancel().await.unwrap();
+    b.store.release(&next).await.unwrap();
+    let before = (b.row(deployment.id).await, b.job(claim.job).await);
+    assert_eq!(
+        before.0.status,
+        DeploymentStatus::Cancelling,
+        "for the next"
+    );
+    assert_eq!((before.1.state, before.1.attempt), (JobState::Queued, 0));
+    b.store.release(&next).await.unwrap();
+    let after = (b.row(deployment.id).await, b.job(claim.job).await);
+    assert_eq!(after, before);
+}
+
+async fn a_worker_is_told_what_it_holds(b: Bench) {
+    for _ in 0..3 {
+        b.enqueue(None).await;
+    }
+    let worker = b.worker_id();
+    let held = async || b.store.held(worker).await.unwrap();
+    assert_eq!(held().await, []);
+    let request = crate::store::ClaimRequest {
+        worker,
+        kinds: vec![super::bench::kind("work")],
+        limit: 2,
+        offers: Labels::new(),
+        term: TERM,
+    };
+    let leases = b.store.claim(request).await.unwrap();
+    let other = b.claim().await;
+    let jobs: Vec<_> = leases.iter().map(|lease| lease.job.clone()).collect();
+    assert_eq!(held().await, jobs);
+    assert_eq!(b.store.held(other.worker).await.unwrap()[0].id, other.job);
+    b.clock.advance(TERM * 3);
+    assert_eq!(held().await, jobs, "also when its lease has run out");
+    b.store.complete(&leases[0].claim).await.unwrap();
+    assert_eq!(held().await, jobs[1..]);
+    b.store
+        .fail(&leases[1].claim, fault(Some(TERM)))
+        .await
+        .unwrap();
+    assert_eq!(held().await, []);
 }

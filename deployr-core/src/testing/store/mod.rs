@@ -4,6 +4,7 @@ mod batches;
 mod bench;
 mod deployments;
 mod endings;
+mod insight;
 mod invariants;
 mod leases;
 mod logs;
@@ -13,6 +14,7 @@ mod projects;
 mod queue;
 mod releases;
 mod retries;
+mod schedules;
 mod scheduling;
 mod tenancy;
 mod walk;
@@ -71,6 +73,8 @@ pub fn checks() -> Vec<Check> {
         leases::checks(),
         retries::checks(),
         scheduling::checks(),
+        schedules::checks(),
+        insight::checks(),
         logs::checks(),
         releases::checks(),
         tenancy::checks(),

@@ -31,7 +31,7 @@ pub(super) enum Op {
     Fail(Claim, Option<Duration>),
     Release(Claim),
     Cancel(Actor, DeploymentId),
-    Sweep,
+    Sweep(Duration),
     Pause(JobKind, bool),
     Gone(Claim, DeploymentId, Vec<i64>),
     Wait(Duration),
@@ -110,15 +110,15 @@ pub(super) async fn apply(store: &dyn Store, op: &Op) -> Answer {
             store.request_cancel(&actor, id, "a wish").await,
             show_deployment,
         ),
-        Op::Sweep => {
-            let answer = store.sweep(Some(TERM / 2), TERM, 1_000).await;
+        Op::Sweep(term) => {
+            let answer = store.sweep(Some(term), TERM, 1_000).await;
             tell(answer, |sweep| {
                 let (mut rescued, mut late) = (sweep.rescued.clone(), sweep.timed_out.clone());
                 rescued.sort_by_key(|(id, _)| *id);
                 late.sort();
                 format!(
-                    "rescued {rescued:?}, timed out {late:?}, {} poisoned",
-                    sweep.poisoned
+                    "rescued {rescued:?}, held back {}, timed out {late:?}, {} poisoned",
+                    sweep.held_back, sweep.poisoned
                 )
             })
         }

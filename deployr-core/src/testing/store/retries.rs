@@ -7,6 +7,8 @@ use crate::system::Clock;
 
 super::check_list! {
     sweep_leaves_leases_alone_within_the_grace,
+    leases_that_ran_out_while_nobody_swept_get_one_more_term,
+    many_leases_that_ran_out_at_once_get_one_more_term,
     sweep_without_a_grace_takes_every_lease,
     sweep_requeues_then_fails_when_no_attempt_is_left,
     sweep_leaves_what_was_asked_to_stop_to_the_next_attempt,
@@ -21,15 +23,65 @@ super::check_list! {
 async fn sweep_leaves_leases_alone_within_the_grace(b: Bench) {
     let job = b.enqueue(None).await;
     b.claim().await;
-    b.clock.advance(TERM + Duration::from_secs(9));
-    let grace = Duration::from_secs(10);
+    b.clock.advance(TERM + TERM / 20);
     assert_eq!(
-        b.store.sweep(Some(grace), TERM, 100).await.unwrap(),
+        b.store.sweep(Some(TERM), TERM, 100).await.unwrap(),
         Sweep::default()
     );
-    b.clock.advance(Duration::from_secs(2));
-    let rescued = b.store.sweep(Some(grace), TERM, 100).await.unwrap().rescued;
+    b.clock.advance(TERM / 10);
+    let rescued = b.store.sweep(Some(TERM), TERM, 100).await.unwrap().rescued;
     assert_eq!(rescued, [(job.id, JobState::Pending)]);
+}
+
+async fn leases_that_ran_out_while_nobody_swept_get_one_more_term(b: Bench) {
+    let (held, alive) = (b.enqueue(None).await, b.enqueue(None).await);
+    let sweep = async || b.store.sweep(Some(TERM), TERM, 100).await.unwrap();
+    let (lost, claim) = (b.claim().await, b.claim().await);
+    assert_eq!(sweep().await, Sweep::default());
+    b.clock.advance(TERM * 3);
+    for _ in 0..2 {
+        assert_eq!(
+            (sweep().await.held_back, sweep().await.rescued),
+            (2, vec![])
+        );
+        b.clock.advance(TERM / 2 - Duration::from_secs(1));
+    }
+    b.store.heartbeat(&[claim], TERM).await.unwrap();
+    b.clock.advance(Duration::from_secs(2));
+    assert_eq!(sweep().await.rescued, [(held.id, JobState::Pending)]);
+    assert_refused!(b.store.complete(&lost).await, LeaseLost);
+    assert_eq!(b.job(alive.id).await.state, JobState::Running);
+    b.store.complete(&claim).await.unwrap();
+}
+
+async fn many_leases_that_ran_out_at_once_get_one_more_term(b: Bench) {
+    let mut claims = Vec::new();
+    for _ in 0..12 {
+        b.enqueue(None).await;
+        claims.push(b.claim().await);
+    }
+    let sweep = async || b.store.sweep(Some(TERM), TERM, 100).await.unwrap();
+    // A minute later, in which all is well.
+    for _ in 0..10 {
+        b.clock.advance(TERM / 5);
+        b.store.heartbeat(&claims, TERM).await.unwrap();
+        assert_eq!(sweep().await, Sweep::default());
+    }
+    let mut steps = 0;
+    while sweep().await.held_back == 0 {
+        b.clock.advance(TERM / 5);
+        b.store.heartbeat(&claims[7..], TERM).await.unwrap();
+        steps += 1;
+        assert!(steps < 10, "seven of twelve are more than half");
+    }
+    assert_eq!(sweep().await.rescued, []);
+    for _ in 0..4 {
+        b.clock.advance(TERM / 5);
+        b.store.heartbeat(&claims[7..], TERM).await.unwrap();
+        assert_eq!(sweep().await.held_back, 7);
+    }
+    b.clock.advance(TERM / 5);
+    assert_eq!(sweep().await.rescued.len(), 7);
 }
 
 async fn sweep_without_a_grace_takes_every_lease(b: Bench) {

@@ -74,7 +74,7 @@ impl Walk {
             12..17 => Some(self.enqueue()),
             17..32 => Some(self.claim()),
             32..37 => Some(Op::Wait(wait)),
-            37..41 => Some(Op::Sweep),
+            37..41 => Some(Op::Sweep([Duration::ZERO, TERM][self.dice.below(2)])),
             41..43 => self
                 .pick(&self.deployments)
                 .map(|&(owner, id, _)| Op::Cancel(self.actors[owner].clone(), id)),
@@ -331,7 +331,7 @@ impl Walk {
         // What came of a claim's end is asked for again at once, or never.
         let once = matches!(
             op,
-            Op::Wait(_) | Op::Exchange(_, Some(_)) | Op::Cancel(..) | Op::Sweep | Op::Pause(..)
+            Op::Wait(_) | Op::Exchange(_, Some(_)) | Op::Cancel(..) | Op::Sweep(_) | Op::Pause(..)
         );
         self.last = (!once).then(|| op.clone());
     }

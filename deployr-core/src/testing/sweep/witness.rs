@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::time::Instant;
 
 use super::world::Clockwork;
-use crate::model::{Fence, JobId};
+use crate::model::{Fence, Job, JobId};
 use crate::store::{Beat, Exchange};
 use crate::testing::faults::{Call, Onlooker, Part};
 use crate::testing::{FaultPlan, ScriptedExecutor, ScriptedIngress};
@@ -47,6 +47,16 @@ pub(super) struct Jobs {
     fences: BTreeMap<JobId, Fence>,
     /// The jobs that tell of a deployment, by its key.
     notices: BTreeMap<String, BTreeSet<JobId>>,
+}
+
+impl Jobs {
+    fn note_notice(&mut self, job: &Job) {
+        if job.kind.as_str() == "notify" {
+            let about = job.input["deployment"].as_str().unwrap_or_default();
+            let jobs = self.notices.entry(about.to_owned()).or_default();
+            jobs.insert(job.id);
+        }
+    }
 }
 
 enum Event {
@@ -210,11 +220,12 @@ impl Onlooker for Witness {
                 let wrong = format!("[2] {job} had fence {before:?} and then {fence:?}");
                 notes.wrong.push(wrong);
             }
-            if lease.job.kind.as_str() == "notify" {
-                let about = lease.job.input["deployment"].as_str().unwrap_or_default();
-                let jobs = notes.jobs.notices.entry(about.to_owned()).or_default();
-                jobs.insert(job);
-            }
+            notes.jobs.note_notice(&lease.job);
         }
+    }
+
+    fn held(&self, _: &FaultPlan, jobs: &[Job]) {
+        let mut notes = self.notes();
+        jobs.iter().for_each(|job| notes.jobs.note_notice(job));
     }
 }

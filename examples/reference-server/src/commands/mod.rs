@@ -17,6 +17,7 @@ pub(crate) mod rollback;
 pub(crate) mod serve;
 mod settings;
 pub(crate) mod show;
+pub(crate) mod why;
 pub(crate) mod worker;
 
 use crate::cli::{Cli, Command};
@@ -44,6 +45,7 @@ pub(crate) async fn run(cli: Cli, ui: &Ui) -> Result<Exit> {
         Command::Rollback(args) => rollback::run(&args, &settings, ui).await,
         Command::Serve(_) => serve::run(&settings, ui).await,
         Command::Show(args) => show::run(&args, &settings, ui).await,
+        Command::Why(args) => why::run(&args, &settings, ui).await,
         Command::Worker(_) => worker::run(&settings, ui).await,
     }
 }

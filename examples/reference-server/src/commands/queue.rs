@@ -1,6 +1,7 @@
 //! `deployr queue`
 
 use clap::Subcommand;
+use deployr_core::store::{KindStats, WorkerSeen};
 use deployr_core::value::JobKind;
 use serde_json::json;
 
@@ -8,6 +9,7 @@ use crate::config::Settings;
 use crate::exit::{Exit, Result};
 use crate::host::Host;
 use crate::ui::Ui;
+use crate::{table, view};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -50,12 +52,11 @@ pub(crate) async fn run(args: &Args, settings: &Settings, ui: &Ui) -> Result<Exi
             .pause(kind.as_ref().unwrap_or(&deploy), pause)
             .await?;
     }
-    let (stats, paused) = (engine.queue_stats().await?, engine.paused().await?);
-    ui.emit(&json!({"queue": stats, "paused": paused}));
-    ui.say(format_args!(
-        "{} running, {} ready to begin, {} waiting for their time or turn",
-        stats.running, stats.queued, stats.pending
-    ));
+    let (kinds, paused) = (engine.queue_by_kind().await?, engine.paused().await?);
+    let workers = engine.workers().await?;
+    ui.emit(&json!({"queue": kinds, "paused": paused, "workers": workers}));
+    show_kinds(&kinds, ui);
+    show_workers(&workers, ui);
     if !paused.is_empty() {
         let kinds: Vec<&str> = paused.iter().map(JobKind::as_str).collect();
         let kinds = kinds.join(", ");
@@ -64,4 +65,48 @@ pub(crate) async fn run(args: &Args, settings: &Settings, ui: &Ui) -> Result<Exi
         ));
     }
     Ok(Exit::Ok)
+}
+
+fn show_kinds(kinds: &[KindStats], ui: &Ui) {
+    if kinds.is_empty() {
+        return ui.say("nothing runs and nothing waits");
+    }
+    let rows: Vec<_> = kinds
+        .iter()
+        .map(|kind| {
+            vec![
+                kind.kind.to_string(),
+                kind.running.to_string(),
+                kind.queued.to_string(),
+                kind.oldest.map_or("-".into(), view::age),
+                kind.pending.to_string(),
+                kind.rescued.to_string(),
+            ]
+        })
+        .collect();
+    let heads = ["KIND", "RUNNING", "READY", "OLDEST", "WAITING", "RESCUED"];
+    table::show(ui, &heads, &rows);
+}
+
+fn show_workers(workers: &[WorkerSeen], ui: &Ui) {
+    if workers.is_empty() {
+        return ui.say("no worker: `deployr serve` or `deployr worker` is one");
+    }
+    let rows: Vec<_> = workers
+        .iter()
+        .map(|worker| {
+            let report = &worker.report;
+            vec![
+                report.node.clone(),
+                format!("{} of {}", report.held, report.concurrency),
+                match worker.lives() {
+                    true => "alive".into(),
+                    false => format!("silent since {}", view::moment(worker.seen_at)),
+                },
+                report.version.clone(),
+                report.id.to_string(),
+            ]
+        })
+        .collect();
+    table::show(ui, &["WORKER", "BUSY", "STATE", "VERSION", "ID"], &rows);
 }

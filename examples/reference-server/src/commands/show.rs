@@ -67,7 +67,7 @@ async fn project(host: &Host, project: &Project, ui: &Ui) -> Result<()> {
         .map(|release| {
             vec![
                 release.number.to_string(),
-                view::release_state(release.state).to_owned(),
+                release.state.as_str().to_owned(),
                 release.commit.short().to_owned(),
                 view::age(release.created_at),
                 release.deployment.to_string(),

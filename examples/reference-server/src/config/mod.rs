@@ -23,6 +23,8 @@ pub(crate) struct Settings {
     pub(crate) data: PathBuf,
     /// None for the file in the data directory.
     pub(crate) database: Option<Database>,
+    /// What people call this machine.
+    pub(crate) node: String,
     /// What this machine's own executor is called.
     pub(crate) target: TargetName,
     pub(crate) listen: SocketAddr,
@@ -64,12 +66,14 @@ impl Layer {
         if let (Some(data), Some(config)) = (&mut file.data, &self.config) {
             *data = config.parent().unwrap_or(Path::new("")).join(&*data);
         }
-        let target = match self.node.or(file.node) {
+        let node = self.node.or(file.node);
+        let target = match &node {
             Some(node) => format!("local:{node}"),
             None => "local".into(),
         };
         let listen = self.listen.or(file.listen);
         Ok(Settings {
+            node: node.unwrap_or_else(|| "this machine".into()),
             database: self.database.or(file.database),
             target: TargetName::parse(&target)
                 .map_err(|error| Error::usage(format!("node: {error}")))?,

@@ -319,8 +319,16 @@ fn a_paused_queue_begins_nothing_until_it_is_resumed() {
     waiting.wait_for_line("deployments are paused");
     let shown = json_lines(&machine.run(&["queue", "--json"])).remove(0);
     assert_eq!(shown["paused"], serde_json::json!(["deploy"]));
-    assert_eq!(shown["queue"]["queued"], 1);
+    assert_eq!(shown["queue"][0]["kind"], "deploy");
+    assert_eq!(shown["queue"][0]["queued"], 1);
+    let why = stdout(&machine.run(&["why", "site"]));
+    assert!(
+        why.contains("jobs of the kind `deploy` are paused"),
+        "{why}"
+    );
     let resumed = machine.run(&["queue", "resume"]);
     assert_eq!(code(&resumed), 0, "{}", stderr(&resumed));
     assert_eq!(waiting.wait(), Some(0));
+    let why = stdout(&machine.run(&["why", "site"]));
+    assert!(why.contains("it is over: completed"), "{why}");
 }

@@ -1,10 +1,12 @@
 //! Many machines on one Postgres: here, folders that know nothing of each other.
 #![cfg(feature = "postgres")]
 
+use std::time::{Duration, Instant};
+
 use deployr_testkit::postgres::Postgres;
 use nix::sys::signal::Signal;
 
-use crate::machine::{Machine, Repository, Server, code, json_lines, stderr};
+use crate::machine::{Machine, Repository, Server, code, json_lines, stderr, stdout};
 
 /// A machine that knows the database, and has the keys of the first.
 fn machine(first: Option<&Machine>) -> Machine {
@@ -59,6 +61,24 @@ fn machines_share_a_database_and_each_serves_its_own_target() {
     let mut client = operator.start(&["--database", &database, "deploy", "b"]);
     client.wait_for_line("at work");
     assert_eq!(two.stop(Signal::SIGKILL), None);
+    let shown = json_lines(&with(&operator, &["queue", "--json"])).remove(0);
+    let nodes = shown["workers"].as_array().unwrap().iter();
+    let nodes: Vec<_> = nodes.map(|one| one["node"].as_str().unwrap()).collect();
+    assert!(
+        nodes.contains(&"one") && nodes.contains(&"two"),
+        "{nodes:?}"
+    );
+    // Nobody else has its target.
+    let missing = "no worker carries out jobs of the kind `deploy` and offers target:local:two";
+    let began = Instant::now();
+    loop {
+        let why = stdout(&with(&operator, &["why", "b"]));
+        if why.contains(missing) {
+            break;
+        }
+        assert!(began.elapsed() < Duration::from_secs(60), "{why}");
+        std::thread::sleep(Duration::from_millis(100));
+    }
     let two = serve(&second, &database, "two");
     client.wait_for_line("begun again, attempt 2 of");
     assert_eq!(client.wait(), Some(0));

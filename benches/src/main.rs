@@ -10,6 +10,7 @@
 mod cluster;
 mod engine;
 mod logs;
+mod logs_postgres;
 mod pipeline;
 mod proxy;
 mod queue;
@@ -28,6 +29,7 @@ type Bench = fn() -> Rows;
 /// The benches, by the name that the command line knows.
 const BENCHES: &[(&str, Bench)] = &[
     ("logs", logs::run),
+    ("logs-postgres", logs_postgres::run),
     ("pipeline", pipeline::run),
     ("proxy", proxy::run),
     ("queue", queue::run),

@@ -6,7 +6,7 @@ use std::time::Instant;
 use deployr_core::model::{Cause, Claim, Labels, Page, WorkerId};
 use deployr_core::store::{ClaimRequest, Deployments, JobQueue};
 use deployr_core::system::{Clock, SystemClock, SystemEntropy};
-use deployr_core::value::{GitRef, JobKind, TenantId};
+use deployr_core::value::{BranchName, GitRef, JobKind, TenantId};
 use deployr_store::PgStore;
 
 use super::{BENCH, Bench};
@@ -53,7 +53,7 @@ pub(super) fn rows(bench: &Bench) -> Rows {
     let fresh = runtime.block_on(PgStore::open(&empty.url))?;
     let old = runtime.block_on(PgStore::open(&full.url))?;
     eprintln!("  a million deployments ...");
-    let reference = GitRef::branch("main")?;
+    let reference = GitRef::Branch(BranchName::parse("main")?);
     let cause = serde_json::to_string(&Cause::Deploy { reference })?;
     full.execute(&HISTORY.replace("CAUSE", &cause))?;
     full.settle()?;

@@ -171,7 +171,7 @@ async fn work(shared: Arc<Shared>) {
     let mut slots = Slots::default();
     let mut ahead = Ahead::new(&shared);
     let mut handover = Handover::default();
-    // At most one.
+    // At most two, and one only if it is not for short jobs.
     let mut calls = FuturesUnordered::new();
     // Whether there may be jobs that were not asked for; whether anything has happened since
     // the last call.
@@ -195,26 +195,35 @@ async fn work(shared: Arc<Shared>) {
         }
         let mut nap = options.poll;
         // After a failure, only when something has happened.
-        if calls.is_empty() && (stirred || handover.is_well()) {
+        if calls.len() < 2 && (stirred || handover.is_well()) {
+            let alone = calls.is_empty();
             let free = options.concurrency - slots.taken();
-            let sent = Instant::now();
-            let found = handover.find(&shared, free).await;
-            for (lease, ctx) in shared.hold(found, sent) {
-                slots.begin(&shared, lease, ctx);
+            if alone {
+                let sent = Instant::now();
+                let found = handover.find(&shared, free).await;
+                for (lease, ctx) in shared.hold(found, sent) {
+                    slots.begin(&shared, lease, ctx);
+                }
             }
             let free = options.concurrency - slots.taken();
-            let for_slots = (free > 0).then_some((Ask::ForSlots, free));
+            let for_slots = (alone && free > 0).then_some((Ask::ForSlots, free));
             let room = ahead.room().filter(|_| slots.long() < options.concurrency);
             let next = room.map(|room| (Ask::Ahead, room)).or(for_slots);
             let next = next.filter(|_| due && !draining && handover.may_claim());
             let request = next.map(|(ask, limit)| request(&shared, ask, limit));
             let more_to_come = next.is_none() && !ahead.is_empty();
             let wait = handover.patience().filter(|_| more_to_come);
-            if let Some(wait) = wait.filter(|wait| !wait.is_zero()) {
+            if next.is_none() && !alone {
+                // Its answer comes soon enough.
+            } else if let Some(wait) = wait.filter(|wait| !wait.is_zero()) {
                 nap = nap.min(wait);
             } else if let Some(call) = handover.call(&shared, request) {
                 stirred = false;
                 due &= next.is_none();
+                if let Some((Ask::Ahead, room)) = next {
+                    ahead.ask(room);
+                    due = true;
+                }
                 let sent = Instant::now();
                 let shared = &shared;
                 calls.push(async move { (next, sent, call.make(shared).await) });
@@ -231,6 +240,9 @@ async fn work(shared: Arc<Shared>) {
             biased;
             () = shared.drain.cancelled(), if !draining => {}
             Some((next, sent, answer)) = calls.next() => {
+                if let Some((Ask::Ahead, room)) = next {
+                    ahead.answered(room);
+                }
                 let leases = handover.answered(&shared, answer, sent);
                 let (Some((ask, limit)), Some(leases)) = (next, leases) else {
                     due |= next.is_some();

@@ -249,10 +249,10 @@ async fn a_worker_that_drains_hands_back_what_it_has_not_begun() {
 #[tokio::test(start_paused = true)]
 async fn a_job_whose_lease_is_lost_before_it_is_begun_is_not_begun() {
     let mut bench = Bench::new();
-    let jobs = bench.enqueue("short", 3).await;
+    let jobs = bench.enqueue("short", 4).await;
     let worker = bench.worker(1).spawn();
     settle().await;
-    assert_eq!(bench.in_state(&jobs, JobState::Running).await, 2);
+    assert_eq!(bench.in_state(&jobs, JobState::Running).await, 3);
     // Another node takes them for a dead worker's, and a heartbeat tells.
     let (rescue, limit) = (Duration::from_secs(3_600), 10);
     bench.store.sweep(None, rescue, limit).await.unwrap();
@@ -260,7 +260,7 @@ async fn a_job_whose_lease_is_lost_before_it_is_begun_is_not_begun() {
     settle().await;
     bench.short.add_permits(10);
     settle().await;
-    assert_eq!(bench.in_state(&jobs, JobState::Pending).await, 2);
+    assert_eq!(bench.in_state(&jobs, JobState::Pending).await, 3);
     assert_eq!(bench.in_state(&jobs, JobState::Completed).await, 1);
     assert_eq!(
         bench.begun(),
@@ -276,7 +276,7 @@ async fn what_waits_behind_a_job_that_is_not_so_short_is_handed_back() {
     let jobs = bench.enqueue("short", 10).await;
     let worker = bench.worker(1).spawn();
     settle().await;
-    assert_eq!(bench.in_state(&jobs, JobState::Running).await, 2);
+    assert_eq!(bench.in_state(&jobs, JobState::Running).await, 3);
     tokio::time::sleep(LEASE / 2).await;
     assert_eq!(bench.in_state(&jobs, JobState::Running).await, 1);
     assert_eq!(bench.begun(), 1);

@@ -29,6 +29,8 @@ const HANDS: usize = 8;
 /// The jobs that were claimed ahead.
 pub(super) struct Ahead {
     jobs: VecDeque<(Lease, JobContext)>,
+    /// How many more were asked for.
+    coming: u32,
     /// How many there may be.
     size: u32,
     most: u32,
@@ -47,7 +49,8 @@ impl Ahead {
         let most = if short { shared.options.ahead } else { 0 };
         Self {
             jobs: VecDeque::new(),
-            size: shared.options.concurrency.min(most),
+            coming: 0,
+            size: (shared.options.concurrency * 2).min(most),
             most,
             plenty: None,
             filled: Instant::now(),
@@ -88,12 +91,25 @@ impl Ahead {
         self.jobs.len() <= self.size as usize / 2
     }
 
-    /// How many to claim ahead now; none when it is not the time, or jobs of all kinds have
-    /// to be asked for first.
+    /// How many to claim ahead now, half of what there may be; none when it is not the time, or
+    /// jobs of all kinds have to be asked for first.
     pub(super) fn room(&self) -> Option<u32> {
         let plenty = self.plenty.filter(|asked| asked.elapsed() < TURN);
-        let room = self.size.saturating_sub(self.jobs.len() as u32);
-        (plenty.is_some() && self.is_low() && room > 0).then_some(room)
+        let half = self.size.div_ceil(2);
+        let room = self
+            .size
+            .saturating_sub(self.jobs.len() as u32 + self.coming);
+        (plenty.is_some() && half > 0 && room >= half).then_some(half)
+    }
+
+    /// Takes note of a claim ahead that is sent.
+    pub(super) fn ask(&mut self, jobs: u32) {
+        self.coming += jobs;
+    }
+
+    /// Takes note that its answer, of whatever sort, is there.
+    pub(super) fn answered(&mut self, jobs: u32) {
+        self.coming = self.coming.saturating_sub(jobs);
     }
 
     /// Takes note of a claim for free slots that came back: `full` says that there may be

@@ -53,6 +53,18 @@ pub trait JobHandler: Send + Sync {
     fn retry(&self) -> RetryPolicy {
         RetryPolicy::default()
     }
+
+    /// Whether its jobs take milliseconds, and wait for nobody; no where not said. A worker
+    /// claims short jobs ahead of its free slots
+    /// ([`WorkerBuilder::ahead`](crate::worker::WorkerBuilder::ahead)) and begins them one
+    /// after the other, so that the store is asked once for hundreds of them.
+    ///
+    /// What is claimed ahead is held back from other workers: the worker claims only as
+    /// much as it can begin at once by what it has seen, and hands back what has waited for
+    /// a quarter of its lease.
+    fn short(&self) -> bool {
+        false
+    }
 }
 
 /// Holds a handler to its deadline, so that one that hangs does not keep its place in the
@@ -77,6 +89,10 @@ impl JobHandler for Limited {
         }
         let reason = format!("it had not ended after {} s, its deadline", limit.as_secs());
         Err(Fault::retryable("carrying out", job.id, reason).into())
+    }
+
+    fn short(&self) -> bool {
+        self.0.short()
     }
 }
 

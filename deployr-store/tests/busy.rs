@@ -69,7 +69,12 @@ fn worker(store: Arc<dyn Store>, handler: &Arc<Busy>) -> Worker {
         .build()
         .unwrap();
     let often = Duration::from_millis(20);
-    engine.worker().lease(LEASE).poll(often).sweep(often).spawn()
+    engine
+        .worker()
+        .lease(LEASE)
+        .poll(often)
+        .sweep(often)
+        .spawn()
 }
 
 /// `open` opens the same store each time.

@@ -12,6 +12,7 @@ use crate::value::Label;
 pub struct WorkerBuilder {
     pub(super) engine: Engine,
     pub(super) concurrency: u32,
+    pub(super) ahead: u32,
     pub(super) lease: Duration,
     pub(super) poll: Duration,
     pub(super) sweep: Duration,
@@ -37,6 +38,7 @@ impl Engine {
         WorkerBuilder {
             engine: self.clone(),
             concurrency: 2,
+            ahead: 500,
             lease: Duration::from_secs(60),
             poll: Duration::from_secs(1),
             sweep: Duration::from_secs(1),
@@ -53,6 +55,16 @@ impl WorkerBuilder {
     #[must_use]
     pub fn concurrency(mut self, jobs: u32) -> Self {
         self.concurrency = jobs.max(1);
+        self
+    }
+
+    /// How many [short](crate::job::JobHandler::short) jobs it may hold besides those that it
+    /// carries out, so that the next are there when a slot gets free. At most 10,000; none
+    /// where 0; 500 where not set. Jobs of other kinds are never claimed before there is a
+    /// free slot.
+    #[must_use]
+    pub fn ahead(mut self, jobs: u32) -> Self {
+        self.ahead = jobs.min(10_000);
         self
     }
 

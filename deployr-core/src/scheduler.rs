@@ -7,6 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::bus::Hint;
 use crate::engine::Inner;
+use crate::metrics;
 use crate::model::{JobId, Schedule};
 use crate::retry;
 use crate::store::{Advance, NewJob, Retention, StoreResult, Sweep};
@@ -66,6 +67,7 @@ pub(crate) async fn sweep(engine: &Inner, term: Option<Duration>) -> StoreResult
     let pause = retry::backoff(1, &*engine.entropy) / 10;
     let sweep = engine.store.sweep(term, pause, ROWS).await;
     let sweep = sweep.inspect_err(|error| engine.trouble.failed(error))?;
+    metrics::swept(sweep.rescued.len(), sweep.held_back);
     for (job, state) in &sweep.rescued {
         tracing::warn!(%job, %state, "a job's worker was lost");
     }

@@ -26,7 +26,7 @@ use crate::job::{Done, JobContext, JobError, RetryPolicy, StopReason};
 use crate::model::{Claim, Lease, WorkerId};
 use crate::store::{ClaimRequest, JobFault, StoreError};
 use crate::value::{JobKind, Label};
-use crate::{retry, scheduler};
+use crate::{metrics, retry, scheduler};
 use ahead::Ahead;
 pub use builder::WorkerBuilder;
 use handover::{Finished, Handover};
@@ -327,6 +327,8 @@ fn request(shared: &Shared, ask: Ask, limit: u32) -> ClaimRequest {
 /// Carries a job out. One that its handler has completed is given back, to be handed in.
 async fn carry_out(shared: Arc<Shared>, lease: Lease, ctx: JobContext) -> Option<Finished> {
     let engine = &shared.engine;
+    metrics::job_claimed(&lease);
+    let began = Instant::now();
     let ended = match engine.handlers.get(&lease.job.kind) {
         Some(handler) => AssertUnwindSafe(handler.run(&lease.job, &ctx))
             .catch_unwind()
@@ -343,6 +345,7 @@ async fn carry_out(shared: Arc<Shared>, lease: Lease, ctx: JobContext) -> Option
             Err(Fault::permanent("carrying out", lease.job.id, "no handler for its kind").into())
         }
     };
+    metrics::job_ended(&lease, &ended, began.elapsed());
     let recorded = match ended {
         Ok(Done::Completed) => {
             return Some(Finished {

@@ -55,6 +55,8 @@ mod rows;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
+mod timed;
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
 mod words;
 
 /// What [`PgStore::deploy_in`] and [`PgOptions`] are given things of.

@@ -10,9 +10,10 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use super::Shared;
+use super::{Held, Shared};
 use crate::bus::Hint;
 use crate::job::StopReason;
+use crate::metrics;
 use crate::model::{Claim, Job};
 use crate::store::{Beat, JobQueue, StoreError};
 
@@ -110,10 +111,17 @@ async fn beat(shared: &Shared, queue: &dyn JobQueue, claims: &[Claim], term: Dur
                     held.job.stop(StopReason::Cancel);
                 }
             }
-            Beat::Lost => held.job.stop(StopReason::Lost),
+            Beat::Lost => lose(held),
         }
     }
     true
+}
+
+fn lose(held: &Held) {
+    if !held.job.lost.is_cancelled() {
+        metrics::lease_lost();
+    }
+    held.job.stop(StopReason::Lost);
 }
 
 /// Stops each job whose lease may soon be another's: two thirds of the lease after the
@@ -129,7 +137,7 @@ async fn doubt(shared: &Shared) {
         }
         for held in shared.held().values() {
             if held.alive.elapsed() > term * 2 / 3 {
-                held.job.stop(StopReason::Lost);
+                lose(held);
             }
         }
     }

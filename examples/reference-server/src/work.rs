@@ -18,6 +18,7 @@ use crate::config::Settings;
 use crate::data::{DataDir, EngineLock, Holder, Lock};
 use crate::exit::{Error, Exit, Result};
 use crate::host::{Host, local_builder};
+use crate::metrics;
 use crate::signals::Signals;
 use crate::ui::Ui;
 
@@ -99,6 +100,9 @@ impl Work {
                 domain: Some(settings.domain.to_string()),
             })?;
             health.keep(host.engine.clone()).await;
+        }
+        if let Some(address) = settings.metrics_listen.filter(|_| mode != Mode::Once) {
+            metrics::serve(address, host.engine.clone(), ui).await?;
         }
         if mode != Mode::Once {
             for (slug, error) in host.engine.restore().await?.failed {

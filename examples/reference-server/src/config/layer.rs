@@ -49,6 +49,15 @@ pub(crate) struct Layer {
     /// The address to serve at; port 0 takes a free one [default: 127.0.0.1:8080]
     #[arg(long, global = true, env = "DEPLOYR_LISTEN", value_name = "ADDRESS")]
     pub(super) listen: Option<SocketAddr>,
+    /// The address to serve metrics for Prometheus at, for `serve` and `worker` [default: none]
+    #[arg(
+        long,
+        global = true,
+        env = "DEPLOYR_METRICS_LISTEN",
+        value_name = "ADDRESS",
+        hide_short_help = true
+    )]
+    pub(super) metrics_listen: Option<SocketAddr>,
     /// Projects are served at <name>.<DOMAIN> [default: localhost]
     #[arg(long, global = true, env = "DEPLOYR_DOMAIN", hide_short_help = true)]
     pub(super) domain: Option<DomainName>,

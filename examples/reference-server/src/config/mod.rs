@@ -31,6 +31,7 @@ pub(crate) struct Settings {
     pub(crate) listen: SocketAddr,
     /// Whether somebody has chosen `listen`.
     pub(crate) listen_chosen: bool,
+    pub(crate) metrics_listen: Option<SocketAddr>,
     pub(crate) domain: DomainName,
     pub(crate) concurrency: u32,
     pub(crate) lease: Duration,
@@ -82,6 +83,7 @@ impl Layer {
             data: absolute(&self.data.or(file.data).unwrap_or_else(|| DATA.into()))?,
             listen: listen.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8080))),
             listen_chosen: listen.is_some(),
+            metrics_listen: self.metrics_listen.or(file.metrics_listen),
             domain: self
                 .domain
                 .or(file.domain)

@@ -4,6 +4,7 @@ use super::*;
 const EVERY_KEY: &str = r#"
     data = "here"
     listen = "127.0.0.1:9000"
+    metrics_listen = "127.0.0.1:9464"
     domain = "example.com"
     concurrency = 3
     database = "postgres://deployr@db.example.com/deployr"
@@ -33,6 +34,7 @@ fn the_command_line_wins_over_the_file_and_that_over_the_defaults() {
     assert_eq!(settings.concurrency, 9);
     assert_eq!(settings.listen.port(), 9000);
     assert_eq!(settings.retention.logs, 14 * DAY);
+    assert_eq!(settings.metrics_listen.unwrap().port(), 9464);
     assert_eq!(settings.data, folder.path().join("here"));
     assert!(!settings.allow_local && settings.allow_private_hosts);
     assert_eq!(settings.pass_env.unwrap(), ["HTTPS_PROXY", "NO_PROXY"]);

@@ -1,4 +1,4 @@
-//! `cargo xtask bench [NAME...] [--json FILE]`: speed, each figure beside its limit or a
+//! `cargo xtask bench [NAME...] [--json FILE] [--rounds N]`: speed, each figure beside its limit or a
 //! peer, both measured in the same run.
 
 #![allow(
@@ -7,10 +7,14 @@
     reason = "a program that prints a table"
 )]
 
+mod cluster;
+mod engine;
 mod logs;
+mod logs_postgres;
 mod pipeline;
 mod proxy;
 mod queue;
+mod queue_postgres;
 mod report;
 mod side_by_side;
 
@@ -25,13 +29,23 @@ type Bench = fn() -> Rows;
 /// The benches, by the name that the command line knows.
 const BENCHES: &[(&str, Bench)] = &[
     ("logs", logs::run),
+    ("logs-postgres", logs_postgres::run),
     ("pipeline", pipeline::run),
     ("proxy", proxy::run),
     ("queue", queue::run),
+    ("queue-postgres", queue_postgres::run),
 ];
 
+/// The first argument of a process that a bench starts as one of its workers.
+const CHILD: &str = "--child";
+
 fn main() -> ExitCode {
-    match run(std::env::args().skip(1)) {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let outcome = match args.split_first() {
+        Some((first, rest)) if first == CHILD => queue_postgres::work(rest),
+        _ => run(args.into_iter()),
+    };
+    match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("bench: {error}");
@@ -46,6 +60,10 @@ fn run(mut args: impl Iterator<Item = String>) -> Result<(), Error> {
     while let Some(arg) = args.next() {
         match arg.as_str() {
             "--json" => json = Some(args.next().ok_or("--json needs a file")?),
+            "--rounds" => {
+                let rounds = args.next().ok_or("--rounds needs a number")?;
+                side_by_side::set_rounds(rounds.parse()?);
+            }
             name if BENCHES.iter().any(|(known, _)| *known == name) => names.push(arg),
             other => {
                 let known: Vec<&str> = BENCHES.iter().map(|(name, _)| *name).collect();

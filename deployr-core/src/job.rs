@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::error::Fault;
 use crate::model::{Claim, Job};
+pub use crate::retry::RetryPolicy;
 
 /// Carries out jobs of one kind.
 ///
@@ -47,6 +48,23 @@ pub trait JobHandler: Send + Sync {
     fn deadline(&self) -> Duration {
         Duration::from_secs(60 * 60)
     }
+
+    /// How long a job of this kind waits after an attempt that had a fault.
+    fn retry(&self) -> RetryPolicy {
+        RetryPolicy::default()
+    }
+
+    /// Whether its jobs take milliseconds, and wait for nobody; no where not said. A worker
+    /// claims short jobs ahead of its free slots
+    /// ([`WorkerBuilder::ahead`](crate::worker::WorkerBuilder::ahead)) and begins them one
+    /// after the other, so that the store is asked once for hundreds of them.
+    ///
+    /// What is claimed ahead is held back from other workers: the worker claims only as
+    /// much as it can begin at once by what it has seen, and hands back what has waited for
+    /// a quarter of its lease.
+    fn short(&self) -> bool {
+        false
+    }
 }
 
 /// Holds a handler to its deadline, so that one that hangs does not keep its place in the
@@ -55,6 +73,10 @@ pub(crate) struct Limited(pub(crate) Arc<dyn JobHandler>);
 
 #[async_trait]
 impl JobHandler for Limited {
+    fn retry(&self) -> RetryPolicy {
+        self.0.retry()
+    }
+
     async fn run(&self, job: &Job, ctx: &JobContext) -> Result<Done, JobError> {
         let limit = self.0.deadline();
         let mut run = self.0.run(job, ctx);
@@ -67,6 +89,10 @@ impl JobHandler for Limited {
         }
         let reason = format!("it had not ended after {} s, its deadline", limit.as_secs());
         Err(Fault::retryable("carrying out", job.id, reason).into())
+    }
+
+    fn short(&self) -> bool {
+        self.0.short()
     }
 }
 

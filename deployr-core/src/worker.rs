@@ -1,9 +1,11 @@
 //! Claims jobs, keeps their leases alive, and carries them out.
 
+mod ahead;
 mod builder;
 mod handover;
 mod leases;
 mod register;
+mod slots;
 mod unheard;
 
 use std::collections::HashMap;
@@ -11,22 +13,25 @@ use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use futures::FutureExt;
-use tokio::task::{JoinHandle, JoinSet};
+use futures::stream::FuturesUnordered;
+use futures::{FutureExt, StreamExt};
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::bus::Hint;
 use crate::engine::Inner;
 use crate::error::Fault;
-use crate::job::{Done, JobContext, JobError, StopReason};
+use crate::job::{Done, JobContext, JobError, RetryPolicy, StopReason};
 use crate::model::{Claim, Lease, WorkerId};
 use crate::store::{ClaimRequest, JobFault, StoreError};
-use crate::value::Label;
+use crate::value::{JobKind, Label};
 use crate::{retry, scheduler};
+use ahead::Ahead;
 pub use builder::WorkerBuilder;
 use handover::{Finished, Handover};
 use leases::LetGo;
+use slots::Slots;
 
 impl WorkerBuilder {
     /// Starts it on the present runtime. Where that has several threads, leases are kept
@@ -129,19 +134,25 @@ impl Shared {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes a job in hand that was claimed by a call sent then.
-    fn take(&self, lease: &Lease, sent: Instant) -> JobContext {
-        let job = JobContext::new(lease.claim);
-        let held = Held {
-            job: job.clone(),
-            alive: sent,
+    /// Takes jobs in hand that a call which was `sent` then has brought.
+    fn hold(&self, leases: Vec<Lease>, sent: Instant) -> Vec<(Lease, JobContext)> {
+        let mut held = self.held();
+        let hold = |lease: Lease| {
+            let job = JobContext::new(lease.claim);
+            // Claimed while everybody else was being stopped.
+            if self.hurry.is_cancelled() {
+                job.stop(StopReason::Shutdown);
+            }
+            let ctx = job.clone();
+            held.insert(lease.claim, Held { job, alive: sent });
+            (lease, ctx)
         };
-        self.held().insert(lease.claim, held);
-        // Claimed while everybody else was being stopped.
-        if self.hurry.is_cancelled() {
-            job.stop(StopReason::Shutdown);
-        }
-        job
+        leases.into_iter().map(hold).collect()
+    }
+
+    fn is_short(&self, kind: &JobKind) -> bool {
+        let handler = self.engine.handlers.get(kind);
+        handler.is_some_and(|handler| handler.short())
     }
 
     fn stop_all(&self, reason: StopReason) {
@@ -151,51 +162,130 @@ impl Shared {
     }
 }
 
-/// Hands in what is done and claims while there is room; else, or when there is nothing,
-/// waits for a hint, for a job to end, or for the poll.
+/// Hands in what is done and claims while there is room, one call after the other; jobs are
+/// begun and end meanwhile. When there is nothing to say, waits for a hint, for a job to end,
+/// or for the poll.
 async fn work(shared: Arc<Shared>) {
     // Its jobs end with it, also where its runtime does: then nobody keeps their leases.
     let _ended = shared.ended.clone().drop_guard();
+    let options = &shared.options;
     let mut hints = shared.engine.bus.subscribe();
-    let mut running = JoinSet::new();
+    let mut slots = Slots::default();
+    let mut ahead = Ahead::new(&shared);
     let mut handover = Handover::default();
-    if shared.options.alone {
+    // At most two, and one only if it is not for short jobs.
+    let mut calls = FuturesUnordered::new();
+    // Whether there may be jobs that were not asked for; whether anything has happened since
+    // the last call.
+    let (mut due, mut stirred) = (true, true);
+    if options.alone {
         take_over(&shared).await;
     }
     loop {
-        while let Some(ended) = running.try_join_next() {
-            handover.add(ended.ok().flatten());
+        while let Some(ended) = slots.try_ended() {
+            handover.add(ended);
+            due |= ahead.is_empty();
         }
         let draining = shared.drain.is_cancelled();
-        if draining && running.is_empty() && handover.is_empty() {
-            return handover.leave(&shared).await;
+        if draining || ahead.patience(options.lease) == Some(Duration::ZERO) {
+            ahead.hand_back(&shared).await;
         }
-        let room = match draining {
-            true => 0,
-            false => shared.options.concurrency - running.len() as u32,
-        };
-        let sent = Instant::now();
-        let leases = handover.exchange(&shared, room).await;
-        let full = !leases.is_empty() && leases.len() == room as usize;
-        for lease in leases {
-            let ctx = shared.take(&lease, sent);
-            running.spawn(carry_out(shared.clone(), lease, ctx));
+        while slots.taken() < options.concurrency
+            && let Some((lease, ctx)) = ahead.next(&shared)
+        {
+            slots.begin(&shared, lease, ctx);
         }
-        // A claim that came back full may have left others behind.
-        if full {
-            continue;
+        let mut nap = options.poll;
+        // After a failure, only when something has happened.
+        if calls.len() < 2 && (stirred || handover.is_well()) {
+            let alone = calls.is_empty();
+            let free = options.concurrency - slots.taken();
+            if alone {
+                let sent = Instant::now();
+                let found = handover.find(&shared, free).await;
+                for (lease, ctx) in shared.hold(found, sent) {
+                    slots.begin(&shared, lease, ctx);
+                }
+            }
+            let free = options.concurrency - slots.taken();
+            let for_slots = (alone && free > 0).then_some((Ask::ForSlots, free));
+            let room = ahead.room().filter(|_| slots.long() < options.concurrency);
+            let next = room.map(|room| (Ask::Ahead, room)).or(for_slots);
+            let next = next.filter(|_| due && !draining && handover.may_claim());
+            let request = next.map(|(ask, limit)| request(&shared, ask, limit));
+            let more_to_come = next.is_none() && !ahead.is_empty();
+            let wait = handover.patience().filter(|_| more_to_come);
+            if next.is_none() && !alone {
+                // Its answer comes soon enough.
+            } else if let Some(wait) = wait.filter(|wait| !wait.is_zero()) {
+                nap = nap.min(wait);
+            } else if let Some(call) = handover.call(&shared, request) {
+                stirred = false;
+                due &= next.is_none();
+                if let Some((Ask::Ahead, room)) = next {
+                    ahead.ask(room);
+                    due = true;
+                }
+                let sent = Instant::now();
+                let shared = &shared;
+                calls.push(async move { (next, sent, call.make(shared).await) });
+            } else if draining && slots.taken() == 0 {
+                return handover.leave(&shared).await;
+            }
+        }
+        nap = nap.min(handover.wait());
+        if let Some(patience) = ahead.patience(options.lease) {
+            nap = nap.min(patience);
         }
         // In order, here and elsewhere, so that a test is the same each time.
         tokio::select! {
             biased;
             () = shared.drain.cancelled(), if !draining => {}
-            () = wait_for_jobs(&mut hints), if room > 0 => {}
-            Some(ended) = running.join_next(), if !running.is_empty() => {
-                handover.add(ended.ok().flatten());
+            Some((next, sent, answer)) = calls.next() => {
+                if let Some((Ask::Ahead, room)) = next {
+                    ahead.answered(room);
+                }
+                let leases = handover.answered(&shared, answer, sent);
+                let (Some((ask, limit)), Some(leases)) = (next, leases) else {
+                    due |= next.is_some();
+                    continue;
+                };
+                // There may be others where as many came as were asked for.
+                let full = leases.len() == limit as usize;
+                due |= full;
+                let jobs = shared.hold(leases, sent);
+                match ask {
+                    Ask::ForSlots => {
+                        ahead.asked(full);
+                        for (lease, ctx) in jobs {
+                            slots.begin(&shared, lease, ctx);
+                        }
+                    }
+                    Ask::Ahead => {
+                        // Of other kinds there may be some.
+                        due = true;
+                        ahead.fill(jobs, full);
+                    }
+                }
             }
-            () = tokio::time::sleep(handover.wait().min(shared.options.poll)) => {}
+            () = wait_for_jobs(&mut hints), if !draining => due = true,
+            Some(ended) = slots.ended() => {
+                handover.add(ended);
+                due |= ahead.is_empty();
+            }
+            () = tokio::time::sleep(nap) => due = true,
         }
+        stirred = true;
     }
+}
+
+/// What jobs are asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ask {
+    /// Those that can be begun at once, of all kinds.
+    ForSlots,
+    /// Short ones, to be begun later.
+    Ahead,
 }
 
 /// Ends the claims of those who are gone, before any claim is made here.
@@ -222,10 +312,12 @@ async fn wait_for_jobs(hints: &mut crate::bus::Hints) {
     while !matches!(hints.next().await, Hint::Jobs | Hint::Missed) {}
 }
 
-fn request(shared: &Shared, limit: u32) -> ClaimRequest {
+fn request(shared: &Shared, ask: Ask, limit: u32) -> ClaimRequest {
+    let handlers = shared.engine.handlers.iter();
+    let asked = handlers.filter(|(_, handler)| ask == Ask::ForSlots || handler.short());
     ClaimRequest {
         worker: shared.id,
-        kinds: shared.engine.handlers.keys().cloned().collect(),
+        kinds: asked.map(|(kind, _)| kind.clone()).collect(),
         offers: shared.options.offers.clone(),
         limit,
         term: shared.options.lease,
@@ -278,7 +370,9 @@ async fn record(
     error: JobError,
 ) -> Result<(), StoreError> {
     let (store, claim, job) = (&shared.engine.store, &lease.claim, lease.job.id);
-    let backoff = || retry::backoff(lease.job.attempt, &*shared.engine.entropy);
+    let handler = shared.engine.handlers.get(&lease.job.kind);
+    let policy = handler.map_or_else(RetryPolicy::default, |handler| handler.retry());
+    let backoff = || policy.backoff(lease.job.attempt, &*shared.engine.entropy);
     let fault = match error {
         JobError::Fault(fault) => {
             tracing::warn!(%job, error = %fault, attempt = lease.job.attempt, "a job could not be carried out");
@@ -311,5 +405,6 @@ async fn record(
 async fn sweep(shared: Arc<Shared>) {
     let options = &shared.options;
     let scheduler = scheduler::run(&shared.engine, options.sweep, options.lease, &shared.ended);
-    tokio::join!(scheduler, register::keep(&shared));
+    let retention = scheduler::tidy_up(&shared.engine, options.retention.as_ref(), &shared.ended);
+    tokio::join!(scheduler, retention, register::keep(&shared));
 }

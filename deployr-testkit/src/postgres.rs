@@ -39,7 +39,12 @@ impl Postgres {
         Self::start_with(&[])
     }
 
-    fn start_with(settings: &'static [&'static str]) -> Self {
+    /// A new cluster with settings (`name=value`) besides those of its own.
+    ///
+    /// # Panics
+    ///
+    /// As [`start`](Self::start).
+    pub fn start_with(settings: &'static [&'static str]) -> Self {
         let programs = programs();
         let folder = tempfile::Builder::new()
             .prefix("deployr-postgres-")

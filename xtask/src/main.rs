@@ -14,8 +14,9 @@ Tasks of this repository:
   cargo xtask test           everything that a change must pass: set-up, formatting,
                              lints, tests, doctests, dependency and architecture guards
   cargo xtask test NAME      only the tests whose name contains NAME (no lints, no guards)
-  cargo xtask bench [NAME...] [--json FILE]
-                             speed, each figure beside its limit or a peer
+  cargo xtask bench [NAME...] [--json FILE] [--rounds N]
+                             speed, each figure beside its limit or a peer; medians of
+                             five rounds, or of N
   cargo xtask soak [--minutes N]
                              the tests that draw what they do from a seed, for about
                              N minutes (10); DEPLOYR_SOAK_SEED repeats a run

@@ -2,23 +2,24 @@
 //! into SQLite by a bare loop.
 
 mod bare;
-mod ours;
+pub(crate) mod ours;
 
 use std::time::{Duration, Instant};
 
 use crate::Error;
 use crate::report::{Goal, Row};
-use crate::side_by_side::{Case, ROUNDS, median};
+use crate::side_by_side::{Case, median, rounds};
+use ours::Place;
 
 /// How many lines a round of `sqlite-throughput` writes.
-const LINES: usize = 300_000;
+pub(crate) const LINES: usize = 300_000;
 /// Length of a line, without its end.
 const LINE_BYTES: usize = 110;
 
 /// The rate of `sqlite-follow`: so many lines at once, so often, for so long.
-const BURST: usize = 10;
-const TICK: Duration = Duration::from_millis(1);
-const TICKS: usize = 2_000;
+pub(crate) const BURST: usize = 10;
+pub(crate) const TICK: Duration = Duration::from_millis(1);
+pub(crate) const TICKS: usize = 2_000;
 
 pub(crate) fn run() -> Result<Vec<Row>, Error> {
     Ok(vec![throughput()?, follow()?])
@@ -35,12 +36,12 @@ fn throughput() -> Result<Row, Error> {
         goal: Goal::RatioAtLeast(0.7),
     };
     case.measure(
-        || per_second(ours::throughput(&output, LINES)?),
+        || per_second(ours::throughput(&Place::Sqlite, &output, LINES)?),
         || per_second(bare::throughput(&lines)?),
     )
 }
 
-fn per_second(took: Duration) -> Result<f64, Error> {
+pub(crate) fn per_second(took: Duration) -> Result<f64, Error> {
     Ok(LINES as f64 / took.as_secs_f64())
 }
 
@@ -49,8 +50,8 @@ fn per_second(took: Duration) -> Result<f64, Error> {
 fn follow() -> Result<Row, Error> {
     let lines = lines(BURST * TICKS);
     let (mut all_ours, mut all_bare) = (Vec::new(), Vec::new());
-    for _ in 0..ROUNDS {
-        all_ours.push(Delays::of(ours::follow(&lines)?));
+    for _ in 0..rounds() {
+        all_ours.push(Delays::of(ours::follow(&Place::Sqlite, &lines)?));
         all_bare.push(Delays::of(bare::follow(&lines)?));
     }
     let middle =
@@ -73,13 +74,13 @@ fn follow() -> Result<Row, Error> {
 }
 
 /// Of one round, in ms.
-struct Delays {
-    p50: f64,
-    p99: f64,
+pub(crate) struct Delays {
+    pub(crate) p50: f64,
+    pub(crate) p99: f64,
 }
 
 impl Delays {
-    fn of(mut delays: Vec<Duration>) -> Self {
+    pub(crate) fn of(mut delays: Vec<Duration>) -> Self {
         delays.sort_unstable();
         let at = |part: usize| {
             delays
@@ -94,7 +95,7 @@ impl Delays {
 }
 
 /// Lines as a package manager prints them, each with its number.
-fn lines(count: usize) -> Vec<String> {
+pub(crate) fn lines(count: usize) -> Vec<String> {
     let line = |n: usize| {
         let (package, major, minor) = (n * 7_919 % 4_999, n % 13, n % 31);
         let text = format!(
@@ -108,7 +109,7 @@ fn lines(count: usize) -> Vec<String> {
 }
 
 /// How long each line was under way.
-fn delays(written: &[Instant], arrived: &[Instant]) -> Vec<Duration> {
+pub(crate) fn delays(written: &[Instant], arrived: &[Instant]) -> Vec<Duration> {
     let pairs = written.iter().zip(arrived);
     pairs.map(|(from, to)| to.duration_since(*from)).collect()
 }

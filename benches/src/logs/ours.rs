@@ -1,35 +1,34 @@
 //! Ours: what a build prints goes through a `LogSink` into the store, under a claim,
-//! and comes out of `Engine::follow`.
+//! and comes out of `Engine::follow`, on the same node or on another.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use deployr_core::bus::LocalBus;
+use deployr_core::bus::{EventBus, LocalBus};
 use deployr_core::engine::{DeployRequest, Engine, Event, Follow, ProjectRequest};
 use deployr_core::log::{LogLimits, LogSink, LogStream, LogTarget, Redactor};
 use deployr_core::model::{Actor, DeploymentId, Labels, WorkerId};
-use deployr_core::secret::{KeyId, KeyRing};
-use deployr_core::store::{ClaimRequest, JobQueue};
+use deployr_core::store::{ClaimRequest, Store};
 use deployr_core::system::{Clock, SystemClock, SystemEntropy};
 use deployr_core::value::{GitUrl, JobKind, Label, TenantId};
-use deployr_exec::{LocalBuilder, LocalExecutor};
-use deployr_github::GitSource;
-use deployr_store::SqliteStore;
+use deployr_store::{PgStore, SqliteStore};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 
 use super::{BURST, TICK, delays};
 use crate::Error;
+use crate::engine::engine;
 
 /// In what pieces the builder reads a command's output.
 const PIECE: usize = 32 << 10;
 
 /// How long `output` takes until all of it is durable and the follower has seen the
 /// last of its lines.
-pub(super) fn throughput(output: &str, lines: usize) -> Result<Duration, Error> {
+pub(crate) fn throughput(place: &Place, output: &str, lines: usize) -> Result<Duration, Error> {
     Runtime::new()?.block_on(async {
-        let build = Build::start().await?;
+        let build = Build::start(place).await?;
         let follower = build.follow(lines).await?;
         let started = Instant::now();
         let log = build.sink.writer();
@@ -47,9 +46,9 @@ pub(super) fn throughput(output: &str, lines: usize) -> Result<Duration, Error> 
 }
 
 /// How long each line takes from its write to its arrival at the follower.
-pub(super) fn follow(lines: &[String]) -> Result<Vec<Duration>, Error> {
+pub(crate) fn follow(place: &Place, lines: &[String]) -> Result<Vec<Duration>, Error> {
     Runtime::new()?.block_on(async {
-        let build = Build::start().await?;
+        let build = Build::start(place).await?;
         let follower = build.follow(lines.len()).await?;
         let log = build.sink.writer();
         let mut written = Vec::with_capacity(lines.len());
@@ -67,8 +66,40 @@ pub(super) fn follow(lines: &[String]) -> Result<Vec<Duration>, Error> {
     })
 }
 
+/// Where the lines are kept.
+pub(crate) enum Place {
+    /// A new file, for one node.
+    Sqlite,
+    /// The database of that URL, for two.
+    Postgres(String),
+}
+
+/// A store, and how its changes are told.
+type Node = (Arc<dyn Store>, Arc<dyn EventBus>);
+
+impl Place {
+    /// The node of the builder, and that of the follower.
+    async fn nodes(&self, folder: &Path) -> Result<(Node, Node), Error> {
+        match self {
+            Self::Sqlite => {
+                let store = Arc::new(SqliteStore::open(folder.join("deployr.db")).await?);
+                let bus = Arc::new(LocalBus::default());
+                Ok(((store.clone(), bus.clone()), (store, bus)))
+            }
+            Self::Postgres(url) => Ok((postgres(url).await?, postgres(url).await?)),
+        }
+    }
+}
+
+async fn postgres(url: &str) -> Result<Node, Error> {
+    let store = PgStore::open(url).await?;
+    let bus = store.bus().await?;
+    Ok((Arc::new(store), Arc::new(bus)))
+}
+
 /// A deployment in the hands of a worker, with its log open.
 struct Build {
+    /// Of the follower's node.
     engine: Engine,
     actor: Actor,
     deployment: DeploymentId,
@@ -77,19 +108,10 @@ struct Build {
 }
 
 impl Build {
-    async fn start() -> Result<Self, Error> {
+    async fn start(place: &Place) -> Result<Self, Error> {
         let folder = tempfile::tempdir()?;
-        let place = |name: &str| folder.path().join(name);
-        let store = Arc::new(SqliteStore::open(place("deployr.db")).await?);
-        let bus = Arc::new(LocalBus::default());
-        let engine = Engine::builder()
-            .store(store.clone())
-            .bus(bus.clone())
-            .source(Arc::new(GitSource::new(place("mirrors"))))
-            .builder(Arc::new(LocalBuilder::new(place("builds"))))
-            .executor("local", Arc::new(LocalExecutor::new(place("sites"))))
-            .keys(KeyRing::new(vec![(KeyId::parse("bench")?, [7; 32])])?)
-            .build()?;
+        let ((store, bus), (there, bus_there)) = place.nodes(folder.path()).await?;
+        let engine = engine(there, bus_there, folder.path())?.build()?;
         let actor = Actor::new(TenantId::parse("acme")?, "bench");
         let url = GitUrl::parse("https://git.example.com/acme/blog.git")?;
         let project = engine

@@ -6,13 +6,11 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
+use deployr_core::bus::LocalBus;
 use deployr_core::engine::Engine;
 use deployr_core::job::{Done, JobContext, JobError, JobHandler};
 use deployr_core::model::{Actor, Job};
-use deployr_core::secret::{KeyId, KeyRing};
 use deployr_core::value::{JobKind, TenantId};
-use deployr_exec::{LocalBuilder, LocalExecutor};
-use deployr_github::GitSource;
 use deployr_store::SqliteStore;
 use tokio::runtime::Runtime;
 
@@ -20,6 +18,7 @@ use super::bare::{Bare, Commits};
 use super::store::new_job;
 use super::{BENCH, folder, rate};
 use crate::Error;
+use crate::engine::engine;
 use crate::report::{Goal, Row};
 use crate::side_by_side::Case;
 
@@ -36,12 +35,9 @@ impl<'r> Site<'r> {
     pub(super) fn open(runtime: &'r Runtime, folder: &Path) -> Result<Self, Error> {
         let (entered, starts) = channel();
         let store = runtime.block_on(SqliteStore::open(folder.join("ours.db")))?;
-        let engine = Engine::builder()
-            .store(Arc::new(store))
-            .source(Arc::new(GitSource::new(folder.join("mirrors"))))
-            .builder(Arc::new(LocalBuilder::new(folder.join("builds"))))
-            .executor("local", Arc::new(LocalExecutor::new(folder.join("sites"))))
-            .keys(KeyRing::new(vec![(KeyId::parse("k1")?, [7; 32])])?)
+        let bus = Arc::new(LocalBus::default());
+        let engine = engine(Arc::new(store), bus, folder)?;
+        let engine = engine
             .job_handler("noop", Arc::new(Noop(entered)))
             .build()?;
         Ok(Self {
@@ -91,6 +87,10 @@ impl JobHandler for Noop {
         // Nobody listens any more once the bench is over.
         let _ = self.0.send(Instant::now());
         Ok(Done::Completed)
+    }
+
+    fn short(&self) -> bool {
+        true
     }
 }
 

@@ -16,6 +16,7 @@ use crate::{Error, Rows};
 use bare::{Bare, Commits};
 pub(crate) use start::BareWorker;
 use store::Ours;
+pub(crate) use store::new_job;
 
 const BENCH: &str = "queue";
 const WORKERS: [usize; 3] = [1, 8, 16];

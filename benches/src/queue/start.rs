@@ -12,7 +12,7 @@ use super::bare::Bare;
 use super::engine::Site;
 use super::{BENCH, folder};
 use crate::report::Goal;
-use crate::side_by_side::{Case, ROUNDS, median};
+use crate::side_by_side::{Case, median, rounds};
 use crate::{Error, Rows};
 
 /// Jobs of a round, and the pause before each.
@@ -31,7 +31,7 @@ pub(super) fn rows(runtime: &Runtime) -> Rows {
     let worker = runtime.block_on(async { site.engine.worker().concurrency(8).spawn() });
     let bare = BareWorker::spawn(&folder.path().join("bare.db"))?;
     let (mut ours, mut theirs) = (Vec::new(), Vec::new());
-    for _ in 0..ROUNDS {
+    for _ in 0..rounds() {
         ours.push(latency(|| site.enqueue(1), &site.starts)?);
         theirs.push(latency(|| bare.enqueue(), &bare.starts)?);
     }

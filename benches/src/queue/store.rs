@@ -62,7 +62,7 @@ impl<'r> Ours<'r> {
     }
 }
 
-pub(super) fn new_job(kind: &JobKind) -> NewJob {
+pub(crate) fn new_job(kind: &JobKind) -> NewJob {
     NewJob {
         max_attempts: 3,
         start_within: Duration::from_secs(3_600),

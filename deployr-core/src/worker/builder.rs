@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::engine::Engine;
 use crate::model::Labels;
+use crate::store::Retention;
 use crate::value::Label;
 
 /// How a worker works. See [`Engine::worker`].
@@ -11,9 +12,11 @@ use crate::value::Label;
 pub struct WorkerBuilder {
     pub(super) engine: Engine,
     pub(super) concurrency: u32,
+    pub(super) ahead: u32,
     pub(super) lease: Duration,
     pub(super) poll: Duration,
     pub(super) sweep: Duration,
+    pub(super) retention: Option<Retention>,
     pub(super) alone: bool,
     pub(super) offers: Labels,
     pub(super) node: String,
@@ -35,9 +38,11 @@ impl Engine {
         WorkerBuilder {
             engine: self.clone(),
             concurrency: 2,
+            ahead: 500,
             lease: Duration::from_secs(60),
             poll: Duration::from_secs(1),
             sweep: Duration::from_secs(1),
+            retention: Some(Retention::default()),
             alone: false,
             offers: Labels::new(),
             node: String::new(),
@@ -50,6 +55,16 @@ impl WorkerBuilder {
     #[must_use]
     pub fn concurrency(mut self, jobs: u32) -> Self {
         self.concurrency = jobs.max(1);
+        self
+    }
+
+    /// How many [short](crate::job::JobHandler::short) jobs it may hold besides those that it
+    /// carries out, so that the next are there when a slot gets free. At most 10,000; none
+    /// where 0; 500 where not set. Jobs of other kinds are never claimed before there is a
+    /// free slot.
+    #[must_use]
+    pub fn ahead(mut self, jobs: u32) -> Self {
+        self.ahead = jobs.min(10_000);
         self
     }
 
@@ -88,6 +103,15 @@ impl WorkerBuilder {
     #[must_use]
     pub fn node(mut self, name: impl Into<String>) -> Self {
         self.node = name.into();
+        self
+    }
+
+    /// How long what is over is kept; where none, for ever. As [`Retention::default`] has it
+    /// where not said. Looked after by the scheduler beside each worker, once an hour and in
+    /// small batches.
+    #[must_use]
+    pub fn retention(mut self, keep: Option<Retention>) -> Self {
+        self.retention = keep;
         self
     }
 

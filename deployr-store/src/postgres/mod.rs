@@ -19,6 +19,7 @@ mod projects;
 mod query;
 mod queue;
 mod releases;
+mod retention;
 mod rows;
 mod schedules;
 mod sweep;

@@ -15,6 +15,7 @@ mod query;
 mod queue;
 mod readers;
 mod releases;
+mod retention;
 mod rows;
 mod schedules;
 mod sweep;

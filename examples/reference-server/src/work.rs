@@ -117,6 +117,7 @@ impl Work {
             .concurrency(settings.concurrency)
             .lease(settings.lease)
             .node(settings.node.clone())
+            .retention(Some(settings.retention.clone()))
             .poll(POLL)
             .spawn();
         Ok(Self {

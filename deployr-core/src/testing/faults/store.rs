@@ -7,10 +7,10 @@ use crate::model::{
 };
 use crate::secret::Sealed;
 use crate::store::{
-    Advance, Audit, Beat, ClaimRequest, Deployments, DueSchedules, Exchange, Insight, JobFault,
-    JobQueue, KindStats, LiveRelease, Logs, NewDeployment, NewJob, NewLine, NewProject, NewRelease,
-    NewSchedule, Outcome, Projects, QueueStats, Releases, Schedules, Standing, StoreResult, Sweep,
-    WorkerReport, WorkerSeen, Workers,
+    Advance, Audit, Beat, ClaimRequest, Deployments, DueSchedules, Exchange, Housekeeping, Insight,
+    JobFault, JobQueue, KindStats, LiveRelease, Logs, NewDeployment, NewJob, NewLine, NewProject,
+    NewRelease, NewSchedule, Outcome, Projects, Pruned, QueueStats, Releases, Retention, Schedules,
+    Standing, StoreResult, Sweep, WorkerReport, WorkerSeen, Workers,
 };
 use crate::value::{CommitId, EnvName, JobKind, ProjectName, ScheduleName, TenantId};
 
@@ -207,4 +207,8 @@ forward! { Workers;
 forward! { Insight;
     fn queue_by_kind(&self) -> StoreResult<Vec<KindStats>>;
     fn standing(&self, tenant: &TenantId, id: JobId) -> StoreResult<Standing>;
+}
+
+forward! { Housekeeping;
+    fn prune(&self, keep: &Retention, limit: u32) -> StoreResult<Pruned>;
 }

@@ -6,15 +6,23 @@
 -- Rows are looked up by an ARRAY of their ids, as of an `IN` the planner may believe that it
 -- gives a tenth of the table, and read it all.
 WITH plain AS MATERIALIZED (
-    SELECT jobs.id
-    FROM jobs
-    JOIN unnest($1::uuid[], $2::bigint[], $3::uuid[]) AS done (job, fence, worker)
-      ON jobs.id = done.job AND jobs.fence = done.fence AND jobs.worker = done.worker
-    WHERE jobs.state = 'running'
-      AND jobs.limits IS NULL
-      AND NOT EXISTS (SELECT 1 FROM deployments WHERE deployments.job = jobs.id)
-    ORDER BY jobs.id
-    FOR NO KEY UPDATE OF jobs
+    SELECT held.id
+    FROM (
+        SELECT job, fence, worker
+        FROM unnest($1::uuid[], $2::bigint[], $3::uuid[]) AS done (job, fence, worker)
+        ORDER BY job
+    ) AS done
+    CROSS JOIN LATERAL (
+        SELECT id FROM jobs
+        WHERE id = done.job AND fence = done.fence AND worker = done.worker
+          AND state = 'running'
+          AND limits IS NULL
+          AND NOT EXISTS (SELECT 1 FROM deployments WHERE deployments.job = done.job)
+        -- Each is looked up by its id. Of a join the planner may believe that hardly any job is
+        -- running, and compare all of those with all claims.
+        LIMIT 1
+        FOR NO KEY UPDATE
+    ) AS held
 ), care AS MATERIALIZED (
     SELECT count(*) = cardinality($1::uuid[]) AS whole FROM plain
 ), completed AS (

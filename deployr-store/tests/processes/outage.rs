@@ -15,9 +15,10 @@ fn task(work: Duration) -> Task {
 }
 
 /// Four processes that have twenty jobs in hand.
-async fn at_work(lease: Duration, work: impl Fn(u32) -> Duration) -> Swarm {
+async fn at_work(lease: Duration, work: impl Fn(u32) -> Duration + Send) -> Swarm {
+    let tasks: Vec<_> = (0..20).map(|n| task(work(n))).collect();
     let mut swarm = Swarm::new(5, lease).await;
-    swarm.enqueue((0..20).map(|n| task(work(n)))).await;
+    swarm.enqueue(tasks).await;
     (0..4).for_each(|_| swarm.start(0));
     swarm.until_begun(JOBS).await;
     swarm

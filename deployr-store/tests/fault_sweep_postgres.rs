@@ -135,7 +135,7 @@ fn sweep() -> Sweep {
 
 #[test]
 fn a_fault_at_any_call_leaves_an_engine_that_goes_on() {
-    sweep().one_of(512).every_call();
+    sweep().one_of(128).every_call();
 }
 
 #[test]

@@ -22,10 +22,10 @@ use deployr_core::system::SystemClock;
 use deployr_core::testing::{MemoryStore, ScriptedBuilder, ScriptedExecutor, ScriptedSource};
 use deployr_core::value::CommitId;
 use deployr_core::worker::Worker;
-use deployr_store::SqliteStore;
+use deployr_store::{PgOptions, PgStore, SqliteStore};
 use tokio::runtime::{Builder, Runtime};
 
-use place::{open, schema};
+use place::{schema, url};
 use support::{new_job, tenant};
 
 const LEASE: Duration = Duration::from_secs(1);
@@ -129,5 +129,13 @@ fn over_sqlite() {
 #[test]
 fn over_postgres() {
     let schema = schema();
-    a_busy_worker_keeps_its_lease(|| async { Arc::new(open(&schema).await) as Arc<dyn Store> });
+    a_busy_worker_keeps_its_lease(|| async {
+        // One connection, which is of no use to others as long as its runtime is busy.
+        let options = PgOptions {
+            schema: schema.clone(),
+            pool: PgOptions::default().pool.max_connections(1),
+        };
+        let store = PgStore::open_with(url(), options).await.unwrap();
+        Arc::new(store) as Arc<dyn Store>
+    });
 }

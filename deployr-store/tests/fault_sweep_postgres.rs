@@ -135,10 +135,10 @@ fn sweep() -> Sweep {
 
 #[test]
 fn a_fault_at_any_call_leaves_an_engine_that_goes_on() {
-    sweep().one_of(256).every_call();
+    sweep().one_of(128).every_call();
 }
 
 #[test]
 fn two_faults_at_random_leave_an_engine_that_goes_on() {
-    sweep().soak(4);
+    sweep().soak(3);
 }

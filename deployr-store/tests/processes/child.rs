@@ -134,6 +134,7 @@ impl JobHandler for Handler {
         };
         if task.stubborn && ctx.claim.fence.0 == 1 {
             self.ledger.end(&ctx.claim, Duration::ZERO, "stopped").await;
+            ctx.lost.cancelled().await;
             self.ignore_all(&task, &ctx.claim).await;
             return Err(JobError::Stopped);
         }
@@ -154,7 +155,6 @@ impl Handler {
     /// Tries every write with its claim, over and over: while the job is held by another,
     /// and when it is over.
     async fn ignore_all(&self, task: &Task, claim: &Claim) {
-        tokio::time::sleep(task.work).await;
         for round in 0..30 {
             let fault = JobFault {
                 error: "stale".to_owned(),

@@ -184,7 +184,8 @@ mod tests {
     #[test]
     fn the_ledger_is_judged() {
         assert_eq!(good().wrong(), Vec::<String>::new());
-        let bad: [(&str, fn(&mut Ledger)); 10] = [
+        type Spoil = fn(&mut Ledger);
+        let bad: [(&str, Spoil); 10] = [
             ("two at a time", |ledger| ledger.runs[0].over = Some(31)),
             ("two at a time", |ledger| ledger.runs[0].over = None),
             ("does not rise", |ledger| ledger.runs[0].fence = 3),

@@ -207,6 +207,15 @@ impl FaultPlan {
         let _ = self.0.life.subscribe().wait_for(so).await;
     }
 
+    /// A call of the store that is neither counted nor struck.
+    pub(super) async fn uncounted<T>(&self, work: impl Future<Output = T> + Send) -> T {
+        let spot = self.lock().spot.clone();
+        match spot {
+            Some(runtime) => on_the_spot(runtime.as_ref(), work),
+            None => work.await,
+        }
+    }
+
     /// One call of a part, with whatever the plan has for it.
     pub(super) async fn call<T, E: Struck>(
         &self,

@@ -182,7 +182,7 @@ forward! { Schedules;
         // Asked every second by every scheduler, and asked again where it fails: not
         // counted, or most of a run's calls would be this one.
         async fn due_schedules(&self, limit: u32) -> StoreResult<DueSchedules> {
-            self.part.due_schedules(limit).await
+            self.plan.uncounted(self.part.due_schedules(limit)).await
         }
     }
 }
@@ -191,15 +191,15 @@ forward! { Schedules;
 forward! { Workers;
     else {
         async fn report_worker(&self, report: WorkerReport) -> StoreResult<()> {
-            self.part.report_worker(report).await
+            self.plan.uncounted(self.part.report_worker(report)).await
         }
 
         async fn remove_worker(&self, id: WorkerId) -> StoreResult<()> {
-            self.part.remove_worker(id).await
+            self.plan.uncounted(self.part.remove_worker(id)).await
         }
 
         async fn workers(&self) -> StoreResult<Vec<WorkerSeen>> {
-            self.part.workers().await
+            self.plan.uncounted(self.part.workers()).await
         }
     }
 }

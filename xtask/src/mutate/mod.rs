@@ -30,8 +30,9 @@ struct Suite {
     mutants: &'static [Mutant],
 }
 
-const SUITES: [Suite; 8] = [
+const SUITES: [Suite; 9] = [
     engine::PIPELINE,
+    worker::CLAIMING_AHEAD,
     worker::STOPPING,
     store::SQLITE,
     postgres::FENCES,

@@ -31,8 +31,8 @@ pub(super) const CLAIMING_AHEAD: Suite = Suite {
         Mutant {
             name: "a drain that keeps what is not begun",
             file: WORKER,
-            find: "if draining || ahead.patience",
-            replace: "if ahead.patience",
+            find: "calls.is_empty() && (draining || stale)",
+            replace: "calls.is_empty() && stale",
         },
         Mutant {
             name: "jobs kept behind one that is not short",

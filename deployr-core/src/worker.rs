@@ -187,10 +187,13 @@ async fn work(shared: Arc<Shared>) {
             due |= ahead.is_empty();
         }
         let draining = shared.drain.is_cancelled();
-        if draining || ahead.patience(options.lease) == Some(Duration::ZERO) {
+        // No call may be on its way, which would not go on meanwhile.
+        let stale = ahead.patience(options.lease) == Some(Duration::ZERO);
+        if calls.is_empty() && (draining || stale) {
             ahead.hand_back(&shared).await;
         }
-        while slots.taken() < options.concurrency
+        while !draining
+            && slots.taken() < options.concurrency
             && let Some((lease, ctx)) = ahead.next(&shared)
         {
             slots.begin(&shared, lease, ctx);
@@ -234,7 +237,9 @@ async fn work(shared: Arc<Shared>) {
             }
         }
         nap = nap.min(handover.wait());
-        if let Some(patience) = ahead.patience(options.lease) {
+        if calls.is_empty()
+            && let Some(patience) = ahead.patience(options.lease)
+        {
             nap = nap.min(patience);
         }
         // In order, here and elsewhere, so that a test is the same each time.

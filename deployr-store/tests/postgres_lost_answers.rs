@@ -32,7 +32,7 @@ use deployr_store::{PgOptions, PgStore};
 use deployr_testkit::postgres::Postgres;
 use sqlx::{AssertSqlSafe, Executor, Row};
 
-use place::{raw, schema, url};
+use place::{raw, run, schema, url};
 use proxy::Proxy;
 use support::{TERM, limit, new_deployment, new_job, project, tenant};
 
@@ -353,4 +353,44 @@ async fn a_deployment_goes_its_way_once() {
         assert_eq!(stats.queued, 1 + u64::from(cancelled));
         assert_eq!((stats.running, stats.pending), (0, 0));
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lines_that_come_twice_at_the_same_time_are_stored_once() {
+    let b = Bench::new().await;
+    let ada = Actor::new(tenant("acme"), "ada");
+    let app = project(&b.store, "acme", "app").await;
+    let new = new_deployment(&app);
+    b.store.create_deployment(&ada, new.clone()).await.unwrap();
+    let claim = b.claim().await;
+    let line = |text: &str| NewLine {
+        at: SystemClock.now(),
+        stream: LogStream::Stdout,
+        text: text.to_owned(),
+    };
+    let lines = vec![line("one"), line("two")];
+
+    // Both have begun before either can go on.
+    let mut db = raw(&b.schema).await;
+    run(&mut db, "BEGIN; SELECT 1 FROM jobs FOR NO KEY UPDATE").await;
+    let append = || {
+        let (store, lines) = (b.store.clone(), lines.clone());
+        tokio::spawn(async move { store.append_log(&claim, new.id, 1, lines).await })
+    };
+    let both = [append(), append()];
+    let waiting = "SELECT count(DISTINCT pid) FROM pg_locks AS lock
+                   WHERE NOT granted
+                     AND EXISTS (SELECT 1 FROM pg_locks AS held
+                                 WHERE held.pid = lock.pid
+                                   AND held.relation = to_regclass('jobs'))";
+    while db.fetch_one(waiting).await.unwrap().get::<i64, _>(0) < 2 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    run(&mut db, "COMMIT").await;
+    for append in both {
+        assert_eq!(append.await.unwrap().unwrap(), 3, "the next");
+    }
+    let stored = b.store.read_log(&ada.tenant, new.id, 0, 10).await.unwrap();
+    let stored: Vec<&str> = stored.iter().map(|line| line.text.as_str()).collect();
+    assert_eq!(stored, ["one", "two"]);
 }

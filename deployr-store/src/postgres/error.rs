@@ -34,6 +34,10 @@ fn trouble(error: &Error) -> Trouble {
         b"53100" => Trouble::Full,
         // serialization_failure, deadlock_detected
         b"40001" | b"40P01" => Trouble::GaveWay(format!("{reason} (SQLSTATE {code})")),
+        // The same call, made twice at the same time: made again, it sees the other's lines.
+        b"23505" if failure.constraint() == Some("log_lines_pkey") => {
+            Trouble::GaveWay(format!("{reason} (SQLSTATE {code})"))
+        }
         [b'2', b'3', ..] => Trouble::Constraint {
             reason,
             taken: match failure.is_unique_violation() {

@@ -31,10 +31,11 @@ struct Suite {
     mutants: &'static [Mutant],
 }
 
-const SUITES: [Suite; 10] = [
+const SUITES: [Suite; 11] = [
     engine::PIPELINE,
     leases::ENDED,
     leases::KEPT,
+    worker::CLAIMING_AHEAD,
     worker::STOPPING,
     store::SQLITE,
     postgres::FENCES,

@@ -5,14 +5,52 @@ use super::{Mutant, Suite};
 const WORKER: &str = "deployr-core/src/worker.rs";
 const LEASES: &str = "deployr-core/src/worker/leases.rs";
 
+const AHEAD: &str = "deployr-core/src/worker/ahead.rs";
+
+pub(super) const CLAIMING_AHEAD: Suite = Suite {
+    test: &["-p=deployr-core", "--test=claiming_ahead"],
+    mutants: &[
+        Mutant {
+            name: "any job claimed ahead",
+            file: WORKER,
+            find: "ask == Ask::ForSlots || handler.short()",
+            replace: "ask == Ask::ForSlots || handler.short() || true",
+        },
+        Mutant {
+            name: "jobs claimed ahead for slots that are taken for long",
+            file: WORKER,
+            find: "ahead.room().filter(|_| slots.long() < options.concurrency)",
+            replace: "ahead.room()",
+        },
+        Mutant {
+            name: "a job begun whose lease is lost",
+            file: AHEAD,
+            find: "if !ctx.lost.is_cancelled() {",
+            replace: "if !ctx.lost.is_cancelled() || true {",
+        },
+        Mutant {
+            name: "a drain that keeps what is not begun",
+            file: WORKER,
+            find: "calls.is_empty() && (draining || stale)",
+            replace: "calls.is_empty() && stale",
+        },
+        Mutant {
+            name: "jobs kept behind one that is not short",
+            file: AHEAD,
+            find: "(!self.is_empty()).then_some(left)",
+            replace: "(!self.is_empty()).then_some(left.max(lease))",
+        },
+    ],
+};
+
 pub(super) const STOPPING: Suite = Suite {
     test: &["-p=deployr-core", "--test=stopping"],
     mutants: &[
         Mutant {
             name: "a worker that drains and takes more",
             file: WORKER,
-            find: "            true => 0,\n",
-            replace: "            true => 1,\n",
+            find: "due && !draining && handover",
+            replace: "due && handover",
         },
         Mutant {
             name: "a worker that drains without heartbeats",

@@ -2,10 +2,12 @@
 //! store and returns; the work itself is done by a [`Worker`](crate::worker::Worker).
 
 mod builder;
-mod face;
+mod deploying;
 mod follow;
 mod jobs;
 mod look_up;
+mod projects;
+mod reading;
 mod redaction;
 mod request;
 mod schedules;

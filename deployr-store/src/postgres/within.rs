@@ -19,23 +19,25 @@ impl PgStore {
     /// After an error the transaction goes on as if the call had not been made. Until it
     /// ends, other calls for the same project wait, and time out after 3 s: let it be short.
     /// It must be `READ COMMITTED`, which is what Postgres begins with. Once it is committed,
-    /// publish [`Hint::Jobs`](deployr_core::bus::Hint::Jobs), or the deployment begins only
-    /// with the next poll of a worker.
+    /// call [`Engine::announce`](deployr_core::engine::Engine::announce), or the deployment begins
+    /// only with the next poll of a worker. What to deploy is made by
+    /// [`Engine::new_deployment`](deployr_core::engine::Engine::new_deployment).
     ///
     /// ```no_run
-    /// # use deployr_core::{model::Actor, store::NewDeployment};
-    /// use deployr_core::bus::{EventBus, Hint};
-    /// use deployr_store::{PgBus, PgStore, sqlx::PgPool};
+    /// # use deployr_core::model::{Actor, ProjectId};
+    /// use deployr_core::engine::{DeployRequest, Engine};
+    /// use deployr_store::{PgStore, sqlx::PgPool};
     ///
-    /// # async fn order(app: PgPool, store: PgStore, bus: PgBus, ada: Actor, new: NewDeployment)
+    /// # async fn order(app: PgPool, store: PgStore, engine: Engine, ada: Actor, shop: ProjectId)
     /// # -> Result<(), Box<dyn std::error::Error>> {
+    /// let new = engine.new_deployment(&ada, shop, DeployRequest::branch("main")?).await?;
     /// let mut tx = app.begin().await?;
     /// deployr_store::sqlx::query("UPDATE shops SET rolled_out = now() WHERE id = 7")
     ///     .execute(&mut *tx)
     ///     .await?;
     /// store.deploy_in(&mut tx, &ada, &new).await?;
     /// tx.commit().await?;
-    /// bus.publish(Hint::Jobs);
+    /// engine.announce();
     /// # Ok(())
     /// # }
     /// ```

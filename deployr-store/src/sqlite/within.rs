@@ -15,23 +15,25 @@ impl SqliteStore {
     ///
     /// It blocks, as all of `rusqlite` does. After an error the transaction goes on as if the
     /// call had not been made. It must be an `IMMEDIATE` one, so that it waits for other
-    /// writers before it begins. Once it is committed, publish
-    /// [`Hint::Jobs`](deployr_core::bus::Hint::Jobs), or the deployment begins only with the
-    /// next poll of a worker.
+    /// writers before it begins. Once it is committed, call
+    /// [`Engine::announce`](deployr_core::engine::Engine::announce), or the deployment begins
+    /// only with the next poll of a worker. What to deploy is made by
+    /// [`Engine::new_deployment`](deployr_core::engine::Engine::new_deployment).
     ///
     /// ```no_run
-    /// # use deployr_core::{model::Actor, store::NewDeployment};
-    /// use deployr_core::bus::{EventBus, Hint};
+    /// # use deployr_core::model::{Actor, ProjectId};
+    /// use deployr_core::engine::{DeployRequest, Engine};
     /// use deployr_store::SqliteStore;
     /// use deployr_store::rusqlite::{Connection, TransactionBehavior};
     ///
-    /// # fn order(app: &mut Connection, store: &SqliteStore, bus: &dyn EventBus, ada: &Actor,
-    /// #     new: &NewDeployment) -> Result<(), Box<dyn std::error::Error>> {
+    /// # async fn order(app: &mut Connection, store: &SqliteStore, engine: Engine, ada: Actor,
+    /// #     shop: ProjectId) -> Result<(), Box<dyn std::error::Error>> {
+    /// let new = engine.new_deployment(&ada, shop, DeployRequest::branch("main")?).await?;
     /// let tx = app.transaction_with_behavior(TransactionBehavior::Immediate)?;
     /// tx.execute("UPDATE shops SET rolled_out = 1 WHERE id = 7", [])?;
-    /// store.deploy_in(&tx, ada, new)?;
+    /// store.deploy_in(&tx, &ada, &new)?;
     /// tx.commit()?;
-    /// bus.publish(Hint::Jobs);
+    /// engine.announce();
     /// # Ok(())
     /// # }
     /// ```

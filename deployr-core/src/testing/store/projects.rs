@@ -11,6 +11,7 @@ super::check_list! {
     a_name_is_taken_only_once_in_a_tenant,
     a_project_is_created_with_its_environment,
     a_slug_is_taken_only_once_over_all_tenants,
+    of_a_hundred_who_want_a_slug_at_once_one_gets_it,
     lists_page_by_key_newest_first,
     new_settings_replace_the_old,
     variables_are_set_replaced_and_removed_by_name,
@@ -94,6 +95,23 @@ async fn a_project_is_created_with_its_environment(b: Bench) {
     let env = b.store.env(b.tenant(), project.id).await.unwrap();
     assert_eq!(env.len(), 1);
     assert_eq!(env[0].name, name);
+}
+
+async fn of_a_hundred_who_want_a_slug_at_once_one_gets_it(b: Bench) {
+    let create = |n: u32| {
+        let b = &b;
+        async move {
+            let tenant = TenantId::parse(format!("tenant-{n}")).unwrap();
+            let actor = Actor::new(tenant, "ada");
+            b.store.create_project(&actor, b.new_project("shop")).await
+        }
+    };
+    let answers = futures::future::join_all((0..100).map(create)).await;
+    let (won, lost): (Vec<_>, Vec<_>) = answers.into_iter().partition(Result::is_ok);
+    assert_eq!(won.len(), 1);
+    for refused in lost {
+        assert_refused!(refused, Conflict);
+    }
 }
 
 async fn lists_page_by_key_newest_first(b: Bench) {

@@ -22,7 +22,7 @@ use std::process::ExitCode;
 
 use report::Row;
 
-type Error = Box<dyn std::error::Error>;
+type Error = Box<dyn std::error::Error + Send + Sync>;
 type Rows = Result<Vec<Row>, Error>;
 type Bench = fn() -> Rows;
 

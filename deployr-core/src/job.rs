@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::error::Fault;
 use crate::model::{Claim, Job};
+pub use crate::retry::RetryPolicy;
 
 /// Carries out jobs of one kind.
 ///
@@ -48,6 +49,11 @@ pub trait JobHandler: Send + Sync {
         Duration::from_secs(60 * 60)
     }
 
+    /// How long a job of this kind waits after an attempt that had a fault.
+    fn retry(&self) -> RetryPolicy {
+        RetryPolicy::default()
+    }
+
     /// Whether its jobs take milliseconds, and wait for nobody; no where not said. A worker
     /// claims short jobs ahead of its free slots
     /// ([`WorkerBuilder::ahead`](crate::worker::WorkerBuilder::ahead)) and begins them one
@@ -67,6 +73,10 @@ pub(crate) struct Limited(pub(crate) Arc<dyn JobHandler>);
 
 #[async_trait]
 impl JobHandler for Limited {
+    fn retry(&self) -> RetryPolicy {
+        self.0.retry()
+    }
+
     async fn run(&self, job: &Job, ctx: &JobContext) -> Result<Done, JobError> {
         let limit = self.0.deadline();
         let mut run = self.0.run(job, ctx);

@@ -69,6 +69,7 @@ pub mod executor;
 pub mod ingress;
 pub mod job;
 pub mod log;
+pub mod metrics;
 pub mod model;
 pub mod notifier;
 mod notify;

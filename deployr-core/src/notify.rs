@@ -9,6 +9,7 @@ use tokio::time::timeout;
 use crate::engine::Inner;
 use crate::error::Fault;
 use crate::job::{Done, JobContext, JobError, JobHandler};
+use crate::metrics;
 use crate::model::Job;
 use crate::notifier::Notice;
 use crate::pipeline::DeploymentInput;
@@ -23,9 +24,6 @@ pub(crate) struct NotifyHandler(pub(crate) Weak<Inner>);
 impl JobHandler for NotifyHandler {
     async fn run(&self, job: &Job, ctx: &JobContext) -> Result<Done, JobError> {
         let engine = self.0.upgrade().ok_or(JobError::Stopped)?;
-        if engine.notifiers.is_empty() {
-            return Ok(Done::Completed);
-        }
         let input: DeploymentInput =
             serde_json::from_value(job.input.clone()).map_err(|error| {
                 Fault::permanent("reading", format!("the input of job {}", job.id), error)
@@ -36,6 +34,11 @@ impl JobHandler for NotifyHandler {
             .deployment(&input.tenant, input.deployment)
             .await
             .map_err(read)?;
+        let stages = engine.store.stages(&input.tenant, input.deployment).await;
+        metrics::deployment_over(&deployment, &stages.map_err(read)?);
+        if engine.notifiers.is_empty() {
+            return Ok(Done::Completed);
+        }
         let project = engine
             .store
             .project(&input.tenant, deployment.project)

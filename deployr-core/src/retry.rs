@@ -10,16 +10,53 @@ use crate::model::JobId;
 use crate::store::StoreError;
 use crate::system::Entropy;
 
-/// The pause before attempt `attempt + 1` of a job: 10 s doubling to 10 min, times a
-/// random factor from 0.5 to 1.5, so that jobs which failed together do not come back
-/// together.
+/// How long a job waits after an attempt that had a fault: the first pause, then twice as
+/// long each time up to the longest, each times a random factor from 0.5 to 1.5, so that
+/// jobs which failed together do not come back together.
+///
+/// How often a job is tried at most, it says itself
+/// ([`NewJob::max_attempts`](crate::store::NewJob::max_attempts)).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RetryPolicy {
+    /// The pause after the first attempt.
+    pub first: Duration,
+    /// No pause is longer, but for the random factor.
+    pub longest: Duration,
+}
+
+impl Default for RetryPolicy {
+    /// 10 s, up to 10 min.
+    fn default() -> Self {
+        Self {
+            first: Duration::from_secs(10),
+            longest: Duration::from_secs(600),
+        }
+    }
+}
+
+impl RetryPolicy {
+    /// The pause after an attempt, of which the first is 1.
+    #[must_use]
+    pub fn backoff(&self, attempt: u32, entropy: &dyn Entropy) -> Duration {
+        let doublings = attempt.saturating_sub(1).min(31);
+        let pause = self.first.saturating_mul(1 << doublings).min(self.longest);
+        // Half as long again as a year is no longer a pause.
+        let pause = pause.min(Duration::from_secs(365 * 24 * 60 * 60));
+        pause.mul_f64(0.5 + unit(entropy))
+    }
+}
+
+/// The pause of [`RetryPolicy::default`].
 #[must_use]
 pub fn backoff(attempt: u32, entropy: &dyn Entropy) -> Duration {
-    let base = 10f64 * 2f64.powi(attempt.saturating_sub(1).min(16) as i32);
+    RetryPolicy::default().backoff(attempt, entropy)
+}
+
+/// A random number from 0 to 1.
+pub(crate) fn unit(entropy: &dyn Entropy) -> f64 {
     let mut random = [0; 4];
     entropy.fill(&mut random);
-    let factor = 0.5 + f64::from(u32::from_le_bytes(random)) / f64::from(u32::MAX);
-    Duration::from_secs_f64(base.min(600.0) * factor)
+    f64::from(u32::from_le_bytes(random)) / f64::from(u32::MAX)
 }
 
 /// The pause after one of that length, before a write is tried again: from 50 ms, doubling
@@ -93,5 +130,36 @@ mod tests {
         );
         assert!(pauses.iter().any(|p| *p != pauses[0]));
         assert!(backoff(1, &SystemEntropy) <= Duration::from_secs(15));
+    }
+    /// Invariant: many that fail together come back spread out, never sooner than half a
+    /// pause and never later than one and a half.
+    #[test]
+    fn a_thousand_that_fail_together_do_not_come_back_together() {
+        let policy = RetryPolicy {
+            first: Duration::from_secs(60),
+            longest: Duration::from_secs(60),
+        };
+        let mut seconds = [0; 91];
+        for _ in 0..1_000 {
+            let pause = policy.backoff(3, &SystemEntropy);
+            seconds[pause.as_secs() as usize] += 1;
+        }
+        assert_eq!(seconds[..30].iter().sum::<u32>(), 0);
+        let most = *seconds.iter().max().unwrap();
+        assert!(most < 50, "{most} in one second");
+    }
+
+    #[test]
+    fn no_policy_and_no_attempt_is_too_much() {
+        for pause in [Duration::ZERO, Duration::from_nanos(1), Duration::MAX] {
+            for attempt in [0, 1, 2, 31, 32, 33, u32::MAX] {
+                let policy = RetryPolicy {
+                    first: pause,
+                    longest: Duration::MAX,
+                };
+                let year = Duration::from_secs(366 * 24 * 60 * 60);
+                assert!(policy.backoff(attempt, &SystemEntropy) <= year * 2);
+            }
+        }
     }
 }

@@ -7,9 +7,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::bus::Hint;
 use crate::engine::Inner;
+use crate::metrics;
 use crate::model::{JobId, Schedule};
 use crate::retry;
-use crate::store::{Advance, NewJob, StoreResult, Sweep};
+use crate::store::{Advance, NewJob, Retention, StoreResult, Sweep};
 use crate::system::Timestamp;
 
 /// Rows of each sort that one sweep handles; the next goes on with the rest.
@@ -66,6 +67,7 @@ pub(crate) async fn sweep(engine: &Inner, term: Option<Duration>) -> StoreResult
     let pause = retry::backoff(1, &*engine.entropy) / 10;
     let sweep = engine.store.sweep(term, pause, ROWS).await;
     let sweep = sweep.inspect_err(|error| engine.trouble.failed(error))?;
+    metrics::swept(sweep.rescued.len(), sweep.held_back);
     for (job, state) in &sweep.rescued {
         tracing::warn!(%job, %state, "a job's worker was lost");
     }
@@ -128,4 +130,38 @@ pub(crate) async fn advance(
         .store
         .advance(&schedule.tenant, &schedule.name, advance);
     moved.await
+}
+
+/// How often is looked for what was kept for long enough.
+const TIDY: Duration = Duration::from_secs(60 * 60);
+/// Rows of each sort that go in one transaction.
+const BATCH: u32 = 1_000;
+/// Between two of them, for everybody else.
+const BREATH: Duration = Duration::from_millis(100);
+
+/// Removes what was kept for long enough, every hour until `stop`; the first time after up to
+/// an hour, so that nodes that start together do not all do so at once.
+pub(crate) async fn tidy_up(engine: &Inner, keep: Option<&Retention>, stop: &CancellationToken) {
+    let Some(keep) = keep else {
+        return;
+    };
+    let mut wait = TIDY.mul_f64(retry::unit(&*engine.entropy));
+    loop {
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(wait) => {}
+        }
+        wait = match engine.store.prune(keep, BATCH).await {
+            Ok(pruned) if pruned.rows() > 0 => {
+                tracing::debug!(?pruned, "removed what was kept for long enough");
+                BREATH
+            }
+            Ok(_) => TIDY,
+            Err(error) => {
+                tracing::warn!(%error, "old rows were not removed; trying again in an hour");
+                TIDY
+            }
+        };
+    }
 }

@@ -59,6 +59,13 @@ pub fn later(time: Timestamp, wait: Duration) -> Timestamp {
     timestamp_from_micros(time.timestamp_micros().saturating_add(wait).min(LATEST))
 }
 
+/// The time when `ago` was still to pass, as stores keep it; none before 1970.
+#[must_use]
+pub fn earlier(time: Timestamp, ago: Duration) -> Timestamp {
+    let ago = i64::try_from(ago.as_micros()).unwrap_or(i64::MAX);
+    timestamp_from_micros(time.timestamp_micros().saturating_sub(ago).max(0))
+}
+
 /// Gives unpredictable bytes: for ids, nonces and jitter.
 pub trait Entropy: Send + Sync + fmt::Debug {
     /// Fills the whole of `buffer`.

@@ -22,11 +22,11 @@ use tokio_util::sync::CancellationToken;
 use crate::bus::Hint;
 use crate::engine::Inner;
 use crate::error::Fault;
-use crate::job::{Done, JobContext, JobError, StopReason};
+use crate::job::{Done, JobContext, JobError, RetryPolicy, StopReason};
 use crate::model::{Claim, Lease, WorkerId};
 use crate::store::{ClaimRequest, JobFault, StoreError};
 use crate::value::{JobKind, Label};
-use crate::{retry, scheduler};
+use crate::{metrics, retry, scheduler};
 use ahead::Ahead;
 pub use builder::WorkerBuilder;
 use handover::{Finished, Handover};
@@ -34,7 +34,8 @@ use leases::LetGo;
 use slots::Slots;
 
 impl WorkerBuilder {
-    /// Starts it on the present runtime.
+    /// Starts it on the present runtime. Where that has several threads, leases are kept
+    /// alive by a thread of their own, however busy those are with jobs.
     #[must_use]
     pub fn spawn(mut self) -> Worker {
         let engine = self.engine.inner().clone();
@@ -52,8 +53,7 @@ impl WorkerBuilder {
         });
         let tasks = [
             tokio::spawn(work(shared.clone())),
-            tokio::spawn(leases::keep(shared.clone())),
-            tokio::spawn(leases::doubt(shared.clone())),
+            leases::spawn(shared.clone()),
             tokio::spawn(sweep(shared.clone())),
         ];
         Worker { shared, tasks }
@@ -64,7 +64,7 @@ impl WorkerBuilder {
 #[derive(Debug)]
 pub struct Worker {
     shared: Arc<Shared>,
-    tasks: [JoinHandle<()>; 4],
+    tasks: [JoinHandle<()>; 3],
 }
 
 impl Worker {
@@ -166,6 +166,8 @@ impl Shared {
 /// begun and end meanwhile. When there is nothing to say, waits for a hint, for a job to end,
 /// or for the poll.
 async fn work(shared: Arc<Shared>) {
+    // Its jobs end with it, also where its runtime does: then nobody keeps their leases.
+    let _ended = shared.ended.clone().drop_guard();
     let options = &shared.options;
     let mut hints = shared.engine.bus.subscribe();
     let mut slots = Slots::default();
@@ -330,6 +332,8 @@ fn request(shared: &Shared, ask: Ask, limit: u32) -> ClaimRequest {
 /// Carries a job out. One that its handler has completed is given back, to be handed in.
 async fn carry_out(shared: &Shared, lease: Lease, ctx: JobContext) -> Option<Finished> {
     let engine = &shared.engine;
+    metrics::job_claimed(&lease);
+    let began = Instant::now();
     let ended = match engine.handlers.get(&lease.job.kind) {
         Some(handler) => AssertUnwindSafe(handler.run(&lease.job, &ctx))
             .catch_unwind()
@@ -346,6 +350,7 @@ async fn carry_out(shared: &Shared, lease: Lease, ctx: JobContext) -> Option<Fin
             Err(Fault::permanent("carrying out", lease.job.id, "no handler for its kind").into())
         }
     };
+    metrics::job_ended(&lease, &ended, began.elapsed());
     let recorded = match ended {
         Ok(Done::Completed) => {
             return Some(Finished {
@@ -373,7 +378,9 @@ async fn record(
     error: JobError,
 ) -> Result<(), StoreError> {
     let (store, claim, job) = (&shared.engine.store, &lease.claim, lease.job.id);
-    let backoff = || retry::backoff(lease.job.attempt, &*shared.engine.entropy);
+    let handler = shared.engine.handlers.get(&lease.job.kind);
+    let policy = handler.map_or_else(RetryPolicy::default, |handler| handler.retry());
+    let backoff = || policy.backoff(lease.job.attempt, &*shared.engine.entropy);
     let fault = match error {
         JobError::Fault(fault) => {
             tracing::warn!(%job, error = %fault, attempt = lease.job.attempt, "a job could not be carried out");
@@ -406,5 +413,6 @@ async fn record(
 async fn sweep(shared: Arc<Shared>) {
     let options = &shared.options;
     let scheduler = scheduler::run(&shared.engine, options.sweep, options.lease, &shared.ended);
-    tokio::join!(scheduler, register::keep(&shared));
+    let retention = scheduler::tidy_up(&shared.engine, options.retention.as_ref(), &shared.ended);
+    tokio::join!(scheduler, retention, register::keep(&shared));
 }

@@ -232,3 +232,23 @@ async fn a_job_that_was_stopped_for_want_of_an_answer_costs_no_attempt() {
     let job = bench.job(id).await;
     assert_eq!((job.attempt, job.fence.0), (1, 2));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_job_in_hand_is_not_begun_again_when_a_claim_was_not_answered() {
+    let mut bench = Bench::new(false);
+    let first = bench.enqueue().await;
+    let worker = bench.engine.worker().lease(TERM).spawn();
+    assert_eq!(bench.begun().await.claim.job, first);
+    // Heartbeats come later than this.
+    let second = bench.enqueue().await;
+    bench.plan.strike(bench.plan.count() + 1, Strike::After);
+    assert_eq!(bench.begun().await.claim.job, second);
+    assert!(
+        bench.plan.calls().contains(&"held"),
+        "{:?}",
+        bench.plan.calls()
+    );
+    tokio::time::sleep(TERM * 2).await;
+    assert!(bench.began.try_recv().is_err(), "begun twice");
+    worker.drain(Duration::ZERO).await;
+}

@@ -8,7 +8,7 @@ use crate::{run, setup};
 const MINUTES: u32 = 10;
 
 /// What scales with `DEPLOYR_SOAK`, by the names of the test files.
-const TESTS: [&str; 2] = ["fault_sweep", "kill"];
+const TESTS: [&str; 4] = ["fault_sweep", "fault_sweep_postgres", "kill", "processes"];
 
 pub(crate) fn run(args: &[&str]) -> Result<(), String> {
     let minutes = minutes(args)?;
@@ -24,9 +24,9 @@ pub(crate) fn run(args: &[&str]) -> Result<(), String> {
     for name in TESTS {
         test.extend(["--test", name]);
     }
-    test.extend(["--", "--nocapture"]);
-    // Once through all of them takes two cores about a minute and a half.
-    let times = (minutes * 2 / 3).max(1).to_string();
+    test.extend(["--", "--nocapture", "--include-ignored"]);
+    // Once through all of them takes two cores about four minutes.
+    let times = (minutes / 4).max(1).to_string();
     let variables = [
         ("DEPLOYR_SOAK", times.as_str()),
         ("DEPLOYR_SOAK_SEED", seed.as_str()),

@@ -3,6 +3,7 @@
 //! the batches, up to a limit at which the writers are held back.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::FutureExt as _;
 use futures::future::{BoxFuture, OptionFuture};
@@ -13,9 +14,9 @@ use super::cap::Cap;
 use super::sink::Entry;
 use super::{LineReader, LogLimits, LogStream, LogTarget, Redactor};
 use crate::bus::Hint;
-use crate::retry;
 use crate::store::{NewLine, StoreResult};
 use crate::system::Timestamp;
+use crate::{metrics, retry};
 
 /// How much larger a batch may grow while another is being written.
 const BACKLOG: usize = 8;
@@ -128,7 +129,7 @@ impl Batcher {
     /// Writes the batch, as often as it takes, and tells of it: a store that is away for
     /// a while holds the build back, and loses no line.
     fn write(&mut self) -> Write {
-        let lines = std::mem::take(&mut self.batch).lines;
+        let Batch { lines, oldest, .. } = std::mem::take(&mut self.batch);
         let (target, first) = (self.target.clone(), self.next);
         async move {
             let (claim, deployment) = (target.claim, target.deployment);
@@ -138,6 +139,8 @@ impl Batcher {
                     .append_log(&claim, deployment, first, lines.clone())
             };
             let next = retry::until_stored(&target.lost, claim.job, append).await?;
+            let lag = oldest.map_or(Duration::ZERO, |oldest| oldest.elapsed());
+            metrics::lines_stored(lines.len(), lag);
             target.bus.publish(Hint::Deployment(deployment));
             Ok(next)
         }

@@ -23,6 +23,7 @@ mod logs;
 mod projects;
 mod queue;
 mod releases;
+mod retention;
 mod schedules;
 mod watch;
 mod workers;
@@ -35,6 +36,7 @@ pub use logs::{LOG_READ_BYTES, Logs, NewLine};
 pub use projects::{NewProject, Projects};
 pub use queue::{Beat, ClaimRequest, Due, Exchange, JobFault, JobQueue, NewJob, QueueStats, Sweep};
 pub use releases::{LiveRelease, NewRelease, Releases};
+pub use retention::{Housekeeping, Pruned, Retention};
 pub use schedules::{Advance, DueSchedules, NewSchedule, Schedules};
 pub use watch::Watch;
 pub use workers::{FORGOTTEN, WorkerReport, WorkerSeen, Workers};
@@ -59,7 +61,16 @@ pub use workers::{FORGOTTEN, WorkerReport, WorkerSeen, Workers};
 /// }
 /// ```
 pub trait Store:
-    Projects + Deployments + JobQueue + Logs + Releases + Schedules + Workers + Insight + Audit
+    Projects
+    + Deployments
+    + JobQueue
+    + Logs
+    + Releases
+    + Schedules
+    + Workers
+    + Insight
+    + Housekeeping
+    + Audit
 {
 }
 
@@ -72,6 +83,7 @@ impl<T> Store for T where
         + Schedules
         + Workers
         + Insight
+        + Housekeeping
         + Audit
         + ?Sized
 {

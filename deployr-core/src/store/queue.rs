@@ -1,5 +1,6 @@
 //! Scheduled work: a queue with leases and fences.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -277,6 +278,13 @@ pub trait JobQueue: Send + Sync {
     ///
     /// Only the store's own.
     async fn heartbeat(&self, claims: &[Claim], term: Duration) -> StoreResult<Vec<Beat>>;
+
+    /// The same queue, by a way of its own: for whoever calls it on another runtime, and must
+    /// not wait for the one on which the store was opened. None where the store needs no
+    /// runtime, and may be called on any. Called on the runtime that is to use it.
+    fn apart(&self) -> Option<Arc<dyn JobQueue>> {
+        None
+    }
 
     /// The job is done. The same call made again succeeds.
     ///

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::engine::Engine;
 use crate::model::Labels;
+use crate::store::Retention;
 use crate::value::Label;
 
 /// How a worker works. See [`Engine::worker`].
@@ -15,6 +16,7 @@ pub struct WorkerBuilder {
     pub(super) lease: Duration,
     pub(super) poll: Duration,
     pub(super) sweep: Duration,
+    pub(super) retention: Option<Retention>,
     pub(super) alone: bool,
     pub(super) offers: Labels,
     pub(super) node: String,
@@ -40,6 +42,7 @@ impl Engine {
             lease: Duration::from_secs(60),
             poll: Duration::from_secs(1),
             sweep: Duration::from_secs(1),
+            retention: Some(Retention::default()),
             alone: false,
             offers: Labels::new(),
             node: String::new(),
@@ -100,6 +103,15 @@ impl WorkerBuilder {
     #[must_use]
     pub fn node(mut self, name: impl Into<String>) -> Self {
         self.node = name.into();
+        self
+    }
+
+    /// How long what is over is kept; where none, for ever. As [`Retention::default`] has it
+    /// where not said. Looked after by the scheduler beside each worker, once an hour and in
+    /// small batches.
+    #[must_use]
+    pub fn retention(mut self, keep: Option<Retention>) -> Self {
+        self.retention = keep;
         self
     }
 

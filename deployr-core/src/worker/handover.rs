@@ -109,7 +109,7 @@ impl Handover {
         if self.unheard.is_open() {
             self.unheard.ask(shared, 0).await;
         }
-        shared.give_back().await;
+        shared.give_back(&*shared.engine.store).await;
     }
 
     /// The call that hands in what is done and asks for `next`; none when there is nothing

@@ -2,19 +2,59 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
 use std::time::Duration;
 
+use tokio::runtime::{Builder, Handle, RuntimeFlavor};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use super::Shared;
+use super::{Held, Shared};
 use crate::bus::Hint;
 use crate::job::StopReason;
+use crate::metrics;
 use crate::model::{Claim, Job};
-use crate::store::{Beat, StoreError};
+use crate::store::{Beat, JobQueue, StoreError};
+
+/// Keeps leases until the worker has ended: on a thread of its own, where jobs that take all
+/// the time of theirs cannot hold it up; on the present runtime where that has one thread
+/// only, which may have a clock of its own.
+pub(super) fn spawn(shared: Arc<Shared>) -> JoinHandle<()> {
+    if Handle::current().runtime_flavor() == RuntimeFlavor::CurrentThread {
+        let queue = shared.engine.store.clone();
+        return tokio::spawn(keep_all(shared, queue));
+    }
+    let (over, ended) = oneshot::channel::<()>();
+    let there = shared.clone();
+    let started = Builder::new_current_thread().enable_all().build();
+    let started = started.and_then(|runtime| {
+        let body = move || {
+            let _over = over;
+            runtime.block_on(async {
+                let store = &there.engine.store;
+                let queue = store.apart().unwrap_or_else(|| store.clone());
+                keep_all(there.clone(), queue).await;
+            });
+        };
+        let thread = thread::Builder::new().name("deployr-leases".to_owned());
+        thread.spawn(body)
+    });
+    if let Err(error) = started {
+        tracing::warn!(%error, "leases are kept by no thread of their own: there is none to be had");
+        let queue = shared.engine.store.clone();
+        return tokio::spawn(keep_all(shared, queue));
+    }
+    tokio::spawn(async move { drop(ended.await) })
+}
+
+async fn keep_all(shared: Arc<Shared>, queue: Arc<dyn JobQueue>) {
+    tokio::join!(keep(&shared, &*queue), doubt(&shared));
+}
 
 /// Heartbeats for all jobs in hand, in one call; at once when somebody has called one
 /// off, and soon again when one was not taken.
-pub(super) async fn keep(shared: Arc<Shared>) {
+async fn keep(shared: &Shared, queue: &dyn JobQueue) {
     let term = shared.options.lease;
     let mut hints = shared.engine.bus.subscribe();
     let mut pause = term / 4;
@@ -27,11 +67,11 @@ pub(super) async fn keep(shared: Arc<Shared>) {
             () = wake => {}
         }
         let claims: Vec<Claim> = shared.held().keys().copied().collect();
-        pause = match claims.is_empty() || beat(&shared, &claims, term).await {
+        pause = match claims.is_empty() || beat(shared, queue, &claims, term).await {
             true => term / 4,
             false => term / 20,
         };
-        let give_back = tokio::time::timeout(term / 4, shared.give_back());
+        let give_back = tokio::time::timeout(term / 4, shared.give_back(queue));
         if give_back.await.is_err() {
             tracing::warn!("jobs were not given back in time; trying again");
         }
@@ -39,9 +79,9 @@ pub(super) async fn keep(shared: Arc<Shared>) {
 }
 
 /// Whether it was taken.
-async fn beat(shared: &Shared, claims: &[Claim], term: Duration) -> bool {
+async fn beat(shared: &Shared, queue: &dyn JobQueue, claims: &[Claim], term: Duration) -> bool {
     let sent = Instant::now();
-    let answer = tokio::time::timeout(term / 4, shared.engine.store.heartbeat(claims, term)).await;
+    let answer = tokio::time::timeout(term / 4, queue.heartbeat(claims, term)).await;
     let beats = match answer {
         Ok(Ok(beats)) => beats,
         Ok(Err(error)) => {
@@ -71,16 +111,23 @@ async fn beat(shared: &Shared, claims: &[Claim], term: Duration) -> bool {
                     held.job.stop(StopReason::Cancel);
                 }
             }
-            Beat::Lost => held.job.stop(StopReason::Lost),
+            Beat::Lost => lose(held),
         }
     }
     true
 }
 
+fn lose(held: &Held) {
+    if !held.job.lost.is_cancelled() {
+        metrics::lease_lost();
+    }
+    held.job.stop(StopReason::Lost);
+}
+
 /// Stops each job whose lease may soon be another's: two thirds of the lease after the
 /// last heartbeat that was answered, and at most a twelfth later. By a clock of its own,
 /// because a store that hangs holds the heartbeats up.
-pub(super) async fn doubt(shared: Arc<Shared>) {
+async fn doubt(shared: &Shared) {
     let term = shared.options.lease;
     loop {
         tokio::select! {
@@ -90,7 +137,7 @@ pub(super) async fn doubt(shared: Arc<Shared>) {
         }
         for held in shared.held().values() {
             if held.alive.elapsed() > term * 2 / 3 {
-                held.job.stop(StopReason::Lost);
+                lose(held);
             }
         }
     }
@@ -130,14 +177,14 @@ impl Shared {
 
     /// Gives the jobs back that were stopped because the store did not answer. That is not
     /// their fault, and costs no attempt. Nothing comes of it for one that another has.
-    pub(super) async fn give_back(&self) {
+    pub(super) async fn give_back(&self, queue: &dyn JobQueue) {
         let claims: Vec<Claim> = {
             let let_go = self.let_go.lock();
             let back = let_go.iter().filter(|(_, then)| **then == Then::GiveBack);
             back.map(|(claim, _)| *claim).collect()
         };
         for claim in claims {
-            match self.engine.store.release(&claim).await {
+            match queue.release(&claim).await {
                 Ok(()) => {
                     self.let_go.lock().remove(&claim);
                     self.engine.bus.publish(Hint::Jobs);

@@ -172,6 +172,8 @@ CREATE TABLE deployments (
     created_at    timestamptz NOT NULL,
     started_at    timestamptz,
     finished_at   timestamptz,
+    -- Whether it may have log lines; not since they were pruned.
+    logged        boolean     NOT NULL DEFAULT true,
     UNIQUE (project, number),
     CHECK ((finished_at IS NOT NULL) = (status IN ('success', 'failed', 'cancelled')))
 );
@@ -179,6 +181,9 @@ CREATE TABLE deployments (
 CREATE INDEX deployments_list ON deployments (tenant, id);
 CREATE INDEX deployments_of_project ON deployments (project, id);
 CREATE INDEX deployments_open ON deployments (project, number) WHERE finished_at IS NULL;
+
+-- What retention has to look at.
+CREATE INDEX deployments_logged ON deployments (id) WHERE logged;
 
 CREATE TABLE stages (
     seq        bigint      GENERATED ALWAYS AS IDENTITY PRIMARY KEY,

@@ -164,6 +164,8 @@ CREATE TABLE deployments (
     created_at    INTEGER NOT NULL,
     started_at    INTEGER,
     finished_at   INTEGER,
+    -- Whether it may have log lines; not since they were pruned.
+    logged        INTEGER NOT NULL DEFAULT 1 CHECK (logged IN (0, 1)),
     UNIQUE (project, number),
     CHECK ((finished_at IS NOT NULL) = (status IN ('success', 'failed', 'cancelled')))
 ) STRICT;
@@ -171,6 +173,9 @@ CREATE TABLE deployments (
 CREATE INDEX deployments_list ON deployments (tenant, id);
 CREATE INDEX deployments_of_project ON deployments (project, id);
 CREATE INDEX deployments_open ON deployments (project, number) WHERE finished_at IS NULL;
+
+-- What retention has to look at.
+CREATE INDEX deployments_logged ON deployments (id) WHERE logged = 1;
 
 CREATE TABLE stages (
     seq        INTEGER PRIMARY KEY,

@@ -13,6 +13,7 @@ use tokio::runtime::Handle;
 
 use super::time;
 use crate::error::{DbError, DbResult};
+use crate::timed::timed;
 
 /// What a call may take, a wait for a connection included: longer than all that the
 /// server limits by itself, for the server that does not answer at all.
@@ -215,12 +216,15 @@ async fn until_done<T: Send, F: Future<Output = DbResult<T>> + Send>(
         }
         once().await
     };
-    let done = tokio::time::timeout(LIMIT, done).await;
-    let done = done.unwrap_or_else(|_| {
-        Err(DbError::Store(StoreError::Unavailable {
-            operation,
-            reason: format!("the database gave no answer within {LIMIT:?}"),
-        }))
-    });
-    done.map_err(|error| error.into_store_error(operation))
+    let answered = async {
+        let done = tokio::time::timeout(LIMIT, done).await;
+        let done = done.unwrap_or_else(|_| {
+            Err(DbError::Store(StoreError::Unavailable {
+                operation,
+                reason: format!("the database gave no answer within {LIMIT:?}"),
+            }))
+        });
+        done.map_err(|error| error.into_store_error(operation))
+    };
+    timed(operation, answered).await
 }

@@ -19,6 +19,7 @@ mod projects;
 mod query;
 mod queue;
 mod releases;
+mod retention;
 mod rows;
 mod schedules;
 mod sweep;
@@ -42,7 +43,8 @@ pub struct PgOptions {
     /// 0-9 and `_`, 50 at most. Stores in several schemas know nothing of each other.
     pub schema: String,
     /// The connections: 8 at most, each tried before use where it was idle for a second,
-    /// and waited for 5 s. Few are enough, as no call holds one for long.
+    /// and waited for 5 s. Few are enough, as no call holds one for long. A worker has one
+    /// more, for heartbeats, and a bus one to listen.
     pub pool: PgPoolOptions,
 }
 

@@ -1,6 +1,7 @@
 //! The job queue, as its users call it.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -66,6 +67,21 @@ impl JobQueue for PgStore {
             })
         })
         .await
+    }
+
+    /// With a connection of its own, which is made when it is first needed.
+    fn apart(&self) -> Option<Arc<dyn JobQueue>> {
+        let server = self.pool.connect_options().as_ref().clone();
+        let one = self
+            .pool
+            .options()
+            .clone()
+            .min_connections(0)
+            .max_connections(1);
+        Some(Arc::new(Self {
+            pool: one.connect_lazy_with(server),
+            schema: Arc::clone(&self.schema),
+        }))
     }
 
     async fn heartbeat(&self, claims: &[Claim], term: Duration) -> StoreResult<Vec<Beat>> {

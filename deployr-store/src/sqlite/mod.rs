@@ -15,6 +15,7 @@ mod query;
 mod queue;
 mod readers;
 mod releases;
+mod retention;
 mod rows;
 mod schedules;
 mod sweep;
@@ -37,6 +38,8 @@ use crate::error::DbResult;
 use open::Access;
 use readers::Readers;
 use writer::{Tx, Writer};
+
+use crate::timed::timed;
 
 /// How to open a [`SqliteStore`].
 #[derive(Debug, Clone)]
@@ -156,7 +159,7 @@ impl SqliteStore {
         work: impl FnOnce(&Tx<'_>) -> DbResult<T> + Send + 'static,
     ) -> StoreResult<T> {
         match &self.0.writer {
-            Some(writer) => writer.write(operation, work).await,
+            Some(writer) => timed(operation, writer.write(operation, work)).await,
             None => Err(StoreError::Unavailable {
                 operation,
                 reason: "it is open for reading only; open it where it can be written to"
@@ -170,7 +173,7 @@ impl SqliteStore {
         operation: &'static str,
         query: impl FnOnce(&Connection) -> DbResult<T> + Send + 'static,
     ) -> StoreResult<T> {
-        self.0.readers.read(operation, query).await
+        timed(operation, self.0.readers.read(operation, query)).await
     }
 }
 

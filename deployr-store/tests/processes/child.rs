@@ -115,8 +115,8 @@ async fn work(orders: Orders) {
 pub(crate) struct Task {
     /// How long it takes.
     pub(crate) work: Duration,
-    /// Whether it goes on when it is told to stop, and then tries all writes that it may
-    /// not make any more.
+    /// Whether who claims it first does nothing of it, ignores that it is to stop, and tries
+    /// all writes that it may not make any more.
     pub(crate) stubborn: bool,
 }
 
@@ -132,7 +132,9 @@ impl JobHandler for Handler {
         let Some(began) = self.ledger.begin(ctx).await else {
             return Err(JobError::Stopped);
         };
-        if task.stubborn {
+        if task.stubborn && ctx.claim.fence.0 == 1 {
+            self.ledger.end(&ctx.claim, Duration::ZERO, "stopped").await;
+            ctx.lost.cancelled().await;
             self.ignore_all(&task, &ctx.claim).await;
             return Err(JobError::Stopped);
         }
@@ -150,11 +152,10 @@ impl JobHandler for Handler {
 }
 
 impl Handler {
-    /// Works on, whatever it is told, and tries every write with its claim, over and over:
-    /// while it is held by another, and when it is over.
+    /// Tries every write with its claim, over and over: while the job is held by another,
+    /// and when it is over.
     async fn ignore_all(&self, task: &Task, claim: &Claim) {
-        tokio::time::sleep(task.work).await;
-        for _ in 0..20 {
+        for round in 0..30 {
             let fault = JobFault {
                 error: "stale".to_owned(),
                 retry_after: None,
@@ -175,7 +176,7 @@ impl Handler {
                 refused(self.store.release(claim).await),
             ];
             for answer in answers {
-                self.ledger.note_try(claim, answer).await;
+                self.ledger.note_try(claim, answer, round).await;
             }
             tokio::time::sleep(task.work / 10).await;
         }
@@ -213,9 +214,10 @@ impl Ledger {
         while !self.write(sql, claim, Some(more)).await {}
     }
 
-    async fn note_try(&self, claim: &Claim, answer: &str) {
-        let sql = "INSERT INTO tries VALUES ($1, $2, $3 || ': ' || $4 || left($5::text, 0))";
-        while !self.write(sql, claim, Some((answer, 0))).await {}
+    async fn note_try(&self, claim: &Claim, answer: &str, round: i64) {
+        let sql = "INSERT INTO tries (job, fence, worker, answer, round)
+                   VALUES ($1, $2, $3, $4, $5)";
+        while !self.write(sql, claim, Some((answer, round))).await {}
     }
 
     /// Whether it was written down; after a pause where it was not.

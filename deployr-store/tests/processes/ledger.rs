@@ -20,7 +20,14 @@ pub(crate) const TABLES: &str = "
         UNIQUE (job, fence, worker, event)
     );
     CREATE TABLE deaths (worker text PRIMARY KEY, at bigint NOT NULL DEFAULT micros());
-    CREATE TABLE tries (job uuid NOT NULL, fence bigint NOT NULL, answer text NOT NULL);
+    CREATE TABLE tries (
+        job    uuid   NOT NULL,
+        fence  bigint NOT NULL,
+        worker text   NOT NULL,
+        answer text   NOT NULL,
+        round  bigint NOT NULL,
+        at     bigint NOT NULL DEFAULT micros()
+    );
     CREATE TABLE ends (job uuid NOT NULL, state text NOT NULL);
     CREATE FUNCTION note_end() RETURNS trigger LANGUAGE plpgsql AS
         $$ BEGIN INSERT INTO ends VALUES (NEW.id, NEW.state); RETURN NULL; END $$;
@@ -177,7 +184,8 @@ mod tests {
     #[test]
     fn the_ledger_is_judged() {
         assert_eq!(good().wrong(), Vec::<String>::new());
-        let bad: [(&str, fn(&mut Ledger)); 10] = [
+        type Spoil = fn(&mut Ledger);
+        let bad: [(&str, Spoil); 10] = [
             ("two at a time", |ledger| ledger.runs[0].over = Some(31)),
             ("two at a time", |ledger| ledger.runs[0].over = None),
             ("does not rise", |ledger| ledger.runs[0].fence = 3),

@@ -11,6 +11,7 @@ use deployr_store::PgStore;
 use deployr_testkit::postgres::Postgres;
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Connection, Executor, Row};
+use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::child::{ORDERS, Orders, Task};
 use crate::ledger::{Ledger, TABLES};
@@ -59,8 +60,17 @@ impl Drop for Process {
     }
 }
 
+/// Who needs the whole machine takes all of it, so that the others keep time.
+static MACHINE: RwLock<()> = RwLock::const_new(());
+
+enum Machine {
+    Shared(#[allow(dead_code, reason = "held")] RwLockReadGuard<'static, ()>),
+    Whole(#[allow(dead_code, reason = "held")] RwLockWriteGuard<'static, ()>),
+}
+
 /// A database with a queue, and the processes that work on it.
 pub(crate) struct Swarm {
+    _machine: Machine,
     pub(crate) postgres: Postgres,
     pub(crate) processes: Vec<Process>,
     orders: Orders,
@@ -71,9 +81,19 @@ pub(crate) struct Swarm {
 impl Swarm {
     /// An empty queue, and nobody at work.
     pub(crate) async fn new(concurrency: u32, lease: Duration) -> Self {
+        Self::on(Machine::Shared(MACHINE.read().await), concurrency, lease).await
+    }
+
+    /// The same, for a test that leaves the others no time.
+    pub(crate) async fn alone(concurrency: u32, lease: Duration) -> Self {
+        Self::on(Machine::Whole(MACHINE.write().await), concurrency, lease).await
+    }
+
+    async fn on(machine: Machine, concurrency: u32, lease: Duration) -> Self {
         let postgres = Postgres::start();
         let url = postgres.database();
         let swarm = Self {
+            _machine: machine,
             postgres,
             processes: Vec::new(),
             orders: Orders {

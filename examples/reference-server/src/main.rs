@@ -9,6 +9,7 @@ mod exit;
 mod follow;
 mod host;
 mod keys;
+mod metrics;
 mod progress;
 mod repository;
 mod shared;

@@ -18,6 +18,7 @@ use crate::config::Settings;
 use crate::data::{DataDir, EngineLock, Holder, Lock};
 use crate::exit::{Error, Exit, Result};
 use crate::host::{Host, local_builder};
+use crate::metrics;
 use crate::signals::Signals;
 use crate::ui::Ui;
 
@@ -100,6 +101,9 @@ impl Work {
             })?;
             health.keep(host.engine.clone()).await;
         }
+        if let Some(address) = settings.metrics_listen.filter(|_| mode != Mode::Once) {
+            metrics::serve(address, host.engine.clone(), ui).await?;
+        }
         if mode != Mode::Once {
             for (slug, error) in host.engine.restore().await?.failed {
                 ui.warn(format_args!(
@@ -117,6 +121,7 @@ impl Work {
             .concurrency(settings.concurrency)
             .lease(settings.lease)
             .node(settings.node.clone())
+            .retention(Some(settings.retention.clone()))
             .poll(POLL)
             .spawn();
         Ok(Self {

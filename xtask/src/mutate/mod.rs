@@ -2,6 +2,7 @@
 //! asks whether the tests that guard the place turn red.
 
 mod engine;
+mod leases;
 mod postgres;
 mod store;
 mod values;
@@ -30,8 +31,10 @@ struct Suite {
     mutants: &'static [Mutant],
 }
 
-const SUITES: [Suite; 9] = [
+const SUITES: [Suite; 11] = [
     engine::PIPELINE,
+    leases::ENDED,
+    leases::KEPT,
     worker::CLAIMING_AHEAD,
     worker::STOPPING,
     store::SQLITE,

@@ -9,6 +9,7 @@ const EXCHANGE: &str = "deployr-store/src/postgres/sql/exchange.sql";
 const APPEND: &str = "deployr-store/src/postgres/sql/append_log.sql";
 const PLACES: &str = "deployr-store/src/postgres/places.rs";
 const JOBS: &str = "deployr-store/src/postgres/jobs.rs";
+const QUEUE: &str = "deployr-store/src/postgres/queue.rs";
 
 const fn mutant(
     name: &'static str,
@@ -134,6 +135,24 @@ pub(super) const FENCES: Suite = Suite {
             APPEND,
             "AND deployments.id = $7",
             "",
+        ),
+        mutant(
+            "postgres: told what others hold",
+            QUEUE,
+            "WHERE state = 'running' AND worker = $1 ORDER BY id",
+            "WHERE state = 'running' AND $1::uuid IS NOT NULL ORDER BY id",
+        ),
+        mutant(
+            "postgres: a job given back twice",
+            QUEUE,
+            "Standing::GivenUp(_) => return Ok(()),",
+            "Standing::GivenUp(_) => return Err(lost(claim.job)),",
+        ),
+        mutant(
+            "postgres: a watch over leases that forgets",
+            "deployr-store/src/postgres/sweep.rs",
+            "if watch != stored {",
+            "if watch != stored && term.is_zero() {",
         ),
         mutant(
             "postgres: a fence that does not rise",

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 use std::time::Duration;
 
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 use super::spot::on_the_spot;
@@ -47,7 +48,7 @@ struct State {
     calls: Vec<Call>,
     strikes: BTreeMap<usize, Strike>,
     onlooker: Option<Arc<dyn Onlooker>>,
-    stays: bool,
+    spot: Option<Spot>,
     term: Option<Duration>,
 }
 
@@ -59,6 +60,9 @@ impl fmt::Debug for State {
             .finish_non_exhaustive()
     }
 }
+
+/// Where the store works: on threads of its own, or of that runtime.
+type Spot = Option<Handle>;
 
 /// Looks on at the calls of a process, as they are made to the parts.
 pub(in crate::testing) trait Onlooker: Send + Sync {
@@ -138,8 +142,8 @@ impl FaultPlan {
     }
 
     /// Calls of the store are waited for [on the spot](on_the_spot).
-    pub(in crate::testing) fn stay_on_the_spot(&self) {
-        self.lock().stays = true;
+    pub(in crate::testing) fn stay_on_the_spot(&self, runtime: Option<Handle>) {
+        self.lock().spot = Some(runtime);
     }
 
     /// Leases hold for `term` only, whatever the process asks for: so it does not notice
@@ -201,6 +205,15 @@ impl FaultPlan {
     async fn until(&self, so: impl FnMut(&Life) -> bool) {
         // The sender lives as long as this plan does.
         let _ = self.0.life.subscribe().wait_for(so).await;
+    }
+
+    /// A call of the store that is neither counted nor struck.
+    pub(super) async fn uncounted<T>(&self, work: impl Future<Output = T> + Send) -> T {
+        let spot = self.lock().spot.clone();
+        match spot {
+            Some(runtime) => on_the_spot(runtime.as_ref(), work),
+            None => work.await,
+        }
     }
 
     /// One call of a part, with whatever the plan has for it.
@@ -292,16 +305,16 @@ impl FaultPlan {
         call: Call,
         work: impl Future<Output = Result<T, E>> + Send,
     ) -> Result<T, E> {
-        let (onlooker, stays) = {
+        let (onlooker, spot) = {
             let state = self.lock();
-            (state.onlooker.clone(), state.stays)
+            (state.onlooker.clone(), state.spot.clone())
         };
         if let Some(onlooker) = &onlooker {
             onlooker.begins(self, call);
         }
-        let answer = match stays && call.part == Part::Store {
-            true => on_the_spot(work),
-            false => work.await,
+        let answer = match spot.filter(|_| call.part == Part::Store) {
+            Some(runtime) => on_the_spot(runtime.as_ref(), work),
+            None => work.await,
         };
         if let Some(onlooker) = &onlooker {
             onlooker.ends(self, call, answer.is_ok());

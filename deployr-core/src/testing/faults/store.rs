@@ -7,10 +7,10 @@ use crate::model::{
 };
 use crate::secret::Sealed;
 use crate::store::{
-    Advance, Audit, Beat, ClaimRequest, Deployments, DueSchedules, Exchange, Insight, JobFault,
-    JobQueue, KindStats, LiveRelease, Logs, NewDeployment, NewJob, NewLine, NewProject, NewRelease,
-    NewSchedule, Outcome, Projects, QueueStats, Releases, Schedules, Standing, StoreResult, Sweep,
-    WorkerReport, WorkerSeen, Workers,
+    Advance, Audit, Beat, ClaimRequest, Deployments, DueSchedules, Exchange, Housekeeping, Insight,
+    JobFault, JobQueue, KindStats, LiveRelease, Logs, NewDeployment, NewJob, NewLine, NewProject,
+    NewRelease, NewSchedule, Outcome, Projects, Pruned, QueueStats, Releases, Retention, Schedules,
+    Standing, StoreResult, Sweep, WorkerReport, WorkerSeen, Workers,
 };
 use crate::value::{CommitId, EnvName, JobKind, ProjectName, ScheduleName, TenantId};
 
@@ -182,7 +182,7 @@ forward! { Schedules;
         // Asked every second by every scheduler, and asked again where it fails: not
         // counted, or most of a run's calls would be this one.
         async fn due_schedules(&self, limit: u32) -> StoreResult<DueSchedules> {
-            self.part.due_schedules(limit).await
+            self.plan.uncounted(self.part.due_schedules(limit)).await
         }
     }
 }
@@ -191,15 +191,15 @@ forward! { Schedules;
 forward! { Workers;
     else {
         async fn report_worker(&self, report: WorkerReport) -> StoreResult<()> {
-            self.part.report_worker(report).await
+            self.plan.uncounted(self.part.report_worker(report)).await
         }
 
         async fn remove_worker(&self, id: WorkerId) -> StoreResult<()> {
-            self.part.remove_worker(id).await
+            self.plan.uncounted(self.part.remove_worker(id)).await
         }
 
         async fn workers(&self) -> StoreResult<Vec<WorkerSeen>> {
-            self.part.workers().await
+            self.plan.uncounted(self.part.workers()).await
         }
     }
 }
@@ -207,4 +207,8 @@ forward! { Workers;
 forward! { Insight;
     fn queue_by_kind(&self) -> StoreResult<Vec<KindStats>>;
     fn standing(&self, tenant: &TenantId, id: JobId) -> StoreResult<Standing>;
+}
+
+forward! { Housekeeping;
+    fn prune(&self, keep: &Retention, limit: u32) -> StoreResult<Pruned>;
 }

@@ -8,6 +8,7 @@ mod moves;
 mod projects;
 mod queue;
 mod records;
+mod retention;
 mod schedules;
 mod state;
 

@@ -213,7 +213,7 @@ impl State {
         detail: impl Into<String>,
     ) {
         self.audit.push(AuditEntry {
-            seq: self.audit.len() as i64 + 1,
+            seq: self.audit.last().map_or(1, |last| last.seq + 1),
             at: self.now,
             tenant: tenant.clone(),
             actor: actor.to_owned(),

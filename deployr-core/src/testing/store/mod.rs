@@ -13,6 +13,7 @@ mod ops;
 mod projects;
 mod queue;
 mod releases;
+mod retention;
 mod retries;
 mod schedules;
 mod scheduling;
@@ -75,6 +76,7 @@ pub fn checks() -> Vec<Check> {
         scheduling::checks(),
         schedules::checks(),
         insight::checks(),
+        retention::checks(),
         logs::checks(),
         releases::checks(),
         tenancy::checks(),

@@ -1,6 +1,7 @@
 use std::sync::{Arc, OnceLock};
 
 use async_trait::async_trait;
+use tokio::runtime::Handle;
 
 use crate::model::JobId;
 use crate::store::Store;
@@ -23,6 +24,11 @@ pub trait Disk: Send + Sync {
     /// spot, so that a run is the same each time.
     fn has_threads(&self) -> bool {
         true
+    }
+
+    /// The runtime whose threads these are, where the store needs one.
+    fn runtime(&self) -> Option<Handle> {
+        None
     }
 }
 

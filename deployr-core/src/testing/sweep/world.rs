@@ -128,8 +128,9 @@ async fn opened(plan: &FaultPlan, disk: &dyn Disk, clockwork: &Clockwork) -> Fau
     let opening = disk.open(clockwork.clock.clone());
     plan.wrap(match disk.has_threads() {
         true => {
-            plan.stay_on_the_spot();
-            on_the_spot(opening)
+            let runtime = disk.runtime();
+            plan.stay_on_the_spot(runtime.clone());
+            on_the_spot(runtime.as_ref(), opening)
         }
         false => opening.await,
     })

@@ -12,6 +12,7 @@ use super::database::Database;
 
 pub(super) const CONCURRENCY: RangeInclusive<i64> = 1..=64;
 pub(super) const LEASE_SECONDS: RangeInclusive<i64> = 1..=3600;
+pub(super) const KEEP_LOG_DAYS: RangeInclusive<i64> = 1..=36_500;
 
 /// One layer of settings: the command line with the environment, or a file. Told in
 /// `docs/configuration.md`; a test compares.
@@ -48,6 +49,15 @@ pub(crate) struct Layer {
     /// The address to serve at; port 0 takes a free one [default: 127.0.0.1:8080]
     #[arg(long, global = true, env = "DEPLOYR_LISTEN", value_name = "ADDRESS")]
     pub(super) listen: Option<SocketAddr>,
+    /// The address to serve metrics for Prometheus at, for `serve` and `worker` [default: none]
+    #[arg(
+        long,
+        global = true,
+        env = "DEPLOYR_METRICS_LISTEN",
+        value_name = "ADDRESS",
+        hide_short_help = true
+    )]
+    pub(super) metrics_listen: Option<SocketAddr>,
     /// Projects are served at <name>.<DOMAIN> [default: localhost]
     #[arg(long, global = true, env = "DEPLOYR_DOMAIN", hide_short_help = true)]
     pub(super) domain: Option<DomainName>,
@@ -59,6 +69,11 @@ pub(crate) struct Layer {
     #[arg(long, global = true, env = "DEPLOYR_LEASE_SECONDS", value_name = "SECONDS", hide_short_help = true,
         value_parser = clap::value_parser!(u32).range(LEASE_SECONDS))]
     pub(super) lease_seconds: Option<u32>,
+    /// For how many days logs are kept; those of a project's newest 20 deployments always
+    /// [default: 30]
+    #[arg(long, global = true, env = "DEPLOYR_KEEP_LOG_DAYS", value_name = "DAYS", hide_short_help = true,
+        value_parser = clap::value_parser!(u32).range(KEEP_LOG_DAYS))]
+    pub(super) keep_log_days: Option<u32>,
     /// Whether folders of this machine may be deployed [default: true]
     #[arg(
         long,

@@ -10,6 +10,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use deployr_core::store::Retention;
 use deployr_core::value::{DomainName, Network, TargetName, UrlPolicy};
 
 pub(crate) use database::Database;
@@ -30,9 +31,11 @@ pub(crate) struct Settings {
     pub(crate) listen: SocketAddr,
     /// Whether somebody has chosen `listen`.
     pub(crate) listen_chosen: bool,
+    pub(crate) metrics_listen: Option<SocketAddr>,
     pub(crate) domain: DomainName,
     pub(crate) concurrency: u32,
     pub(crate) lease: Duration,
+    pub(crate) retention: Retention,
     pub(crate) allow_local: bool,
     pub(crate) allow_private_hosts: bool,
     pub(crate) tool_dirs: Vec<PathBuf>,
@@ -80,6 +83,7 @@ impl Layer {
             data: absolute(&self.data.or(file.data).unwrap_or_else(|| DATA.into()))?,
             listen: listen.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8080))),
             listen_chosen: listen.is_some(),
+            metrics_listen: self.metrics_listen.or(file.metrics_listen),
             domain: self
                 .domain
                 .or(file.domain)
@@ -91,6 +95,10 @@ impl Layer {
                     .unwrap_or(20)
                     .into(),
             ),
+            retention: Retention {
+                logs: DAY * self.keep_log_days.or(file.keep_log_days).unwrap_or(30),
+                ..Retention::default()
+            },
             allow_local: self.allow_local.or(file.allow_local).unwrap_or(true),
             allow_private_hosts: self
                 .allow_private_hosts
@@ -112,6 +120,7 @@ impl Layer {
 }
 
 const DATA: &str = ".deployr";
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 fn absolute(path: &Path) -> Result<PathBuf> {
     std::path::absolute(path).map_err(|error| Error::io(format!("find {}", path.display()), error))

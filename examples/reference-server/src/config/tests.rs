@@ -4,11 +4,13 @@ use super::*;
 const EVERY_KEY: &str = r#"
     data = "here"
     listen = "127.0.0.1:9000"
+    metrics_listen = "127.0.0.1:9464"
     domain = "example.com"
     concurrency = 3
     database = "postgres://deployr@db.example.com/deployr"
     node = "web-1"
     lease_seconds = 7
+    keep_log_days = 14
     allow_local = false
     allow_private_hosts = true
     tool_dirs = ["/opt/node"]
@@ -31,6 +33,8 @@ fn the_command_line_wins_over_the_file_and_that_over_the_defaults() {
     let settings = flags.resolve().unwrap();
     assert_eq!(settings.concurrency, 9);
     assert_eq!(settings.listen.port(), 9000);
+    assert_eq!(settings.retention.logs, 14 * DAY);
+    assert_eq!(settings.metrics_listen.unwrap().port(), 9464);
     assert_eq!(settings.data, folder.path().join("here"));
     assert!(!settings.allow_local && settings.allow_private_hosts);
     assert_eq!(settings.pass_env.unwrap(), ["HTTPS_PROXY", "NO_PROXY"]);
@@ -55,6 +59,7 @@ fn the_command_line_wins_over_the_file_and_that_over_the_defaults() {
         ),
         (2, 8080, false)
     );
+    assert_eq!(defaults.retention, Retention::default());
     assert_eq!(defaults.trusted_proxies, Network::LOOPBACK);
     assert!(defaults.confine_releases && defaults.readable.is_none());
 }

@@ -1,12 +1,12 @@
 //! Many machines on one Postgres: here, folders that know nothing of each other.
 #![cfg(feature = "postgres")]
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use deployr_testkit::postgres::Postgres;
 use nix::sys::signal::Signal;
 
-use crate::machine::{Machine, Repository, Server, code, json_lines, stderr, stdout};
+use crate::machine::{Machine, Repository, Server, code, json_lines, stderr, stdout, wait_for};
 
 /// A machine that knows the database, and has the keys of the first.
 fn machine(first: Option<&Machine>) -> Machine {
@@ -70,15 +70,9 @@ fn machines_share_a_database_and_each_serves_its_own_target() {
     );
     // Nobody else has its target.
     let missing = "no worker carries out jobs of the kind `deploy` and offers target:local:two";
-    let began = Instant::now();
-    loop {
-        let why = stdout(&with(&operator, &["why", "b"]));
-        if why.contains(missing) {
-            break;
-        }
-        assert!(began.elapsed() < Duration::from_secs(60), "{why}");
-        std::thread::sleep(Duration::from_millis(100));
-    }
+    wait_for(Duration::from_secs(60), || {
+        stdout(&with(&operator, &["why", "b"])).contains(missing)
+    });
     let two = serve(&second, &database, "two");
     client.wait_for_line("begun again, attempt 2 of");
     assert_eq!(client.wait(), Some(0));

@@ -175,3 +175,34 @@ fn a_killed_server_leaves_one_final_state() {
         health.contains(r#""running":0"#) && health.contains(r#""queued":0"#)
     });
 }
+
+#[test]
+fn metrics_tell_of_queue_jobs_stages_logs_and_store() {
+    let machine = Machine::new();
+    let site = Repository::new(&machine, "site", "mkdir dist; echo hi > dist/index.html");
+    let server = machine.serve(&["--metrics-listen", "127.0.0.1:0"]);
+    let deployed = machine.run(&["deploy", site.path()]);
+    assert_eq!(code(&deployed), 0, "{}", stderr(&deployed));
+    let wanted = [
+        r#"deployr_queue_jobs{kind="deploy",state="running"}"#,
+        "deployr_workers 1",
+        r#"deployr_jobs_total{kind="deploy",end="completed"} 1"#,
+        r#"deployr_job_wait_seconds_bucket{kind="deploy","#,
+        r#"deployr_deployments_total{status="success"} 1"#,
+        r#"deployr_stage_seconds_bucket{stage="build","#,
+        "deployr_log_lines_total",
+        "deployr_log_lag_seconds_bucket",
+        r#"deployr_store_seconds_bucket{call="exchange","#,
+    ];
+    // The queue is looked at every five seconds.
+    let mut told = String::new();
+    wait_for(Duration::from_secs(20), || {
+        told = server.metrics();
+        wanted.iter().all(|one| told.contains(one))
+    });
+    assert!(told.starts_with("HTTP/1.0 200"), "{told}");
+    assert!(
+        !told.contains("site"),
+        "nothing of tenants or projects: {told}"
+    );
+}

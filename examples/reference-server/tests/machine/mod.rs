@@ -151,6 +151,20 @@ impl Server {
         self.address.port()
     }
 
+    /// What Prometheus is told, where it was told an address.
+    pub(crate) fn metrics(&self) -> String {
+        let mut told = self.running.seen.lines();
+        let told = told
+            .find(|line| line.contains(r#""event":"metrics""#))
+            .unwrap();
+        let told: Value = serde_json::from_str(told).unwrap();
+        let mut stream = TcpStream::connect(told["address"].as_str().unwrap()).unwrap();
+        write!(stream, "GET /metrics HTTP/1.0\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    }
+
     /// The whole answer.
     pub(crate) fn get(&self, host: &str, path: &str) -> String {
         let mut stream = TcpStream::connect(self.address).unwrap();

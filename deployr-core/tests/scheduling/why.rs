@@ -1,10 +1,4 @@
 //! Why a job waits.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    reason = "a test fails by panicking"
-)]
-
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,14 +6,13 @@ use async_trait::async_trait;
 use deployr_core::engine::{Engine, Reason};
 use deployr_core::job::{Done, JobContext, JobError, JobHandler};
 use deployr_core::model::{Actor, Job, JobId, JobState, Limit};
-use deployr_core::secret::{KeyId, KeyRing};
 use deployr_core::store::{Due, JobQueue, NewJob, WorkerReport, Workers};
 use deployr_core::system::{Clock, SystemClock, SystemEntropy};
-use deployr_core::testing::{
-    ManualClock, MemoryStore, ScriptedBuilder, ScriptedExecutor, ScriptedSource,
-};
-use deployr_core::value::{CommitId, ConcurrencyKey, JobKind, Label, TenantId};
+use deployr_core::testing::{ManualClock, MemoryStore};
+use deployr_core::value::{ConcurrencyKey, JobKind, Label, TenantId};
 use deployr_core::worker::Worker;
+
+use crate::a_while;
 
 /// Runs until it is told to stop.
 struct Endless;
@@ -43,17 +36,12 @@ impl Bench {
     fn new() -> Self {
         let clock = Arc::new(ManualClock::new(SystemClock.now()));
         let store = Arc::new(MemoryStore::new(clock.clone()));
-        let commit = CommitId::parse("a".repeat(40)).unwrap();
-        let engine = Engine::builder()
-            .store(store.clone())
-            .source(Arc::new(ScriptedSource::new(commit)))
-            .builder(Arc::new(ScriptedBuilder::default()))
-            .executor("local", Arc::new(ScriptedExecutor::default()))
-            .keys(KeyRing::new(vec![(KeyId::parse("k1").unwrap(), [7; 32])]).unwrap())
+        let engine = crate::engine(&store);
+        let engine = engine
             .job_handler("endless", Arc::new(Endless))
             .build()
             .unwrap();
-        let actor = Actor::new(TenantId::parse("acme").unwrap(), "ada");
+        let actor = crate::ada();
         Self {
             clock,
             store,
@@ -85,13 +73,8 @@ impl Bench {
     /// A worker with one place, once it is in the register and has what there is to do.
     async fn worker(&self) -> Worker {
         let worker = self.engine.worker().node("eu-1").concurrency(1).spawn();
-        self.a_while().await;
+        a_while().await;
         worker
-    }
-
-    /// A few polls, sweeps and reports.
-    async fn a_while(&self) {
-        tokio::time::sleep(Duration::from_secs(40)).await;
     }
 }
 
@@ -150,7 +133,7 @@ async fn a_job_says_who_has_it_who_is_before_it_and_that_all_are_busy() {
 
     let second = b.enqueue(|_| {}).await;
     let third = b.enqueue(|_| {}).await;
-    b.a_while().await;
+    a_while().await;
     let busy = "every worker that could begin it is busy (there are 1, with 1 places)";
     assert_eq!(b.told(second).await, busy);
     assert_eq!(

@@ -1,10 +1,4 @@
-//! Jobs that come again and again. Time is tokio's, and passes as soon as everybody waits
-//! for it; the store's clock is moved by hand.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    reason = "a test fails by panicking"
-)]
+//! Jobs that come again and again.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -14,13 +8,12 @@ use async_trait::async_trait;
 use deployr_core::engine::Engine;
 use deployr_core::job::{Done, JobContext, JobError, JobHandler};
 use deployr_core::model::{Job, JobTemplate, Page};
-use deployr_core::secret::{KeyId, KeyRing};
 use deployr_core::store::NewSchedule;
 use deployr_core::system::{Clock, Timestamp};
-use deployr_core::testing::{
-    ManualClock, MemoryStore, ScriptedBuilder, ScriptedExecutor, ScriptedSource,
-};
-use deployr_core::value::{CommitId, JobKind, ScheduleName, TenantId, Timetable};
+use deployr_core::testing::{ManualClock, MemoryStore};
+use deployr_core::value::{JobKind, ScheduleName, Timetable};
+
+use crate::{a_while, ada};
 
 #[derive(Default)]
 struct Backup(AtomicUsize);
@@ -35,13 +28,8 @@ impl JobHandler for Backup {
 }
 
 fn engine(store: &Arc<MemoryStore>, handler: &Arc<Backup>) -> Engine {
-    let commit = CommitId::parse("a".repeat(40)).unwrap();
-    Engine::builder()
-        .store(store.clone())
-        .source(Arc::new(ScriptedSource::new(commit)))
-        .builder(Arc::new(ScriptedBuilder::default()))
-        .executor("local", Arc::new(ScriptedExecutor::default()))
-        .keys(KeyRing::new(vec![(KeyId::parse("k1").unwrap(), [7; 32])]).unwrap())
+    let engine = crate::engine(store);
+    engine
         .job_handler("backup", handler.clone())
         .build()
         .unwrap()
@@ -60,18 +48,13 @@ fn at(time: &str) -> Timestamp {
     time.parse().unwrap()
 }
 
-/// A few polls and sweeps of every worker.
-async fn a_while() {
-    tokio::time::sleep(Duration::from_secs(5)).await;
-}
-
 #[tokio::test(start_paused = true)]
 async fn each_time_comes_once_however_many_nodes_there_are() {
     let clock = Arc::new(ManualClock::new(at("2026-11-21T10:20:00Z")));
     let store = Arc::new(MemoryStore::new(clock.clone()));
     let handler = Arc::new(Backup::default());
     let nodes: Vec<_> = (0..3).map(|_| engine(&store, &handler)).collect();
-    let tenant = TenantId::parse("acme").unwrap();
+    let tenant = ada().tenant;
 
     let schedule = nodes[0].schedule(&tenant, hourly()).await.unwrap();
     assert_eq!(schedule.next_at, Some(at("2026-11-21T11:00:00Z")));
@@ -116,7 +99,7 @@ async fn a_time_that_was_never_reckoned_is_reckoned_by_a_scheduler() {
     let clock = Arc::new(ManualClock::new(at("2026-11-21T10:20:00Z")));
     let store = Arc::new(MemoryStore::new(clock.clone()));
     let handler = Arc::new(Backup::default());
-    let tenant = TenantId::parse("acme").unwrap();
+    let tenant = ada().tenant;
     let made = store.put_schedule(&tenant, hourly()).await.unwrap();
     assert_eq!(made.next_at, None);
 

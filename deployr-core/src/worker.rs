@@ -192,12 +192,12 @@ async fn work(shared: Arc<Shared>) {
         if calls.is_empty() && (draining || stale) {
             ahead.hand_back(&shared).await;
         }
-        while !draining
-            && slots.taken() < options.concurrency
-            && let Some((lease, ctx)) = ahead.next(&shared)
+        while slots.taken() < options.concurrency
+            && let Some((lease, ctx)) = ahead.jobs().next(&shared)
         {
-            slots.begin(&shared, lease, ctx);
+            slots.begin(&shared, lease, ctx, ahead.jobs());
         }
+        ahead.look();
         let mut nap = options.poll;
         // After a failure, only when something has happened.
         if calls.len() < 2 && (stirred || handover.is_well()) {
@@ -207,7 +207,7 @@ async fn work(shared: Arc<Shared>) {
                 let sent = Instant::now();
                 let found = handover.find(&shared, free).await;
                 for (lease, ctx) in shared.hold(found, sent) {
-                    slots.begin(&shared, lease, ctx);
+                    slots.begin(&shared, lease, ctx, ahead.jobs());
                 }
             }
             let free = options.concurrency - slots.taken();
@@ -263,7 +263,7 @@ async fn work(shared: Arc<Shared>) {
                     Ask::ForSlots => {
                         ahead.asked(full);
                         for (lease, ctx) in jobs {
-                            slots.begin(&shared, lease, ctx);
+                            slots.begin(&shared, lease, ctx, ahead.jobs());
                         }
                     }
                     Ask::Ahead => {
@@ -330,7 +330,7 @@ fn request(shared: &Shared, ask: Ask, limit: u32) -> ClaimRequest {
 }
 
 /// Carries a job out. One that its handler has completed is given back, to be handed in.
-async fn carry_out(shared: Arc<Shared>, lease: Lease, ctx: JobContext) -> Option<Finished> {
+async fn carry_out(shared: &Shared, lease: Lease, ctx: JobContext) -> Option<Finished> {
     let engine = &shared.engine;
     metrics::job_claimed(&lease);
     let began = Instant::now();
@@ -360,7 +360,7 @@ async fn carry_out(shared: Arc<Shared>, lease: Lease, ctx: JobContext) -> Option
             });
         }
         Ok(Done::Recorded) => Ok(()),
-        Err(error) => record(&shared, &lease, &ctx, error).await,
+        Err(error) => record(shared, &lease, &ctx, error).await,
     };
     match recorded {
         Ok(()) => drop(shared.held().remove(&lease.claim)),

@@ -2,6 +2,7 @@
 //! leases as those that run are, and begun in the order in which they were claimed.
 
 use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures::StreamExt;
@@ -26,9 +27,35 @@ const TURN: Duration = Duration::from_millis(200);
 /// How many jobs are handed back at a time.
 const HANDS: usize = 8;
 
+/// Jobs in the order in which they are to be begun. Clones are the same queue.
+#[derive(Clone, Default)]
+pub(super) struct Queue(Arc<Mutex<VecDeque<(Lease, JobContext)>>>);
+
+impl Queue {
+    fn lock(&self) -> MutexGuard<'_, VecDeque<(Lease, JobContext)>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The next to be begun, none when the worker drains. Those whose lease was lost meanwhile
+    /// are left to others.
+    pub(super) fn next(&self, shared: &Shared) -> Option<(Lease, JobContext)> {
+        loop {
+            if shared.drain.is_cancelled() {
+                return None;
+            }
+            let (lease, ctx) = self.lock().pop_front()?;
+            if !ctx.lost.is_cancelled() {
+                return Some((lease, ctx));
+            }
+            let job = lease.job.id;
+            shared.let_go(&lease.claim, &StoreError::LeaseLost { job });
+        }
+    }
+}
+
 /// The jobs that were claimed ahead.
 pub(super) struct Ahead {
-    jobs: VecDeque<(Lease, JobContext)>,
+    jobs: Queue,
     /// How many more were asked for.
     coming: u32,
     /// How many there may be.
@@ -38,8 +65,8 @@ pub(super) struct Ahead {
     plenty: Option<Instant>,
     /// When the last came.
     filled: Instant,
-    /// Whether it is not known yet how quickly these are begun.
-    fresh: bool,
+    /// How many are left when half of those are begun, while that is to come.
+    fresh: Option<usize>,
 }
 
 impl Ahead {
@@ -48,33 +75,31 @@ impl Ahead {
         let short = shared.engine.handlers.values().any(|one| one.short());
         let most = if short { shared.options.ahead } else { 0 };
         Self {
-            jobs: VecDeque::new(),
+            jobs: Queue::default(),
             coming: 0,
             size: (shared.options.concurrency * 2).min(most),
             most,
             plenty: None,
             filled: Instant::now(),
-            fresh: false,
+            fresh: None,
         }
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.jobs.is_empty()
+        self.jobs.lock().is_empty()
     }
 
-    /// The next to be begun. Those whose lease was lost meanwhile are left to others.
-    pub(super) fn next(&mut self, shared: &Shared) -> Option<(Lease, JobContext)> {
-        loop {
-            let (lease, ctx) = self.jobs.pop_front()?;
-            if self.fresh && self.is_low() {
-                self.fresh = false;
-                self.pace(self.filled.elapsed());
-            }
-            if !ctx.lost.is_cancelled() {
-                return Some((lease, ctx));
-            }
-            let job = lease.job.id;
-            shared.let_go(&lease.claim, &StoreError::LeaseLost { job });
+    /// What is there.
+    pub(super) fn jobs(&self) -> &Queue {
+        &self.jobs
+    }
+
+    /// Takes note of how quickly they are begun.
+    pub(super) fn look(&mut self) {
+        let left = self.jobs.lock().len();
+        if self.fresh.is_some_and(|half| left <= half) {
+            self.fresh = None;
+            self.pace(self.filled.elapsed());
         }
     }
 
@@ -86,11 +111,6 @@ impl Ahead {
         }
     }
 
-    /// Whether half of them are used up.
-    fn is_low(&self) -> bool {
-        self.jobs.len() <= self.size as usize / 2
-    }
-
     /// How many to claim ahead now, half of what there may be; none when it is not the time, or
     /// jobs of all kinds have to be asked for first.
     pub(super) fn room(&self) -> Option<u32> {
@@ -98,7 +118,7 @@ impl Ahead {
         let half = self.size.div_ceil(2);
         let room = self
             .size
-            .saturating_sub(self.jobs.len() as u32 + self.coming);
+            .saturating_sub(self.jobs.lock().len() as u32 + self.coming);
         (plenty.is_some() && half > 0 && room >= half).then_some(half)
     }
 
@@ -120,9 +140,11 @@ impl Ahead {
 
     /// Adds what a claim ahead has brought: not `full`, there are no more.
     pub(super) fn fill(&mut self, jobs: Vec<(Lease, JobContext)>, full: bool) {
-        self.jobs.extend(jobs);
+        let mut queue = self.jobs.lock();
+        queue.extend(jobs);
         self.filled = Instant::now();
-        self.fresh = full;
+        self.fresh = full.then_some(queue.len() / 2);
+        drop(queue);
         if !full {
             self.plenty = None;
         }
@@ -136,7 +158,7 @@ impl Ahead {
 
     /// Hands all back to the queue, unharmed.
     pub(super) async fn hand_back(&mut self, shared: &Shared) {
-        let jobs = std::mem::take(&mut self.jobs);
+        let jobs = std::mem::take(&mut *self.jobs.lock());
         if jobs.is_empty() {
             return;
         }

@@ -61,8 +61,8 @@ impl Call {
 }
 
 impl Handover {
-    pub(super) fn add(&mut self, finished: Option<Finished>) {
-        if finished.is_some() {
+    pub(super) fn add(&mut self, finished: Vec<Finished>) {
+        if !finished.is_empty() {
             self.since.get_or_insert_with(Instant::now);
         }
         self.done.extend(finished);

@@ -25,7 +25,7 @@ pub(super) const CLAIMING_AHEAD: Suite = Suite {
         Mutant {
             name: "a job begun whose lease is lost",
             file: AHEAD,
-            find: "if !ctx.lost.is_cancelled() {",
+            find: "            if !ctx.lost.is_cancelled() {",
             replace: "if !ctx.lost.is_cancelled() || true {",
         },
         Mutant {

@@ -236,11 +236,11 @@ async fn work(shared: Arc<Shared>) {
                 return handover.leave(&shared).await;
             }
         }
-        nap = nap.min(handover.wait());
-        if calls.is_empty()
-            && let Some(patience) = ahead.patience(options.lease)
-        {
-            nap = nap.min(patience);
+        if calls.is_empty() {
+            nap = nap.min(handover.wait());
+            if let Some(patience) = ahead.patience(options.lease) {
+                nap = nap.min(patience);
+            }
         }
         // In order, here and elsewhere, so that a test is the same each time.
         tokio::select! {

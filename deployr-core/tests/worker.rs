@@ -249,3 +249,13 @@ async fn a_worker_that_ends_leaves_no_claim_whose_answer_was_lost() {
     assert_eq!((job.state, job.attempt), (JobState::Queued, 0));
     assert_eq!(bench.handler.runs.load(Ordering::Relaxed), 0);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_fails_is_not_called_all_the_time() {
+    let bench = Bench::new(&[Strike::Before; 2_000]);
+    bench.enqueue(1, None).await;
+    let _worker = bench.worker();
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    let calls = bench.plan.count();
+    assert!(calls < 300, "{calls} calls in a minute");
+}

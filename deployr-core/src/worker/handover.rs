@@ -79,10 +79,10 @@ impl Handover {
         self.pause.is_none()
     }
 
-    /// How long to wait, where nothing happens, until the store is asked again.
+    /// How long to wait, where nothing happens and no call is on its way, until the store is
+    /// asked again: first to take what is done, then what it holds.
     pub(super) fn wait(&self) -> Duration {
-        let pause = self.pause().unwrap_or(Duration::MAX);
-        pause.min(self.unheard.due_in())
+        self.pause().unwrap_or_else(|| self.unheard.due_in())
     }
 
     fn pause(&self) -> Option<Duration> {

@@ -38,7 +38,7 @@ impl Engine {
         WorkerBuilder {
             engine: self.clone(),
             concurrency: 2,
-            ahead: 500,
+            ahead: 2_000,
             lease: Duration::from_secs(60),
             poll: Duration::from_secs(1),
             sweep: Duration::from_secs(1),
@@ -60,7 +60,7 @@ impl WorkerBuilder {
 
     /// How many [short](crate::job::JobHandler::short) jobs it may hold besides those that it
     /// carries out, so that the next are there when a slot gets free. At most 10,000; none
-    /// where 0; 500 where not set. Jobs of other kinds are never claimed before there is a
+    /// where 0; 2,000 where not set. Jobs of other kinds are never claimed before there is a
     /// free slot.
     #[must_use]
     pub fn ahead(mut self, jobs: u32) -> Self {

@@ -3,9 +3,8 @@
 //! each in a savepoint of its own.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
-use std::sync::mpsc::{self, TryRecvError};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
 
 use super::error;
 use crate::error::{DbError, DbResult, Trouble};
@@ -206,25 +205,8 @@ fn stopped(operation: &'static str) -> StoreError {
     }
 }
 
-/// How long the thread looks for the next call before it goes to sleep. Somebody who makes
-/// one call after the other makes the next within this; to be woken costs both more.
-const ALERT: Duration = Duration::from_micros(50);
-
-/// The next call; none when nobody can make one any more.
-fn next(calls: &mpsc::Receiver<Box<dyn Call>>) -> Option<Box<dyn Call>> {
-    let began = Instant::now();
-    while began.elapsed() < ALERT {
-        match calls.try_recv() {
-            Ok(call) => return Some(call),
-            Err(TryRecvError::Empty) => std::hint::spin_loop(),
-            Err(TryRecvError::Disconnected) => return None,
-        }
-    }
-    calls.recv().ok()
-}
-
 fn serve(db: &Connection, clock: &dyn Clock, calls: &mpsc::Receiver<Box<dyn Call>>) {
-    while let Some(first) = next(calls) {
+    while let Ok(first) = calls.recv() {
         let waiting = calls.try_iter().take(BATCH - 1);
         let mut batch: Vec<_> = std::iter::once(first)
             .chain(waiting)

@@ -15,6 +15,7 @@ use super::query::{execute, many, one, to_json};
 use super::rows::{self, columns};
 use super::time::Time;
 use crate::error::{DbResult, not_found};
+use crate::rows::readable;
 
 #[async_trait]
 impl Schedules for PgStore {
@@ -91,11 +92,10 @@ impl Schedules for PgStore {
                     Ok((present.0, rows::schedule(row)))
                 });
                 for (now, schedule) in found.await? {
-                    match schedule {
-                        _ if due.schedules.len() >= limit as usize => break,
-                        Ok(schedule) => due.schedules.push(schedule),
-                        Err(error) => tracing::warn!(?error, "left a schedule"),
+                    if due.schedules.len() >= limit as usize {
+                        break;
                     }
+                    due.schedules.extend(readable(schedule));
                     due.now = Some(now);
                 }
                 Ok(due)

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use deployr_core::model::{Job, JobId, JobState};
 use deployr_core::store::{Sweep, Watch};
-use deployr_core::system::Timestamp;
+use deployr_core::system::{self, Timestamp};
 use sqlx::Row;
 use uuid::Uuid;
 
@@ -15,7 +15,7 @@ use super::moves;
 use super::places;
 use super::query::{execute, many, one, scalar};
 use super::rows::{self, columns};
-use super::time::{self, Time};
+use super::time::Time;
 use crate::error::DbResult;
 use crate::words::{LEASE_EXPIRED, QUEUE_TIMEOUT};
 
@@ -67,7 +67,7 @@ pub(super) async fn sweep(
     let poisoned = &mut sweep.poisoned;
 
     let before = Time(match term {
-        Some(term) => time::earlier(tx.now, Watch::grace(term)),
+        Some(term) => system::earlier(tx.now, Watch::grace(term)),
         None => Timestamp::MAX_UTC,
     });
     let ended_at_most = match term {

@@ -59,8 +59,3 @@ pub(super) fn interval(duration: Duration) -> PgInterval {
         microseconds: micros(duration),
     }
 }
-
-/// The time when `ago` was still to pass until `now`.
-pub(super) fn earlier(now: Timestamp, ago: Duration) -> Timestamp {
-    timestamp_from_micros(now.timestamp_micros().saturating_sub(micros(ago)))
-}

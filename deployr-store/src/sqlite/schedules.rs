@@ -13,6 +13,7 @@ use super::lines::Ends;
 use super::query::{execute, many, one, to_json};
 use super::rows;
 use crate::error::{DbResult, not_found};
+use crate::rows::readable;
 
 #[async_trait]
 impl Schedules for SqliteStore {
@@ -81,10 +82,7 @@ impl Schedules for SqliteStore {
             while due.schedules.len() < limit as usize
                 && let Some(row) = rows.next()?
             {
-                match rows::schedule(row) {
-                    Ok(schedule) => due.schedules.push(schedule),
-                    Err(error) => tracing::warn!(?error, "left a schedule"),
-                }
+                due.schedules.extend(readable(rows::schedule(row)));
             }
             due.now = (!due.schedules.is_empty()).then_some(now);
             Ok(due)

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use deployr_core::model::JobId;
 use deployr_core::store::{Sweep, Watch};
-use deployr_core::system::{Timestamp, timestamp_from_micros};
+use deployr_core::system::{self, Timestamp, timestamp_from_micros};
 use rusqlite::Row;
 use uuid::Uuid;
 
@@ -13,7 +13,7 @@ use super::jobs;
 use super::moves;
 use super::places;
 use super::query::{execute, many, one, scalar};
-use super::writer::{Tx, micros};
+use super::writer::Tx;
 use crate::error::DbResult;
 use crate::words::{LEASE_EXPIRED, QUEUE_TIMEOUT};
 
@@ -28,7 +28,7 @@ pub(super) fn sweep(
     let sql = "SELECT id FROM jobs WHERE state = 'running' AND lease_until < ?1
                ORDER BY lease_until";
     let before = term.map_or(i64::MAX, |term| {
-        tx.now().saturating_sub(micros(Watch::grace(term)))
+        system::earlier(tx.now, Watch::grace(term)).timestamp_micros()
     });
     let mut expired: Vec<Uuid> = many(tx.db, sql, [before], scalar)?;
     if let Some(term) = term

@@ -8,14 +8,14 @@ use deployr_core::system;
 use super::SqliteStore;
 use super::query::{execute, many, to_json};
 use super::rows;
-use super::writer::micros;
 
 #[async_trait]
 impl Workers for SqliteStore {
     async fn report_worker(&self, report: WorkerReport) -> StoreResult<()> {
         self.write("report_worker", move |tx| {
             let sql = "DELETE FROM workers WHERE seen_at <= ?1";
-            execute(tx.db, sql, [tx.now().saturating_sub(micros(FORGOTTEN))])?;
+            let silent = system::earlier(tx.now, FORGOTTEN).timestamp_micros();
+            execute(tx.db, sql, [silent])?;
             let sql = "INSERT INTO workers (id, report, since, seen_at) VALUES (?1, ?2, ?3, ?3)
                        ON CONFLICT (id) DO UPDATE
                        SET report = excluded.report, seen_at = excluded.seen_at";

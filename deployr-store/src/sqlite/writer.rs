@@ -80,11 +80,6 @@ impl<'c> Tx<'c> {
     }
 }
 
-/// A duration, as stored.
-pub(super) fn micros(duration: Duration) -> i64 {
-    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
-}
-
 /// A statement that begins or ends something.
 fn control(db: &Connection, sql: &str) -> rusqlite::Result<()> {
     db.prepare_cached(sql)?.execute([]).map(drop)

@@ -6,9 +6,11 @@ use std::path::Path;
 use crate::run;
 
 /// A program, and the Debian package that has it.
-const NEEDED: [(&str, &str); 8] = [
+const NEEDED: [(&str, &str); 10] = [
+    ("caddy", "caddy"),
     ("git", "git"),
     ("initdb", "postgresql"),
+    ("ip", "iproute2"),
     ("mount", "mount"),
     ("node", "nodejs"),
     ("npm", "npm"),

@@ -10,5 +10,6 @@
     reason = "it is only used by tests, which should stop where something is wrong"
 )]
 
+pub mod docker;
 mod keeper;
 pub mod postgres;

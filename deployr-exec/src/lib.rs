@@ -33,12 +33,15 @@
 //!
 //! # Features
 //!
-//! Each compiles alone; all are on by default.
+//! Each compiles alone; all but `docker` are on by default.
 //!
 //! * `local-builder`: builds as confined processes on this host, with [`framework`] presets.
 //! * `local-executor`: releases as folders and supervised processes on this host.
+//! * `docker`: releases as containers of a Docker engine on this host.
 //! * `builtin-ingress`: an in-process reverse proxy and static file server.
 
+#[cfg(feature = "docker")]
+pub mod docker;
 #[cfg(feature = "local-builder")]
 pub mod framework;
 #[cfg(feature = "local-executor")]
@@ -48,6 +51,8 @@ pub mod ingress;
 #[cfg(any(feature = "local-builder", feature = "local-executor"))]
 pub mod local;
 
+#[cfg(feature = "docker")]
+pub use docker::DockerExecutor;
 #[cfg(feature = "builtin-ingress")]
 pub use ingress::BuiltinIngress;
 #[cfg(any(feature = "local-builder", feature = "local-executor"))]

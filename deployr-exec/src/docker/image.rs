@@ -170,29 +170,26 @@ impl DockerExecutor {
         self.client().step("removing an image", name, removed)
     }
 
-    /// The releases of a project that have an image.
+    /// The releases of a project, or of all, that have an image.
     pub(super) async fn images(
         &self,
         instance: &Instance,
-        slug: &Slug,
-    ) -> StepResult<BTreeSet<i64>> {
+        slug: Option<&Slug>,
+    ) -> StepResult<BTreeSet<(Slug, i64)>> {
         let docker = self.client().docker().await?;
-        let repository = instance.repository(slug);
-        let filters = HashMap::from([("reference".to_owned(), vec![repository.clone()])]);
+        let wanted = match slug {
+            Some(slug) => instance.repository(slug),
+            None => instance.repositories(),
+        };
+        let filters = HashMap::from([("reference".to_owned(), vec![wanted.clone()])]);
         let options = ListImagesOptions {
             filters: Some(filters),
             ..ListImagesOptions::default()
         };
         let images = docker.list_images(Some(options)).await;
-        let images = self.client().step("listing images", &repository, images)?;
+        let images = self.client().step("listing images", wanted, images)?;
         let names = images.iter().flat_map(|image| &image.repo_tags);
-        let number = |name: &String| {
-            name.strip_prefix(&repository)?
-                .strip_prefix(':')?
-                .parse()
-                .ok()
-        };
-        Ok(names.filter_map(number).collect())
+        Ok(names.filter_map(|name| instance.release_of(name)).collect())
     }
 }
 

@@ -31,6 +31,7 @@ mod place;
 mod plan;
 mod run;
 mod steps;
+mod tidy;
 mod verify;
 
 use std::path::{Path, PathBuf};

@@ -72,6 +72,18 @@ impl Instance {
         format!("{}:{number}", self.repository(slug))
     }
 
+    /// All images of all projects, as a pattern.
+    pub(super) fn repositories(&self) -> String {
+        format!("deployr-{}/*", self.0)
+    }
+
+    /// The release whose image is called so.
+    pub(super) fn release_of(&self, image: &str) -> Option<(Slug, i64)> {
+        let name = image.strip_prefix(&format!("deployr-{}/", self.0))?;
+        let (slug, number) = name.split_once(':')?;
+        Some((Slug::parse(slug).ok()?, number.parse().ok()?))
+    }
+
     /// The volume of a shared path.
     pub(super) fn volume(&self, slug: &Slug, path: &RelPath) -> String {
         let hash = Sha256::digest(path.as_str().as_bytes());
@@ -124,6 +136,10 @@ mod tests {
         let volume = |path: &str| instance.volume(&slug, &RelPath::parse(path).unwrap());
         assert_eq!(volume("a/b"), volume("a/b/"));
         assert_ne!(volume("a/b"), volume("a-b"));
+        assert_eq!(
+            instance.release_of(&instance.image(&slug, 7)),
+            Some((slug.clone(), 7))
+        );
         assert!(volume("x").starts_with("deployr-0123456789abcdef-shop-"));
     }
 }

@@ -1,11 +1,12 @@
 //! The container of a release: made, started, found again, stopped, removed.
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use bollard::errors::Error;
-use bollard::models::{ContainerInspectResponse, ContainerUpdateBody, ImageInspect};
+use bollard::models::{
+    ContainerInspectResponse, ContainerSummary, ContainerUpdateBody, ImageInspect,
+};
 use bollard::query_parameters::{
     CreateContainerOptions, ListContainersOptions, LogsOptions, RemoveContainerOptions,
     StopContainerOptions,
@@ -17,7 +18,7 @@ use futures::TryStreamExt;
 
 use super::client::{if_there, status};
 use super::container::{Blueprint, restarts};
-use super::naming::{Instance, RELEASE, RELEASE_ID};
+use super::naming::{Instance, PROJECT, RELEASE, RELEASE_ID};
 use super::{DockerExecutor, network, place};
 
 /// How often another address is tried where one is taken after all.
@@ -174,13 +175,12 @@ impl DockerExecutor {
         self.client().step("removing", name, removed)
     }
 
-    /// The containers of a project, by the releases that they are of: their ids, and
-    /// whether they run.
+    /// The containers of a project, or of all.
     pub(super) async fn containers(
         &self,
         instance: &Instance,
         slug: Option<&Slug>,
-    ) -> StepResult<BTreeMap<i64, Vec<(String, bool)>>> {
+    ) -> StepResult<Vec<Owned>> {
         let docker = self.client().docker().await?;
         let options = ListContainersOptions {
             all: true,
@@ -191,17 +191,7 @@ impl DockerExecutor {
         let all = self
             .client()
             .step("listing containers of", instance.network(), all)?;
-        let mut found: BTreeMap<i64, Vec<(String, bool)>> = BTreeMap::new();
-        for container in all {
-            let labels = container.labels.unwrap_or_default();
-            let number = labels.get(RELEASE).and_then(|number| number.parse().ok());
-            if let (Some(number), Some(id)) = (number, container.id) {
-                let state = container.state.map(|state| state.to_string());
-                let runs = state.is_some_and(|state| state != "exited" && state != "created");
-                found.entry(number).or_default().push((id, runs));
-            }
-        }
-        Ok(found)
+        Ok(all.into_iter().filter_map(Owned::of).collect())
     }
 
     /// The last lines that a container has said, each as a line of its own.
@@ -225,6 +215,29 @@ impl DockerExecutor {
             text.push(b'\n');
         }
         text
+    }
+}
+
+/// A container that some release has, or had.
+#[derive(Debug)]
+pub(super) struct Owned {
+    pub(super) id: String,
+    pub(super) slug: Slug,
+    pub(super) number: i64,
+    /// Whether it runs, or will by itself.
+    pub(super) runs: bool,
+}
+
+impl Owned {
+    fn of(found: ContainerSummary) -> Option<Self> {
+        let labels = found.labels?;
+        let state = found.state.map(|state| state.to_string());
+        Some(Self {
+            id: found.id?,
+            slug: Slug::parse(labels.get(PROJECT)?).ok()?,
+            number: labels.get(RELEASE)?.parse().ok()?,
+            runs: state.is_some_and(|state| state != "exited" && state != "created"),
+        })
     }
 }
 

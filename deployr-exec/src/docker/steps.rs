@@ -137,9 +137,10 @@ impl Executor for DockerExecutor {
         })
         .await?;
         let instance = self.instance().await?;
-        let mut containers = self.containers(&instance, Some(slug)).await?;
-        for (id, _) in containers.remove(&number).unwrap_or_default() {
-            self.remove_container(&id).await?;
+        for container in self.containers(&instance, Some(slug)).await? {
+            if container.number == number {
+                self.remove_container(&container.id).await?;
+            }
         }
         self.remove_image(&instance.image(slug, number)).await
     }
@@ -152,12 +153,12 @@ impl Executor for DockerExecutor {
         };
         let instance = self.instance().await?;
         let containers = self.containers(&instance, Some(slug)).await?;
-        let images = self.images(&instance, slug).await?;
+        let images = self.images(&instance, Some(slug)).await?;
         let newest = keep.iter().copied().chain(present).max();
         let numbers: BTreeSet<i64> = folders
             .into_iter()
-            .chain(containers.keys().copied())
-            .chain(images)
+            .chain(containers.iter().map(|container| container.number))
+            .chain(images.into_iter().map(|(_, number)| number))
             .collect();
         let mut removed = Vec::new();
         for number in numbers {
@@ -168,10 +169,10 @@ impl Executor for DockerExecutor {
             }
         }
         // Of those that stay only the present one may run.
-        for number in keep.iter().filter(|number| present != Some(**number)) {
-            let runs = |containers: &Vec<(String, bool)>| containers.iter().any(|(_, runs)| *runs);
-            if containers.get(number).is_some_and(runs) {
-                self.retire(slug, *number, DISCARD_GRACE).await?;
+        for container in containers.iter().filter(|container| container.runs) {
+            let number = container.number;
+            if keep.contains(&number) && present != Some(number) {
+                self.retire(slug, number, DISCARD_GRACE).await?;
             }
         }
         blocking(move || {

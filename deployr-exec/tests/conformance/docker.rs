@@ -23,12 +23,16 @@ impl Drop for Harness {
     fn drop(&mut self) {
         let instance = fs::read_to_string(self.folder.path().join("docker/instance"));
         let label = format!("label=deployr.instance={}", instance.unwrap_or_default());
-        let left = self.docker.run(&["ps", "--all", "--quiet", "--filter", &label]);
+        let left = self
+            .docker
+            .run(&["ps", "--all", "--quiet", "--filter", &label]);
         let left: Vec<&str> = left.lines().collect();
         if !left.is_empty() {
-            self.docker.run(&[&["rm", "--force", "--volumes"], &left[..]].concat());
+            self.docker
+                .run(&[&["rm", "--force", "--volumes"], &left[..]].concat());
         }
-        self.docker.run(&["network", "prune", "--force", "--filter", &label]);
+        self.docker
+            .run(&["network", "prune", "--force", "--filter", &label]);
     }
 }
 

@@ -33,13 +33,16 @@
 //!
 //! # Features
 //!
-//! Each compiles alone; all but the last are on by default.
+//! Each compiles alone; all but `docker` and `caddy-ingress` are on by default.
 //!
 //! * `local-builder`: builds as confined processes on this host, with [`framework`] presets.
 //! * `local-executor`: releases as folders and supervised processes on this host.
+//! * `docker`: releases as containers of a Docker engine on this host.
 //! * `builtin-ingress`: an in-process reverse proxy and static file server.
 //! * `caddy-ingress`: routes of a Caddy, kept through its admin API.
 
+#[cfg(feature = "docker")]
+pub mod docker;
 #[cfg(feature = "local-builder")]
 pub mod framework;
 #[cfg(feature = "local-executor")]
@@ -49,6 +52,8 @@ pub mod ingress;
 #[cfg(any(feature = "local-builder", feature = "local-executor"))]
 pub mod local;
 
+#[cfg(feature = "docker")]
+pub use docker::DockerExecutor;
 #[cfg(feature = "builtin-ingress")]
 pub use ingress::BuiltinIngress;
 #[cfg(feature = "caddy-ingress")]

@@ -10,5 +10,14 @@
     reason = "it is only used by tests, which should stop where something is wrong"
 )]
 
+use std::net::{Ipv4Addr, TcpListener};
+
 mod keeper;
 pub mod postgres;
+pub mod ssh;
+
+/// A port of the loopback that nobody listens on at present.
+fn free_port() -> u16 {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+    listener.local_addr().expect("it is bound").port()
+}

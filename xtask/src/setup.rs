@@ -6,12 +6,13 @@ use std::path::Path;
 use crate::run;
 
 /// A program, and the Debian package that has it.
-const NEEDED: [(&str, &str); 8] = [
+const NEEDED: [(&str, &str); 9] = [
     ("git", "git"),
     ("initdb", "postgresql"),
     ("mount", "mount"),
     ("node", "nodejs"),
     ("npm", "npm"),
+    ("rsync", "rsync"),
     ("ssh", "openssh-client"),
     ("sshd", "openssh-server"),
     ("unshare", "util-linux"),

@@ -14,6 +14,7 @@ pub mod caddy;
 pub mod docker;
 mod keeper;
 pub mod postgres;
+pub mod ssh;
 
 use std::net::{Ipv4Addr, TcpListener};
 

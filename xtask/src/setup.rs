@@ -19,6 +19,7 @@ const NEEDED: &[(&str, &str)] = &[
     ("node", "nodejs"),
     ("npm", "npm"),
     ("nsenter", "util-linux"),
+    ("rsync", "rsync"),
     ("ssh", "openssh-client"),
     ("sshd", "openssh-server"),
     ("unshare", "util-linux"),

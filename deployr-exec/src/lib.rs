@@ -33,11 +33,12 @@
 //!
 //! # Features
 //!
-//! Each compiles alone; all but `docker` and `caddy-ingress` are on by default.
+//! Each compiles alone; all but `docker`, `compose` and `caddy-ingress` are on by default.
 //!
 //! * `local-builder`: builds as confined processes on this host, with [`framework`] presets.
 //! * `local-executor`: releases as folders and supervised processes on this host.
 //! * `docker`: releases as containers of a Docker engine on this host.
+//! * `compose`: releases as the services of a compose file, on such an engine.
 //! * `builtin-ingress`: an in-process reverse proxy and static file server.
 //! * `caddy-ingress`: routes of a Caddy, kept through its admin API.
 
@@ -54,6 +55,8 @@ pub mod local;
 
 #[cfg(feature = "docker")]
 pub use docker::DockerExecutor;
+#[cfg(feature = "compose")]
+pub use docker::compose::ComposeExecutor;
 #[cfg(feature = "builtin-ingress")]
 pub use ingress::BuiltinIngress;
 #[cfg(feature = "caddy-ingress")]

@@ -10,6 +10,7 @@ const NEEDED: &[(&str, &str)] = &[
     ("busybox", "busybox-static"),
     ("caddy", "caddy"),
     ("docker", "docker.io"),
+    ("docker-compose", "docker-compose"),
     ("dockerd", "docker.io"),
     ("git", "git"),
     ("initdb", "postgresql"),

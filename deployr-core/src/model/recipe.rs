@@ -54,6 +54,18 @@ pub enum Runtime {
     /// The command that a container image brings along, which listens on the port in its
     /// `PORT` variable.
     Image,
+    /// The services of a compose file, of which requests go to one.
+    Compose {
+        /// The file; the first of the usual names where absent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        file: Option<RelPath>,
+        /// The service; the only one that has a port to show where absent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        service: Option<String>,
+        /// Where it listens; the only port that it shows where absent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        port: Option<u16>,
+    },
 }
 
 /// When a release counts as healthy. The defaults are those of kamal-proxy: a probe

@@ -24,7 +24,7 @@ const PORT: u16 = 8080;
 
 /// What a process that starts as root needs to set itself up and to give root up. A folder's
 /// release never is root, and has none.
-const CAPABILITIES: [&str; 6] = [
+pub(super) const CAPABILITIES: [&str; 6] = [
     "CHOWN",
     "DAC_OVERRIDE",
     "FOWNER",

@@ -135,7 +135,8 @@ impl DockerExecutor {
         Ok(base.to_owned())
     }
 
-    async fn pull(&self, image: &str) -> StepResult<()> {
+    /// Fetches an image.
+    pub(super) async fn pull(&self, image: &str) -> StepResult<()> {
         let docker = self.client().docker().await?;
         let options = CreateImageOptions {
             from_image: Some(image.to_owned()),

@@ -22,6 +22,8 @@
 
 mod archive;
 mod client;
+#[cfg(feature = "compose")]
+pub mod compose;
 mod container;
 mod image;
 mod limits;

@@ -3,6 +3,8 @@
 
 #[cfg(feature = "local-builder")]
 mod builder;
+#[cfg(feature = "compose")]
+mod compose;
 #[cfg(feature = "docker")]
 mod docker;
 #[cfg(feature = "local-executor")]

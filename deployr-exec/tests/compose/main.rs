@@ -1,0 +1,9 @@
+//! Compose files on a real Docker engine, by the real compose tool.
+#![cfg(feature = "compose")]
+#![allow(
+    clippy::unwrap_used,
+    reason = "test code, which should stop where something is wrong"
+)]
+
+mod beside;
+mod support;

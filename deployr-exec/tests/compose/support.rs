@@ -1,0 +1,173 @@
+use std::fs;
+use std::net::SocketAddr;
+
+use deployr_core::builder::{Artifact, ArtifactContent};
+use deployr_core::error::{StepError, StepResult, Verdict};
+use deployr_core::executor::{Endpoint, Executor, ReleaseSpec};
+use deployr_core::model::{HealthCheck, ProjectId, Recipe, ReleaseId, Runtime, Turn};
+use deployr_core::system::{Clock, SystemClock, SystemEntropy};
+use deployr_core::testing::RecordedStep;
+use deployr_core::testing::ingress::http_get;
+use deployr_core::value::{
+    CommitId, DrainTime, EnvName, EnvSet, EnvValue, Framework, HealthInterval, OutputDir, Slug,
+};
+use deployr_exec::docker::DockerExecutor;
+use deployr_exec::docker::compose::ComposeExecutor;
+use deployr_testkit::docker::Docker;
+
+/// A target of its own for each test, on the engine that all share.
+pub(crate) struct Target {
+    docker: &'static Docker,
+    root: tempfile::TempDir,
+    pub(crate) executor: ComposeExecutor,
+}
+
+impl Target {
+    pub(crate) fn new() -> Self {
+        let docker = Docker::shared();
+        let root = tempfile::tempdir().unwrap();
+        let executor = DockerExecutor::new(root.path().join("target")).socket(docker.socket());
+        Self {
+            docker,
+            executor: ComposeExecutor::new(executor),
+            root,
+        }
+    }
+
+    /// A checkout with these files.
+    pub(crate) fn checkout(&self, files: &[(&str, &str)]) -> Artifact {
+        let folder = tempfile::Builder::new().tempdir_in(self.root.path());
+        let folder = folder.unwrap().keep();
+        for (name, text) in files {
+            let file = folder.join(name);
+            fs::create_dir_all(file.parent().unwrap()).unwrap();
+            fs::write(file, text).unwrap();
+        }
+        Artifact {
+            content: ArtifactContent::Folder(folder),
+            digest: format!("sha256:{:064x}", 7),
+            bytes: 7,
+        }
+    }
+
+    pub(crate) fn docker(&self, args: &[&str]) -> String {
+        self.docker.run(args)
+    }
+
+    fn label(&self) -> String {
+        let file = self.root.path().join("target/instance");
+        let instance = fs::read_to_string(file).unwrap_or_default();
+        format!("label=deployr.instance={instance}")
+    }
+
+    /// The ids and names of all containers of this target.
+    pub(crate) fn containers(&self) -> Vec<(String, String)> {
+        let (label, format) = (self.label(), "{{.ID}} {{.Names}}");
+        let all = self.docker(&["ps", "--all", "--filter", &label, "--format", format]);
+        let pairs = all.lines().filter_map(|line| line.split_once(' '));
+        pairs
+            .map(|(id, name)| (id.to_owned(), name.to_owned()))
+            .collect()
+    }
+
+    /// The names of all networks of this target.
+    pub(crate) fn networks(&self) -> Vec<String> {
+        let (label, format) = (self.label(), "{{.Name}}");
+        let all = self.docker(&["network", "ls", "--filter", &label, "--format", format]);
+        all.lines().map(str::to_owned).collect()
+    }
+
+    /// Placed, up, healthy and present.
+    pub(crate) async fn deploy(
+        &self,
+        spec: &ReleaseSpec,
+        artifact: &Artifact,
+    ) -> StepResult<SocketAddr> {
+        self.deploy_with_log(spec, artifact).await.0
+    }
+
+    /// The same, with the deployment's log.
+    pub(crate) async fn deploy_with_log(
+        &self,
+        spec: &ReleaseSpec,
+        artifact: &Artifact,
+    ) -> (StepResult<SocketAddr>, String) {
+        let step = RecordedStep::new();
+        let deploy = async {
+            self.executor.prepare(spec, artifact, &step.ctx).await?;
+            let endpoint = self.executor.start(spec, &step.ctx).await?;
+            self.executor.verify(spec, &endpoint, &step.ctx).await?;
+            let turn = Turn::new(spec.number, 1);
+            self.executor.switch(spec, turn, &step.ctx).await?;
+            match endpoint {
+                Endpoint::Http { address } => Ok(address),
+                other => panic!("{other:?}"),
+            }
+        };
+        let done = deploy.await;
+        let lines = step.lines().await;
+        let lines: Vec<String> = lines.into_iter().map(|(_, line)| line).collect();
+        (done, lines.join("\n"))
+    }
+}
+
+impl Drop for Target {
+    fn drop(&mut self) {
+        let label = self.label();
+        let left = self.containers();
+        let left: Vec<&str> = left.iter().map(|(id, _)| id.as_str()).collect();
+        if !left.is_empty() {
+            self.docker(&[&["rm", "--force", "--volumes"], &left[..]].concat());
+        }
+        for what in ["network", "volume"] {
+            self.docker(&[what, "prune", "--force", "--filter", &label]);
+        }
+    }
+}
+
+pub(crate) fn spec(number: i64) -> ReleaseSpec {
+    ReleaseSpec {
+        project: ProjectId::new(SystemClock.now(), &SystemEntropy),
+        slug: Slug::parse("shop").unwrap(),
+        release: ReleaseId::new(SystemClock.now(), &SystemEntropy),
+        number,
+        commit: CommitId::parse("0123456789abcdef0123456789abcdef01234567").unwrap(),
+        recipe: Recipe {
+            framework: Framework::parse("compose").unwrap(),
+            root: None,
+            commands: Vec::new(),
+            output: OutputDir::parse(".").unwrap(),
+            runtime: Runtime::Compose {
+                file: None,
+                service: None,
+                port: None,
+            },
+            health: HealthCheck {
+                interval_ms: HealthInterval::new(50).unwrap(),
+                drain_ms: DrainTime::new(500).unwrap(),
+                ..HealthCheck::default()
+            },
+            shared: Vec::new(),
+            writable: Vec::new(),
+        },
+        env: EnvSet::default(),
+    }
+}
+
+pub(crate) fn set(spec: &mut ReleaseSpec, name: &str, value: &str) {
+    let (name, value) = (EnvName::parse(name), EnvValue::parse(value));
+    spec.env.insert(name.unwrap(), value.unwrap()).unwrap();
+}
+
+#[track_caller]
+pub(crate) fn verdict<T: std::fmt::Debug>(answer: StepResult<T>) -> Verdict {
+    match answer {
+        Err(StepError::Verdict(verdict)) => verdict,
+        other => panic!("must be a verdict, not {other:?}"),
+    }
+}
+
+pub(crate) async fn get(address: SocketAddr) -> Result<String, String> {
+    let get = move || http_get(address, &address.to_string());
+    tokio::task::spawn_blocking(get).await.unwrap()
+}

@@ -33,13 +33,16 @@
 //!
 //! # Features
 //!
-//! Each compiles alone; all but the last are on by default.
+//! Each compiles alone; all but the last two are on by default.
 //!
 //! * `local-builder`: builds as confined processes on this host, with [`framework`] presets.
 //! * `local-executor`: releases as folders and supervised processes on this host.
 //! * `builtin-ingress`: an in-process reverse proxy and static file server.
 //! * `caddy-ingress`: routes of a Caddy, kept through its admin API.
+//! * `dns`: looks up whose a domain is.
 
+#[cfg(feature = "dns")]
+pub mod dns;
 #[cfg(feature = "local-builder")]
 pub mod framework;
 #[cfg(feature = "local-executor")]
@@ -49,6 +52,8 @@ pub mod ingress;
 #[cfg(any(feature = "local-builder", feature = "local-executor"))]
 pub mod local;
 
+#[cfg(feature = "dns")]
+pub use dns::DnsResolver;
 #[cfg(feature = "builtin-ingress")]
 pub use ingress::BuiltinIngress;
 #[cfg(feature = "caddy-ingress")]

@@ -11,6 +11,7 @@
 )]
 
 pub mod caddy;
+pub mod dns;
 mod keeper;
 pub mod postgres;
 

@@ -231,18 +231,19 @@ impl Work {
 
 /// Brings the routes back where Caddy was started again and has lost them.
 async fn keep_routes(caddy: CaddyIngress, engine: Engine) {
-    let mut had_some = false;
     loop {
         tokio::time::sleep(LOOK_AT_CADDY).await;
         match caddy.routes().await {
-            Ok(routes) if routes.is_empty() && had_some => match engine.restore().await {
-                Ok(restored) => {
-                    tracing::warn!(serving = restored.serving, "Caddy had lost its routes");
-                    had_some = !restored.failed.is_empty(); // or else none is there any more
+            // Nothing is live, or nothing of it is routed.
+            Ok(routes) if routes.is_empty() => match engine.restore().await {
+                Ok(restored) if restored.serving > 0 => {
+                    let serving = restored.serving;
+                    tracing::warn!(serving, "Caddy had lost its routes, and has them again");
                 }
-                Err(error) => tracing::warn!(%error, "Caddy has lost its routes"),
+                Ok(_) => {}
+                Err(error) => tracing::warn!(%error, "Caddy's routes cannot be brought back"),
             },
-            Ok(routes) => had_some = !routes.is_empty(),
+            Ok(_) => {}
             Err(error) => tracing::debug!(%error, "Caddy cannot be asked"),
         }
     }

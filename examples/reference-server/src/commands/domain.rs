@@ -46,14 +46,18 @@ struct Of {
     /// The project's name or id
     project: String,
     /// As www.example.com
-    domain: CustomDomain,
+    #[arg(value_name = "DOMAIN")]
+    name: CustomDomain,
 }
 
 pub(crate) async fn run(args: &Args, settings: &Settings, ui: &Ui) -> Result<Exit> {
     let host = Host::client(settings).await?;
     let (engine, actor) = (&host.engine, &host.actor);
     match &args.action {
-        Action::Add(Of { project, domain }) => {
+        Action::Add(Of {
+            project,
+            name: domain,
+        }) => {
             let project = host.project(project).await?;
             let added = engine.add_domain(actor, project.id, domain).await?;
             ui.emit(&shown(&added));
@@ -62,7 +66,10 @@ pub(crate) async fn run(args: &Args, settings: &Settings, ui: &Ui) -> Result<Exi
                 None => tell(ui, &added, project.slug.as_str()),
             }
         }
-        Action::Check(Of { project, domain }) => {
+        Action::Check(Of {
+            project,
+            name: domain,
+        }) => {
             let project = host.project(project).await?;
             let check = engine.check_domain(actor, project.id, domain).await?;
             let mut line = shown(&check.domain);
@@ -80,7 +87,10 @@ pub(crate) async fn run(args: &Args, settings: &Settings, ui: &Ui) -> Result<Exi
                 }
             }
         }
-        Action::Remove(Of { project, domain }) => {
+        Action::Remove(Of {
+            project,
+            name: domain,
+        }) => {
             let project = host.project(project).await?;
             engine.remove_domain(actor, project.id, domain).await?;
             ui.emit(&json!({"event": "domain_removed", "domain": domain}));

@@ -10,6 +10,7 @@ mod machine;
 mod demo;
 mod deploying;
 mod doctor;
+mod domains;
 mod machines;
 mod refusals;
 mod serving;

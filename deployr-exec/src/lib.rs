@@ -33,16 +33,19 @@
 //!
 //! # Features
 //!
-//! Each compiles alone; all but the last two are on by default.
+//! Each compiles alone; all but `caddy-ingress`, `dns` and `docker` are on by default.
 //!
 //! * `local-builder`: builds as confined processes on this host, with [`framework`] presets.
 //! * `local-executor`: releases as folders and supervised processes on this host.
+//! * `docker`: releases as containers of a Docker engine on this host.
 //! * `builtin-ingress`: an in-process reverse proxy and static file server.
 //! * `caddy-ingress`: routes of a Caddy, kept through its admin API.
 //! * `dns`: looks up whose a domain is.
 
 #[cfg(feature = "dns")]
 pub mod dns;
+#[cfg(feature = "docker")]
+pub mod docker;
 #[cfg(feature = "local-builder")]
 pub mod framework;
 #[cfg(feature = "local-executor")]
@@ -54,6 +57,8 @@ pub mod local;
 
 #[cfg(feature = "dns")]
 pub use dns::DnsResolver;
+#[cfg(feature = "docker")]
+pub use docker::DockerExecutor;
 #[cfg(feature = "builtin-ingress")]
 pub use ingress::BuiltinIngress;
 #[cfg(feature = "caddy-ingress")]

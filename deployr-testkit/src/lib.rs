@@ -12,8 +12,10 @@
 
 pub mod caddy;
 pub mod dns;
+pub mod docker;
 mod keeper;
 pub mod postgres;
+pub mod ssh;
 
 use std::net::{Ipv4Addr, TcpListener};
 

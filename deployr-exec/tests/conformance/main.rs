@@ -3,6 +3,8 @@
 
 #[cfg(feature = "local-builder")]
 mod builder;
+#[cfg(feature = "docker")]
+mod docker;
 #[cfg(feature = "local-executor")]
 mod executor;
 #[cfg(any(feature = "builtin-ingress", feature = "caddy-ingress"))]

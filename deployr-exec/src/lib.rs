@@ -37,7 +37,7 @@
 //!
 //! * `local-builder`: builds as confined processes on this host, with [`framework`] presets.
 //! * `local-executor`: releases as folders and supervised processes on this host.
-//! * `docker`: releases as containers of a Docker engine on this host.
+//! * `docker`: builds in, and releases as, containers of a Docker engine on this host.
 //! * `builtin-ingress`: an in-process reverse proxy and static file server.
 
 #[cfg(feature = "docker")]
@@ -52,7 +52,7 @@ pub mod ingress;
 pub mod local;
 
 #[cfg(feature = "docker")]
-pub use docker::DockerExecutor;
+pub use docker::{DockerBuilder, DockerExecutor};
 #[cfg(feature = "builtin-ingress")]
 pub use ingress::BuiltinIngress;
 #[cfg(any(feature = "local-builder", feature = "local-executor"))]

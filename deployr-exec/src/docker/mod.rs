@@ -1,4 +1,4 @@
-//! Releases as containers of a Docker engine on this host (Linux).
+//! A Docker engine on this host (Linux) as builder and as target.
 //!
 //! A release is an image, by digest, and the container that runs it, in a network that
 //! deployr makes: it is reached there by its address, which it keeps, and publishes no port.
@@ -21,12 +21,14 @@
 //! one in a virtual machine (Docker Desktop), nor one without root's rights.
 
 mod archive;
+mod build;
 mod client;
 mod container;
 mod image;
 mod limits;
 mod naming;
 mod network;
+mod objects;
 mod place;
 mod plan;
 mod run;
@@ -41,6 +43,7 @@ use deployr_core::error::StepResult;
 use deployr_core::value::Slug;
 use tokio::sync::{Mutex, OnceCell};
 
+pub use build::{BuildLimits, DockerBuilder};
 pub use limits::RunLimits;
 
 use crate::local::blocking;

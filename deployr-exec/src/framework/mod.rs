@@ -129,6 +129,7 @@ pub fn check(name: &Framework, makes: Makes) -> Result<(), InvalidValue> {
 }
 
 /// Whether a recipe's release is an image that its Dockerfile makes.
+#[cfg(feature = "docker")]
 pub(crate) fn is_dockerfile(recipe: &Recipe) -> bool {
     recipe.framework.as_str() == preset::DOCKERFILE
 }
@@ -211,8 +212,8 @@ fn needs_another_builder(preset: &Preset, named_by: Option<&str>) -> StepError {
         None => (format!("was found by {}", preset.looks_for), "set"),
     };
     invalid(format!(
-        "framework `{}` {why}, and needs a Docker builder, which this engine does not have; \
-         {instead} `start` or `output` (and `install` and `build`) to build it without one",
+        "framework `{}` {why}, and needs a Docker builder, which this target does not have; \
+         choose one that has, or {instead} `start` or `output` (and `install` and `build`) to build it without one",
         preset.name,
     ))
 }

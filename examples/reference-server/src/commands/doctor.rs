@@ -12,7 +12,7 @@ use crate::config::Settings;
 use crate::data::DataDir;
 use crate::exit::{Exit, Result};
 use crate::ui::Ui;
-use crate::{host, keys};
+use crate::{docker, host, keys};
 
 const ROOM: u64 = 1 << 30;
 
@@ -40,6 +40,7 @@ pub(super) async fn run(settings: &Settings, ui: &Ui) -> Result<Exit> {
     }
     checks.push(("port", port(settings, &data)));
     checks.push(("confinement", confinement(settings, &data)));
+    checks.push(("docker", docker(settings, &data).await));
     checks.push(("clock", clock()));
     for (program, need) in PROGRAMS {
         checks.push((program, find(program, *need)));
@@ -185,6 +186,16 @@ fn confinement(settings: &Settings, data: &DataDir) -> Found {
             "builds and releases may do all that you may do; deploy only what you would run by hand",
         ),
         other => Found::Good(format!("{other:?}")),
+    }
+}
+
+async fn docker(settings: &Settings, data: &DataDir) -> Found {
+    match docker::engine(settings, data).await {
+        Ok(version) => Found::Good(version),
+        Err(error) => Found::Lacking(
+            error,
+            "only for `--target docker`: install Docker, or name its socket with --docker-socket",
+        ),
     }
 }
 

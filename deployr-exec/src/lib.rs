@@ -33,12 +33,13 @@
 //!
 //! # Features
 //!
-//! Each compiles alone; all but `docker` are on by default.
+//! Each compiles alone; all but `docker` and `caddy-ingress` are on by default.
 //!
 //! * `local-builder`: builds as confined processes on this host, with [`framework`] presets.
 //! * `local-executor`: releases as folders and supervised processes on this host.
 //! * `docker`: builds in, and releases as, containers of a Docker engine on this host.
 //! * `builtin-ingress`: an in-process reverse proxy and static file server.
+//! * `caddy-ingress`: routes of a Caddy, kept through its admin API.
 
 #[cfg(feature = "docker")]
 pub mod docker;
@@ -46,7 +47,7 @@ pub mod docker;
 pub mod framework;
 #[cfg(feature = "local-executor")]
 pub mod health;
-#[cfg(feature = "builtin-ingress")]
+#[cfg(any(feature = "builtin-ingress", feature = "caddy-ingress"))]
 pub mod ingress;
 #[cfg(any(feature = "local-builder", feature = "local-executor"))]
 pub mod local;
@@ -55,6 +56,8 @@ pub mod local;
 pub use docker::{DockerBuilder, DockerExecutor};
 #[cfg(feature = "builtin-ingress")]
 pub use ingress::BuiltinIngress;
+#[cfg(feature = "caddy-ingress")]
+pub use ingress::CaddyIngress;
 #[cfg(any(feature = "local-builder", feature = "local-executor"))]
 pub use local::Sandbox;
 #[cfg(feature = "local-builder")]

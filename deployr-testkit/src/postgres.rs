@@ -1,13 +1,13 @@
 //! A private Postgres: a cluster of its own in a temporary folder, on a free port of
 //! the loopback, durable as a real one (`fsync` is on).
 
-use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+use crate::free_port;
 use crate::keeper::Keeper;
 
 /// A running cluster. Dropping it stops the server and removes its data.
@@ -243,11 +243,6 @@ fn as_user(command: &mut Command, user: Option<(u32, u32)>) {
 
 fn data_is_locked(data: &str) -> bool {
     Path::new(data).join("postmaster.pid").exists()
-}
-
-fn free_port() -> u16 {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
-    listener.local_addr().expect("it is bound").port()
 }
 
 #[cfg(test)]

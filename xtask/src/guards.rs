@@ -28,6 +28,7 @@ const ALONE: [(&str, &[&str]); 3] = [
         "deployr-exec",
         &[
             "builtin-ingress",
+            "caddy-ingress",
             "docker",
             "local-builder",
             "local-executor",

@@ -6,8 +6,9 @@ use std::path::Path;
 use crate::run;
 
 /// A program, and the Debian package that has it.
-const NEEDED: [(&str, &str); 13] = [
+const NEEDED: &[(&str, &str)] = &[
     ("busybox", "busybox-static"),
+    ("caddy", "caddy"),
     ("docker", "docker.io"),
     ("dockerd", "docker.io"),
     ("git", "git"),
@@ -18,6 +19,7 @@ const NEEDED: [(&str, &str); 13] = [
     ("node", "nodejs"),
     ("npm", "npm"),
     ("nsenter", "util-linux"),
+    ("rsync", "rsync"),
     ("ssh", "openssh-client"),
     ("sshd", "openssh-server"),
     ("unshare", "util-linux"),

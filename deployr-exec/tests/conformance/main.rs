@@ -7,8 +7,10 @@ mod builder;
 mod docker;
 #[cfg(feature = "local-executor")]
 mod executor;
-#[cfg(feature = "builtin-ingress")]
+#[cfg(any(feature = "builtin-ingress", feature = "caddy-ingress"))]
 mod ingress;
+#[cfg(feature = "caddy-ingress")]
+mod network;
 
 #[cfg(feature = "local-executor")]
 deployr_core::site_server!();

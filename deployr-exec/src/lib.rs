@@ -37,7 +37,7 @@
 //!
 //! * `local-builder`: builds as confined processes on this host, with [`framework`] presets.
 //! * `local-executor`: releases as folders and supervised processes on this host.
-//! * `docker`: releases as containers of a Docker engine on this host.
+//! * `docker`: builds in, and releases as, containers of a Docker engine on this host.
 //! * `builtin-ingress`: an in-process reverse proxy and static file server.
 //! * `caddy-ingress`: routes of a Caddy, kept through its admin API.
 //! * `dns`: looks up whose a domain is.
@@ -58,7 +58,7 @@ pub mod local;
 #[cfg(feature = "dns")]
 pub use dns::DnsResolver;
 #[cfg(feature = "docker")]
-pub use docker::DockerExecutor;
+pub use docker::{DockerBuilder, DockerExecutor};
 #[cfg(feature = "builtin-ingress")]
 pub use ingress::BuiltinIngress;
 #[cfg(feature = "caddy-ingress")]

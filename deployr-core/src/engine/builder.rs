@@ -29,6 +29,7 @@ pub struct EngineBuilder {
     credentials: Option<Arc<dyn CredentialProvider>>,
     builder: Option<Arc<dyn Builder>>,
     executors: Vec<(String, Arc<dyn Executor>)>,
+    builders: Vec<(String, Arc<dyn Builder>)>,
     targets_elsewhere: bool,
     ingress: Option<Arc<dyn Ingress>>,
     resolver: Option<Arc<dyn Resolver>>,
@@ -69,7 +70,7 @@ impl EngineBuilder {
         self
     }
 
-    /// What turns a checkout into an artifact.
+    /// What turns a checkout into an artifact, for all targets without a builder of their own.
     #[must_use]
     pub fn builder(mut self, builder: Arc<dyn Builder>) -> Self {
         self.builder = Some(builder);
@@ -82,6 +83,19 @@ impl EngineBuilder {
     pub fn executor(mut self, name: &str, executor: Arc<dyn Executor>) -> Self {
         self.executors.push((name.to_owned(), executor));
         self
+    }
+
+    /// A target whose releases need a builder of their own, as one that runs containers does
+    /// for repositories with a Dockerfile. Otherwise as [`executor`](Self::executor).
+    #[must_use]
+    pub fn target(
+        mut self,
+        name: &str,
+        executor: Arc<dyn Executor>,
+        builder: Arc<dyn Builder>,
+    ) -> Self {
+        self.builders.push((name.to_owned(), builder));
+        self.executor(name, executor)
     }
 
     /// Says that other nodes of the same store have targets which this engine has not:
@@ -159,6 +173,10 @@ impl EngineBuilder {
         for (name, executor) in self.executors {
             executors.insert(TargetName::parse(&name)?, executor);
         }
+        let mut builders = BTreeMap::new();
+        for (name, builder) in self.builders {
+            builders.insert(TargetName::parse(&name)?, builder);
+        }
         if executors.is_empty() {
             return Err(EngineError::Missing { part: "executor" });
         }
@@ -185,6 +203,7 @@ impl EngineBuilder {
                 source,
                 credentials: self.credentials,
                 builder,
+                builders,
                 executors,
                 targets_elsewhere: self.targets_elsewhere,
                 ingress: self.ingress,

@@ -113,6 +113,8 @@ pub(crate) struct Inner {
     pub(crate) source: Arc<dyn SourceProvider>,
     pub(crate) credentials: Option<Arc<dyn CredentialProvider>>,
     pub(crate) builder: Arc<dyn Builder>,
+    /// Those of the targets that have one of their own.
+    pub(crate) builders: BTreeMap<TargetName, Arc<dyn Builder>>,
     pub(crate) executors: BTreeMap<TargetName, Arc<dyn Executor>>,
     pub(crate) targets_elsewhere: bool,
     pub(crate) ingress: Option<Arc<dyn Ingress>>,
@@ -154,7 +156,12 @@ impl Inner {
         if !self.targets_elsewhere {
             self.executor(&settings.target)?;
         }
-        Ok(self.builder.check(settings)?)
+        Ok(self.builder_for(&settings.target).check(settings)?)
+    }
+
+    /// What builds for a target.
+    pub(crate) fn builder_for(&self, target: &TargetName) -> &Arc<dyn Builder> {
+        self.builders.get(target).unwrap_or(&self.builder)
     }
 
     pub(crate) fn executor(&self, name: &TargetName) -> Result<Arc<dyn Executor>, EngineError> {

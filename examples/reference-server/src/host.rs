@@ -22,6 +22,7 @@ use tempfile::TempDir;
 
 use crate::config::Settings;
 use crate::data::{DataDir, Holder};
+use crate::docker;
 use crate::exit::{Error, Result};
 use crate::keys;
 use crate::shared;
@@ -32,7 +33,7 @@ pub(crate) struct Host {
     pub(crate) actor: Actor,
     pub(crate) executor: LocalExecutor,
     /// What deploys here is called.
-    pub(crate) target: TargetName,
+    pub(crate) targets: [TargetName; 2],
     /// Where the engine says that something changed.
     pub(crate) bus: Arc<dyn EventBus>,
     /// The process that serves, when it is another.
@@ -85,6 +86,7 @@ impl Host {
                 data,
                 settings.database.is_none() || scratch.is_some(),
             )?);
+        builder = docker::add(builder, settings, &DataDir::at(&settings.data), data);
         if let Some(caddy) = caddy(settings) {
             builder = builder.ingress(Arc::new(caddy));
         } else if let Some(builtin) = builtin {
@@ -107,7 +109,7 @@ impl Host {
                 user.unwrap_or_else(|| "operator".into()),
             ),
             executor,
-            target: settings.target.clone(),
+            targets: [settings.target.clone(), settings.docker_target.clone()],
             bus,
             holder: None,
             is_shared: settings.database.is_some(),

@@ -16,6 +16,7 @@ use tokio::sync::watch;
 
 use crate::config::Settings;
 use crate::data::{DataDir, EngineLock, Holder, Lock};
+use crate::docker;
 use crate::exit::{Error, Exit, Result};
 use crate::host::{self, Host, local_builder};
 use crate::metrics;
@@ -97,6 +98,11 @@ impl Work {
             Arc::new(ingress.with_health(move || health.answer()))
         });
         local_builder(settings, data).remove_stale().await?;
+        if let Err(error) = docker::remove_stale(settings, data).await {
+            ui.warn(format_args!(
+                "what an earlier deployr has left in Docker stays: {error}"
+            ));
+        }
         let visitors = builtin.clone().map(|builtin| builtin as Arc<dyn Ingress>);
         let host = Host::open(settings, data, visitors.clone()).await?;
         let caddy = host::caddy(settings);

@@ -12,7 +12,7 @@ use crate::config::Settings;
 use crate::data::DataDir;
 use crate::exit::{Exit, Result};
 use crate::ui::Ui;
-use crate::{host, keys};
+use crate::{docker, host, keys};
 
 const ROOM: u64 = 1 << 30;
 
@@ -53,6 +53,7 @@ pub(super) async fn run(settings: &Settings, ui: &Ui) -> Result<Exit> {
         checks.push(("tcp_migrate_req", migrating()));
     }
     checks.push(("confinement", confinement(settings, &data)));
+    checks.push(("docker", docker(settings, &data).await));
     checks.push(("clock", clock()));
     for (program, need) in PROGRAMS {
         checks.push((program, find(program, *need)));
@@ -211,6 +212,16 @@ fn migrating() -> Found {
         _ => Found::Lacking(
             "off".into(),
             "set net.ipv4.tcp_migrate_req=1 (sysctl), or a deployment may cost some connections: docs/caddy.md",
+        ),
+    }
+}
+
+async fn docker(settings: &Settings, data: &DataDir) -> Found {
+    match docker::engine(settings, data).await {
+        Ok(version) => Found::Good(version),
+        Err(error) => Found::Lacking(
+            error,
+            "only for `--target docker`: install Docker, or name its socket with --docker-socket",
         ),
     }
 }

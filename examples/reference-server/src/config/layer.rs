@@ -38,8 +38,8 @@ pub(crate) struct Layer {
         hide_env_values = true
     )]
     pub(super) database: Option<Database>,
-    /// The name of this machine among many: its target is `local:<NODE>` [default: none, and
-    /// the target is `local`]
+    /// The name of this machine among many: its targets are `local:<NODE>` and `docker:<NODE>`
+    /// [default: none, and they are `local` and `docker`]
     #[arg(
         long,
         global = true,
@@ -60,6 +60,24 @@ pub(crate) struct Layer {
         hide_short_help = true
     )]
     pub(super) metrics_listen: Option<SocketAddr>,
+    /// The socket of the Docker engine, for the target `docker` [default: /var/run/docker.sock]
+    #[arg(
+        long,
+        global = true,
+        env = "DEPLOYR_DOCKER_SOCKET",
+        value_name = "PATH",
+        hide_short_help = true
+    )]
+    pub(super) docker_socket: Option<PathBuf>,
+    /// The image that commands are run in there, and what they build, as `node:22` [default: none]
+    #[arg(
+        long,
+        global = true,
+        env = "DEPLOYR_DOCKER_IMAGE",
+        value_name = "IMAGE",
+        hide_short_help = true
+    )]
+    pub(super) docker_image: Option<String>,
     /// Projects are served at <name>.<DOMAIN> [default: localhost]
     #[arg(long, global = true, env = "DEPLOYR_DOMAIN", hide_short_help = true)]
     pub(super) domain: Option<DomainName>,

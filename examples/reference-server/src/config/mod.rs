@@ -31,6 +31,14 @@ pub(crate) struct Settings {
     pub(crate) node: String,
     /// What this machine's own executor is called.
     pub(crate) target: TargetName,
+    /// What this machine's Docker engine is called.
+    pub(crate) docker_target: TargetName,
+    /// None for where Docker usually listens.
+    #[cfg_attr(not(feature = "docker"), allow(dead_code))]
+    pub(crate) docker_socket: Option<PathBuf>,
+    /// What commands and folders are run in there.
+    #[cfg_attr(not(feature = "docker"), allow(dead_code))]
+    pub(crate) docker_image: Option<String>,
     pub(crate) listen: SocketAddr,
     /// Whether somebody has chosen `listen`.
     pub(crate) listen_chosen: bool,
@@ -86,16 +94,22 @@ impl Layer {
             *data = config.parent().unwrap_or(Path::new("")).join(&*data);
         }
         let node = self.node.or(file.node);
-        let target = match &node {
-            Some(node) => format!("local:{node}"),
-            None => "local".into(),
+        let target = |kind: &str| {
+            let name = match &node {
+                Some(node) => format!("{kind}:{node}"),
+                None => kind.to_owned(),
+            };
+            TargetName::parse(name).map_err(|error| Error::usage(format!("node: {error}")))
         };
+        let (local, docker) = (target("local")?, target("docker")?);
         let listen = self.listen.or(file.listen);
         Ok(Settings {
             node: node.unwrap_or_else(|| "this machine".into()),
             database: self.database.or(file.database),
-            target: TargetName::parse(&target)
-                .map_err(|error| Error::usage(format!("node: {error}")))?,
+            target: local,
+            docker_target: docker,
+            docker_socket: self.docker_socket.or(file.docker_socket),
+            docker_image: self.docker_image.or(file.docker_image),
             data: absolute(&self.data.or(file.data).unwrap_or_else(|| DATA.into()))?,
             listen: listen.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8080))),
             listen_chosen: listen.is_some(),

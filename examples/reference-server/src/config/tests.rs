@@ -9,6 +9,8 @@ const EVERY_KEY: &str = r#"
     concurrency = 3
     database = "postgres://deployr@db.example.com/deployr"
     node = "web-1"
+    docker_socket = "/run/other.sock"
+    docker_image = "node:22"
     lease_seconds = 7
     keep_log_days = 14
     allow_local = false
@@ -45,6 +47,12 @@ fn the_command_line_wins_over_the_file_and_that_over_the_defaults() {
     assert!(!settings.allow_local && settings.allow_private_hosts);
     assert_eq!(settings.pass_env.unwrap(), ["HTTPS_PROXY", "NO_PROXY"]);
     assert_eq!(settings.readable.unwrap().len(), 2);
+    assert_eq!(settings.docker_target.as_str(), "docker:web-1");
+    assert_eq!(
+        settings.docker_socket.unwrap(),
+        Path::new("/run/other.sock")
+    );
+    assert_eq!(settings.docker_image.unwrap(), "node:22");
     assert!(!settings.confine_releases);
     assert_eq!(
         settings.caddy.unwrap(),

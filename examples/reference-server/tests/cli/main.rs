@@ -9,6 +9,8 @@ mod machine;
 
 mod demo;
 mod deploying;
+#[cfg(feature = "docker")]
+mod docker;
 mod doctor;
 mod domains;
 mod machines;

@@ -33,20 +33,23 @@
 //!
 //! # Features
 //!
-//! Each compiles alone; all are on by default.
+//! Each compiles alone; all but `ssh` are on by default.
 //!
 //! * `local-builder`: builds as confined processes on this host, with [`framework`] presets.
 //! * `local-executor`: releases as folders and supervised processes on this host.
 //! * `builtin-ingress`: an in-process reverse proxy and static file server.
+//! * `ssh`: releases on servers, over the `ssh` program.
 
 #[cfg(feature = "local-builder")]
 pub mod framework;
-#[cfg(feature = "local-executor")]
+#[cfg(any(feature = "local-executor", feature = "ssh"))]
 pub mod health;
 #[cfg(feature = "builtin-ingress")]
 pub mod ingress;
 #[cfg(any(feature = "local-builder", feature = "local-executor"))]
 pub mod local;
+#[cfg(feature = "ssh")]
+pub mod ssh;
 
 #[cfg(feature = "builtin-ingress")]
 pub use ingress::BuiltinIngress;
@@ -56,3 +59,5 @@ pub use local::Sandbox;
 pub use local::build::LocalBuilder;
 #[cfg(feature = "local-executor")]
 pub use local::run::LocalExecutor;
+#[cfg(feature = "ssh")]
+pub use ssh::{SshExecutor, SshTarget};

@@ -7,6 +7,8 @@ mod builder;
 mod executor;
 #[cfg(feature = "builtin-ingress")]
 mod ingress;
+#[cfg(feature = "ssh")]
+mod ssh;
 
-#[cfg(feature = "local-executor")]
+#[cfg(any(feature = "local-executor", feature = "ssh"))]
 deployr_core::site_server!();

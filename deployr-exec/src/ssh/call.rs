@@ -133,7 +133,7 @@ async fn once(live: &Arc<Live>, line: &Line, stdin: Option<&[u8]>) -> Result<Ans
         })
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
-    let mut child = command.spawn().await.map_err(lost)?;
+    let mut child = command.spawn().await?;
     let pipe = child.stdin().take();
     let feed = async {
         if let (Some(mut pipe), Some(text)) = (pipe, stdin) {
@@ -159,16 +159,18 @@ pub(super) fn ended(output: Result<std::process::Output, openssh::Error>) -> Res
             stdout: Vec::new(),
             stderr: error.to_string(),
         }),
-        Err(error) => Err(lost(error)),
+        Err(error) => Err(error.into()),
     }
 }
 
-pub(super) fn lost(error: openssh::Error) -> Lost {
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(&error);
-    while let Some(error) = cause {
-        text = error.to_string();
-        cause = error.source();
+impl From<openssh::Error> for Lost {
+    fn from(error: openssh::Error) -> Self {
+        let mut text = error.to_string();
+        let mut cause = std::error::Error::source(&error);
+        while let Some(error) = cause {
+            text = error.to_string();
+            cause = error.source();
+        }
+        Self(text)
     }
-    Lost(text)
 }

@@ -11,7 +11,7 @@ use openssh::Stdio;
 use tokio::io::AsyncReadExt;
 use tokio::time::{Instant, sleep};
 
-use super::call::{Lost, lost};
+use super::call::Lost;
 use super::host::Host;
 use super::quote::Line;
 use super::script;
@@ -99,7 +99,7 @@ impl Job<'_> {
                 .stdin(Stdio::null())
                 .stdout(Stdio::piped())
                 .stderr(Stdio::null());
-            let mut child = command.spawn().await.map_err(lost)?;
+            let mut child = command.spawn().await?;
             if let Some(mut stdout) = child.stdout().take() {
                 let mut buffer = [0; 8192];
                 loop {
@@ -112,7 +112,7 @@ impl Job<'_> {
                     ctx.log.write(LogStream::Stdout, &buffer[..length]).await;
                 }
             }
-            child.wait().await.map_err(lost)
+            child.wait().await.map_err(Lost::from)
         };
         let reason = match listen.await {
             Ok(status) if status.success() => return Ok(()),

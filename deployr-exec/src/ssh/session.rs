@@ -101,7 +101,7 @@ impl Session {
                 mux,
                 _folder: folder,
             }),
-            Ok(Err(error)) => Err(self.explain(error).into()),
+            Ok(Err(error)) => Err(self.explain(&error).into()),
             Err(_) => Err(self.silent("connect").into()),
         }
     }
@@ -126,9 +126,9 @@ impl Session {
     }
 
     /// What `ssh` said when it could not connect.
-    fn explain(&self, error: openssh::Error) -> Fault {
+    fn explain(&self, error: &openssh::Error) -> Fault {
         let target = &self.target;
-        let text = match &error {
+        let text = match error {
             openssh::Error::Connect(cause) if cause.kind() == ErrorKind::NotFound => {
                 let todo = "the program `ssh` is not on this machine; install openssh-client";
                 return Fault::permanent("connect", target, todo);

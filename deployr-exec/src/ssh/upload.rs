@@ -9,7 +9,7 @@ use openssh::Stdio;
 use tokio::process::Command;
 use tokio_util::sync::CancellationToken;
 
-use super::call::{Answer, Lost, TRIES, advice, ended, lost};
+use super::call::{Answer, Lost, TRIES, advice, ended};
 use super::quote::Line;
 use super::script;
 use super::session::{Live, Session, last_lines};
@@ -142,7 +142,7 @@ impl Upload<'_> {
         let child = command
             .spawn()
             .await
-            .map_err(|error| Failed::Lost(lost(error)))?;
+            .map_err(|error| Failed::Lost(error.into()))?;
         // Or else a `tar` here would not notice that the one there has ended.
         drop(command);
         let (there, here) = tokio::join!(child.wait_with_output(), tar.wait_with_output());

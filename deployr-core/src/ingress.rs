@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
 
 use crate::error::StepResult;
 use crate::executor::Endpoint;
@@ -10,7 +11,7 @@ use crate::model::Turn;
 use crate::value::Slug;
 
 /// A public name and where its requests go.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Route {
     /// The project's name in host names.
     pub slug: Slug,
@@ -98,7 +99,8 @@ pub trait Ingress: Send + Sync {
     async fn route(&self, route: Route) -> StepResult<()>;
 
     /// Waits until no request is on its way to any former endpoint of the project, at
-    /// most for `limit`, then cuts those that are left. Gives how many were cut.
+    /// most for `limit`, then cuts those that are left; an ingress that cannot leaves
+    /// them to be cut when the release is stopped. Gives how many were left.
     ///
     /// # Errors
     ///

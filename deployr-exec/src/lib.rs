@@ -33,26 +33,34 @@
 //!
 //! # Features
 //!
-//! Each compiles alone; all but `ssh` are on by default.
+//! Each compiles alone; all but `caddy-ingress`, `docker` and `ssh` are on by default.
 //!
 //! * `local-builder`: builds as confined processes on this host, with [`framework`] presets.
 //! * `local-executor`: releases as folders and supervised processes on this host.
+//! * `docker`: releases as containers of a Docker engine on this host.
 //! * `builtin-ingress`: an in-process reverse proxy and static file server.
 //! * `ssh`: releases on servers, over the `ssh` program.
+//! * `caddy-ingress`: routes of a Caddy, kept through its admin API.
 
+#[cfg(feature = "docker")]
+pub mod docker;
 #[cfg(feature = "local-builder")]
 pub mod framework;
 #[cfg(any(feature = "local-executor", feature = "ssh"))]
 pub mod health;
-#[cfg(feature = "builtin-ingress")]
+#[cfg(any(feature = "builtin-ingress", feature = "caddy-ingress"))]
 pub mod ingress;
 #[cfg(any(feature = "local-builder", feature = "local-executor"))]
 pub mod local;
 #[cfg(feature = "ssh")]
 pub mod ssh;
 
+#[cfg(feature = "docker")]
+pub use docker::DockerExecutor;
 #[cfg(feature = "builtin-ingress")]
 pub use ingress::BuiltinIngress;
+#[cfg(feature = "caddy-ingress")]
+pub use ingress::CaddyIngress;
 #[cfg(any(feature = "local-builder", feature = "local-executor"))]
 pub use local::Sandbox;
 #[cfg(feature = "local-builder")]

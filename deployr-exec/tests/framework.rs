@@ -56,7 +56,7 @@ fn lines(recipe: &Recipe) -> Vec<&str> {
 fn start(recipe: &Recipe) -> Option<&str> {
     match &recipe.runtime {
         Runtime::Process { start } => Some(start.as_str()),
-        Runtime::Static { .. } => None,
+        _ => None,
     }
 }
 

@@ -10,14 +10,21 @@
     reason = "it is only used by tests, which should stop where something is wrong"
 )]
 
-use std::net::{Ipv4Addr, TcpListener};
-
+pub mod caddy;
+pub mod docker;
 mod keeper;
 pub mod postgres;
 pub mod ssh;
 
-/// A port of the loopback that nobody listens on at present.
-fn free_port() -> u16 {
+use std::net::{Ipv4Addr, TcpListener};
+
+/// A port of the loopback that nobody has at present.
+///
+/// # Panics
+///
+/// When there is none.
+#[must_use]
+pub fn free_port() -> u16 {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
     listener.local_addr().expect("it is bound").port()
 }

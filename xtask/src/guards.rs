@@ -26,7 +26,12 @@ const ALONE: [(&str, &[&str]); 3] = [
     ("deployr-core", &["", "testing"]),
     (
         "deployr-exec",
-        &["builtin-ingress", "local-builder", "local-executor"],
+        &[
+            "builtin-ingress",
+            "caddy-ingress",
+            "local-builder",
+            "local-executor",
+        ],
     ),
     ("deployr-store", &["", "postgres", "sqlite"]),
 ];

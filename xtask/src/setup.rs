@@ -6,12 +6,19 @@ use std::path::Path;
 use crate::run;
 
 /// A program, and the Debian package that has it.
-const NEEDED: [(&str, &str); 9] = [
+const NEEDED: &[(&str, &str)] = &[
+    ("busybox", "busybox-static"),
+    ("caddy", "caddy"),
+    ("docker", "docker.io"),
+    ("dockerd", "docker.io"),
     ("git", "git"),
     ("initdb", "postgresql"),
+    ("ip", "iproute2"),
+    ("iptables", "iptables"),
     ("mount", "mount"),
     ("node", "nodejs"),
     ("npm", "npm"),
+    ("nsenter", "util-linux"),
     ("rsync", "rsync"),
     ("ssh", "openssh-client"),
     ("sshd", "openssh-server"),

@@ -21,8 +21,12 @@ pub(crate) const BURST: usize = 10;
 pub(crate) const TICK: Duration = Duration::from_millis(1);
 pub(crate) const TICKS: usize = 2_000;
 
+/// Of `sqlite-append-stalled`: how many follow, and how often lines are appended.
+const FOLLOWERS: usize = 100;
+const APPENDS: usize = 2_000;
+
 pub(crate) fn run() -> Result<Vec<Row>, Error> {
-    Ok(vec![throughput()?, follow()?])
+    Ok(vec![throughput()?, follow()?, append()?])
 }
 
 /// Lines per second, until all are durable and the follower has seen the last.
@@ -71,6 +75,20 @@ fn follow() -> Result<Row, Error> {
         middle(&all_ours, |delays| delays.p99),
         middle(&all_bare, |delays| delays.p99),
     ))
+}
+
+/// The 99th percentile of the calls that append lines which a hundred followers read, with one
+/// more that reads nothing beside without it; in ms.
+fn append() -> Result<Row, Error> {
+    let lines = lines(BURST * APPENDS);
+    let p99 = |stalled| Ok(Delays::of(ours::append(&lines, FOLLOWERS, stalled)?).p99);
+    let case = Case {
+        bench: "logs",
+        case: "sqlite-append-stalled".to_owned(),
+        unit: "ms (p99)",
+        goal: Goal::RatioAtMost(1.1),
+    };
+    case.measure(|| p99(true), || p99(false))
 }
 
 /// Of one round, in ms.

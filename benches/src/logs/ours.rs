@@ -5,11 +5,11 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use deployr_core::bus::{EventBus, LocalBus};
+use deployr_core::bus::{EventBus, Hint, LocalBus};
 use deployr_core::engine::{DeployRequest, Engine, Event, Follow, ProjectRequest};
 use deployr_core::log::{LogLimits, LogSink, LogStream, LogTarget, Redactor};
 use deployr_core::model::{Actor, DeploymentId, Labels, WorkerId};
-use deployr_core::store::{ClaimRequest, Store};
+use deployr_core::store::{ClaimRequest, NewLine, Store};
 use deployr_core::system::{Clock, SystemClock, SystemEntropy};
 use deployr_core::value::{GitUrl, JobKind, Label, TenantId};
 use deployr_store::{PgStore, SqliteStore};
@@ -29,13 +29,14 @@ const PIECE: usize = 32 << 10;
 pub(crate) fn throughput(place: &Place, output: &str, lines: usize) -> Result<Duration, Error> {
     Runtime::new()?.block_on(async {
         let build = Build::start(place).await?;
+        let sink = build.sink();
         let follower = build.follow(lines).await?;
         let started = Instant::now();
-        let log = build.sink.writer();
+        let log = sink.writer();
         for piece in output.as_bytes().chunks(PIECE) {
             log.write(LogStream::Stdout, piece).await;
         }
-        build.sink.close().await?;
+        sink.close().await?;
         let last = follower.await??.last;
         let took = started.elapsed();
         if !output.trim_end().ends_with(&last) {
@@ -49,8 +50,9 @@ pub(crate) fn throughput(place: &Place, output: &str, lines: usize) -> Result<Du
 pub(crate) fn follow(place: &Place, lines: &[String]) -> Result<Vec<Duration>, Error> {
     Runtime::new()?.block_on(async {
         let build = Build::start(place).await?;
+        let sink = build.sink();
         let follower = build.follow(lines.len()).await?;
-        let log = build.sink.writer();
+        let log = sink.writer();
         let mut written = Vec::with_capacity(lines.len());
         let mut ticks = tokio::time::interval(TICK);
         for burst in lines.chunks(BURST) {
@@ -61,8 +63,60 @@ pub(crate) fn follow(place: &Place, lines: &[String]) -> Result<Vec<Duration>, E
                 log.write(LogStream::Stdout, bytes.as_bytes()).await;
             }
         }
-        build.sink.close().await?;
+        sink.close().await?;
         Ok(delays(&written, &follower.await??.at))
+    })
+}
+
+/// How long each call that appends lines takes, `BURST` at a time, while `followers` read them;
+/// one more follower does not, if it is `stalled`.
+pub(super) fn append(
+    lines: &[String],
+    followers: usize,
+    stalled: bool,
+) -> Result<Vec<Duration>, Error> {
+    Runtime::new()?.block_on(async {
+        let build = Build::start(&Place::Sqlite).await?;
+        let mut readers = Vec::new();
+        for _ in 0..followers {
+            readers.push(build.follow(lines.len()).await?);
+        }
+        let idle = match stalled {
+            true => Some(
+                build
+                    .engine
+                    .follow(&build.actor, build.deployment, 0)
+                    .await?,
+            ),
+            false => None,
+        };
+        let LogTarget {
+            store,
+            bus,
+            claim,
+            deployment,
+            ..
+        } = &build.target;
+        let (mut took, mut next) = (Vec::new(), 1);
+        let mut ticks = tokio::time::interval(TICK);
+        for burst in lines.chunks(BURST) {
+            ticks.tick().await;
+            let new = burst.iter().map(|text| NewLine {
+                at: SystemClock.now(),
+                stream: LogStream::Stdout,
+                text: text.clone(),
+            });
+            let new = new.collect();
+            let began = Instant::now();
+            next = store.append_log(claim, *deployment, next, new).await?;
+            took.push(began.elapsed());
+            bus.publish(Hint::Deployment(*deployment));
+        }
+        for reader in readers {
+            reader.await??;
+        }
+        drop(idle);
+        Ok(took)
     })
 }
 
@@ -97,13 +151,13 @@ async fn postgres(url: &str) -> Result<Node, Error> {
     Ok((Arc::new(store), Arc::new(bus)))
 }
 
-/// A deployment in the hands of a worker, with its log open.
+/// A deployment in the hands of a worker.
 struct Build {
     /// Of the follower's node.
     engine: Engine,
     actor: Actor,
     deployment: DeploymentId,
-    sink: LogSink,
+    target: LogTarget,
     _folder: TempDir,
 }
 
@@ -141,6 +195,17 @@ impl Build {
             deployment,
             lost: CancellationToken::new(),
         };
+        Ok(Self {
+            engine,
+            actor,
+            deployment,
+            target,
+            _folder: folder,
+        })
+    }
+
+    /// Its log, to be written from the first line on.
+    fn sink(&self) -> LogSink {
         let secrets: Vec<String> = (1..=10)
             .map(|n| format!("s{n}_{}", "kT9vQ2/xW7".repeat(n % 4 + 1)))
             .collect();
@@ -150,13 +215,7 @@ impl Build {
             total: 1 << 30,
             ..LogLimits::default()
         };
-        Ok(Self {
-            engine,
-            actor,
-            deployment,
-            sink: LogSink::start(target, 1, redactor, limits),
-            _folder: folder,
-        })
+        LogSink::start(self.target.clone(), 1, redactor, limits)
     }
 
     /// Follows the log, in a task of its own, to its line `count`.

@@ -38,6 +38,7 @@ pub struct Recipe {
 /// How a release serves.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum Runtime {
     /// Files, served by the ingress.
     Static {
@@ -50,6 +51,9 @@ pub enum Runtime {
         /// The line that starts it, in the release's folder.
         start: BuildCommand,
     },
+    /// The command that a container image brings along, which listens on the port in its
+    /// `PORT` variable.
+    Image,
 }
 
 /// When a release counts as healthy. The defaults are those of kamal-proxy: a probe

@@ -69,7 +69,9 @@ impl Run<'_> {
             let limit = live.recipe.health.drain();
             let warning = match ingress.drain(&self.project.slug, limit).await {
                 Ok(0) => None,
-                Ok(cut) => Some(format!("{cut} requests to the old release were cut off")),
+                Ok(left) => Some(format!(
+                    "{left} requests to the old release took too long, and were cut off"
+                )),
                 Err(error) => Some(format!("the old release was not drained: {error}")),
             };
             if let Some(warning) = warning {

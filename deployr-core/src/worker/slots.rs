@@ -6,9 +6,10 @@ use std::time::Duration;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
 
+use super::Shared;
 use super::ahead::Queue;
+use super::carrying_out::carry_out;
 use super::handover::Finished;
-use super::{Shared, carry_out};
 use crate::job::JobContext;
 use crate::model::Lease;
 

@@ -13,7 +13,7 @@ use deployr_core::error::{Fault, StepResult};
 pub use sandbox::{Confinement, Sandbox};
 
 /// Does work that waits for the disk or for processes where it holds up nobody.
-async fn blocking<T: Send + 'static>(
+pub(crate) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> StepResult<T> + Send + 'static,
 ) -> StepResult<T> {
     tokio::task::spawn_blocking(work)

@@ -18,6 +18,7 @@
 //! the host, [`Engine::restore`](deployr_core::engine::Engine::restore) brings them up.
 
 mod call;
+mod clear;
 mod config;
 mod env;
 mod host;

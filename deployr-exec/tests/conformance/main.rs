@@ -3,10 +3,14 @@
 
 #[cfg(feature = "local-builder")]
 mod builder;
+#[cfg(feature = "docker")]
+mod docker;
 #[cfg(feature = "local-executor")]
 mod executor;
-#[cfg(feature = "builtin-ingress")]
+#[cfg(any(feature = "builtin-ingress", feature = "caddy-ingress"))]
 mod ingress;
+#[cfg(feature = "caddy-ingress")]
+mod network;
 #[cfg(feature = "ssh")]
 mod ssh;
 

@@ -114,7 +114,7 @@ fn go_on(ctx: &StepContext) -> StepResult<()> {
 fn single_page(recipe: &Recipe) -> StepResult<bool> {
     match &recipe.runtime {
         Runtime::Static { single_page } => Ok(*single_page),
-        Runtime::Process { .. } => {
+        _ => {
             let message =
                 "a bucket holds files and runs nothing; choose another target for this project";
             Err(StepError::verdict(VerdictCode::Unsupported, message))

@@ -51,6 +51,10 @@ const LOGS: &str = "target/mutants/logs";
 /// Not the tree's own: what is built of a mutant would be taken for what is built of it.
 const TARGET: &str = "target/mutants/build";
 
+/// After so long, in seconds, a test or its build is killed, with all that it has started: what
+/// hangs with a mutant is as red as what fails.
+const PATIENCE: &str = "600";
+
 /// Tries the mutants whose name has one of `names` in it; all of them where there is none.
 pub(crate) fn run(names: &[&str]) -> Result<(), String> {
     let wanted =
@@ -147,7 +151,8 @@ fn test(mutant: &Mutant, suite: &[&str], more: &[&str]) -> Result<bool, String> 
     let errors = told.try_clone().map_err(|error| error.to_string())?;
     let target = std::path::absolute(TARGET).map_err(|error| error.to_string())?;
     let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".into());
-    let status = Command::new(cargo)
+    let status = Command::new("timeout")
+        .args(["--signal=KILL", PATIENCE, &cargo])
         .args(["test", "--quiet", "--all-features"])
         .args(suite)
         .args(more)

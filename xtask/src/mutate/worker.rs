@@ -3,6 +3,7 @@
 use super::{Mutant, Suite};
 
 const WORKER: &str = "deployr-core/src/worker.rs";
+const CLAIMING: &str = "deployr-core/src/worker/claiming.rs";
 const LEASES: &str = "deployr-core/src/worker/leases.rs";
 
 const AHEAD: &str = "deployr-core/src/worker/ahead.rs";
@@ -12,15 +13,15 @@ pub(super) const CLAIMING_AHEAD: Suite = Suite {
     mutants: &[
         Mutant {
             name: "any job claimed ahead",
-            file: WORKER,
+            file: CLAIMING,
             find: "ask == Ask::ForSlots || handler.short()",
             replace: "ask == Ask::ForSlots || handler.short() || true",
         },
         Mutant {
             name: "jobs claimed ahead for slots that are taken for long",
-            file: WORKER,
-            find: "ahead.room().filter(|_| slots.long() < options.concurrency)",
-            replace: "ahead.room()",
+            file: CLAIMING,
+            find: "self.ahead.room().filter(|_| has_slots_for_short)",
+            replace: "self.ahead.room().filter(|_| has_slots_for_short || true)",
         },
         Mutant {
             name: "a job begun whose lease is lost",
@@ -30,9 +31,9 @@ pub(super) const CLAIMING_AHEAD: Suite = Suite {
         },
         Mutant {
             name: "a drain that keeps what is not begun",
-            file: WORKER,
-            find: "calls.is_empty() && (draining || stale)",
-            replace: "calls.is_empty() && stale",
+            file: CLAIMING,
+            find: "if draining || stale {",
+            replace: "if stale {",
         },
         Mutant {
             name: "jobs kept behind one that is not short",
@@ -48,9 +49,9 @@ pub(super) const STOPPING: Suite = Suite {
     mutants: &[
         Mutant {
             name: "a worker that drains and takes more",
-            file: WORKER,
-            find: "due && !draining && handover",
-            replace: "due && handover",
+            file: CLAIMING,
+            find: "!self.due || draining || !self.handover",
+            replace: "!self.due || !self.handover",
         },
         Mutant {
             name: "a worker that drains without heartbeats",

@@ -1,4 +1,5 @@
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use super::{HttpServer, IngressHarness};
@@ -19,9 +20,11 @@ check_list! { Harness;
     each_project_has_its_own_route,
     a_removed_project_is_not_served,
     routes_come_in_the_order_of_their_names,
+    routes_that_are_made_at_once_are_all_there,
+    no_request_is_lost_in_twenty_switches,
     drain_without_requests_is_over_at_once,
     requests_that_had_begun_end_where_they_began,
-    drain_cuts_what_does_not_end_in_time,
+    drain_leaves_what_does_not_end_in_time,
 }
 
 pub(super) fn checks() -> &'static [(&'static str, CheckFn)] {
@@ -199,7 +202,7 @@ async fn requests_that_had_begun_end_where_they_began(h: Harness) {
     assert_eq!(visit.await.unwrap().as_deref(), Ok("slow"));
 }
 
-async fn drain_cuts_what_does_not_end_in_time(h: Harness) {
+async fn drain_leaves_what_does_not_end_in_time(h: Harness) {
     if !h.drains {
         return;
     }
@@ -210,17 +213,84 @@ async fn drain_cuts_what_does_not_end_in_time(h: Harness) {
     reached(&stuck).await;
     h.route("app", &new, 2).await;
     let began = Instant::now();
-    let cut = h
+    let left = h
         .ingress
         .drain(&slug("app"), Duration::from_millis(200))
         .await
         .unwrap();
-    assert_eq!(cut, 1);
+    assert_eq!(left, 1);
     assert!(
         began.elapsed() >= Duration::from_millis(200),
         "it was given its time"
     );
+    if !h.cuts {
+        assert!(!visit.is_finished(), "nothing ends it but its release");
+        drop(stuck);
+    }
     assert!(visit.await.unwrap().is_err(), "the request was cut");
     assert!(began.elapsed() < LONG / 2, "and at once");
     h.assert_says("app", "new").await;
+}
+
+async fn routes_that_are_made_at_once_are_all_there(h: Harness) {
+    let names = ["a", "b", "c", "d", "e", "f", "g", "h"];
+    let servers = names.map(quick);
+    for turn in 1..=2 {
+        let routes = names.iter().zip(&servers);
+        futures::future::join_all(routes.map(|(name, server)| h.route(name, server, turn))).await;
+        for name in names {
+            h.assert_says(name, name).await;
+        }
+        let routes = h.ingress.routes().await.unwrap();
+        let expected = names.iter().zip(&servers);
+        let expected = expected.map(|(name, server)| route(name, server.endpoint(), turn));
+        assert_eq!(routes, expected.collect::<Vec<_>>());
+    }
+    let slugs = names.map(slug);
+    let removed = slugs.iter().map(|slug| h.ingress.remove(slug));
+    for removed in futures::future::join_all(removed).await {
+        removed.unwrap();
+    }
+    assert_eq!(h.ingress.routes().await.unwrap(), []);
+}
+
+/// Each release is gone as soon as the next one has taken over and it has been drained.
+async fn no_request_is_lost_in_twenty_switches(h: Harness) {
+    if !h.drains {
+        return;
+    }
+    const SWITCHES: i64 = 20;
+    let pause = Duration::from_millis(3);
+    let mut present = HttpServer::start("1", pause);
+    h.route("app", &present, 1).await;
+    let over = Arc::new(AtomicBool::new(false));
+    let visitors: Vec<_> = (0..4)
+        .map(|_| {
+            let (h, over) = (Arc::clone(&h), Arc::clone(&over));
+            tokio::spawn(async move {
+                let (mut visits, mut before) = (0, 1);
+                while !over.load(Ordering::SeqCst) {
+                    let answer = (h.visit)(slug("app")).await;
+                    let release: i64 = answer.expect("an answer").parse().unwrap();
+                    assert!(release >= before, "{release} came after {before}");
+                    (visits, before) = (visits + 1, release);
+                }
+                visits
+            })
+        })
+        .collect();
+    for turn in 2..=SWITCHES + 1 {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        let next = HttpServer::start(&turn.to_string(), pause);
+        h.route("app", &next, turn).await;
+        assert_eq!(h.ingress.drain(&slug("app"), LONG).await.unwrap(), 0);
+        present = next;
+    }
+    over.store(true, Ordering::SeqCst);
+    let mut visits = 0;
+    for visitor in visitors {
+        visits += visitor.await.unwrap();
+    }
+    assert!(visits > SWITCHES, "{visits} visits are no load");
+    drop(present);
 }

@@ -22,6 +22,7 @@ pub struct IngressHarness {
     ingress: Arc<dyn Ingress>,
     visit: Visit,
     drains: bool,
+    cuts: bool,
 }
 
 impl IngressHarness {
@@ -36,6 +37,7 @@ impl IngressHarness {
             ingress,
             visit: Box::new(move |slug| Box::pin(visit(slug))),
             drains: true,
+            cuts: true,
         }
     }
 
@@ -59,12 +61,23 @@ impl IngressHarness {
             ..self
         }
     }
+
+    /// For one that waits for requests but cannot cut them: those that are left end when
+    /// their release is stopped.
+    #[must_use]
+    pub fn without_cuts(self) -> Self {
+        Self {
+            cuts: false,
+            ..self
+        }
+    }
 }
 
 impl fmt::Debug for IngressHarness {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("IngressHarness")
             .field("drains", &self.drains)
+            .field("cuts", &self.cuts)
             .finish_non_exhaustive()
     }
 }

@@ -1,7 +1,7 @@
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
-use std::sync::Arc;
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use crate::executor::Endpoint;
@@ -9,10 +9,11 @@ use crate::executor::Endpoint;
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A web server that answers every request with one text, on a thread of its own.
-/// Ends when it is dropped.
+/// Ends when it is dropped, with all that it has not answered, as a process that is killed.
 #[derive(Debug)]
 pub struct HttpServer {
     address: SocketAddr,
+    open: Arc<Mutex<Vec<TcpStream>>>,
     asked: Arc<AtomicUsize>,
     over: Arc<AtomicBool>,
 }
@@ -31,8 +32,10 @@ impl HttpServer {
             Arc::new(AtomicUsize::new(0)),
             Arc::new(AtomicBool::new(false)),
         );
+        let open = Arc::new(Mutex::new(Vec::new()));
         let server = Self {
             address,
+            open: Arc::clone(&open),
             asked: Arc::clone(&asked),
             over: Arc::clone(&over),
         };
@@ -43,6 +46,9 @@ impl HttpServer {
                     return;
                 }
                 let (text, asked) = (text.clone(), Arc::clone(&asked));
+                if let (Ok(stream), Ok(mut open)) = (stream.try_clone(), open.lock()) {
+                    open.push(stream);
+                }
                 // Whoever asks may go away at any time.
                 std::thread::spawn(move || answer(stream, &text, pause, &asked));
             }
@@ -76,6 +82,9 @@ impl Drop for HttpServer {
         self.over.store(true, Ordering::SeqCst);
         // Wakes the thread from waiting for a connection.
         let _ = TcpStream::connect(self.address);
+        for stream in self.open.lock().iter().flat_map(|open| open.iter()) {
+            let _ = stream.shutdown(Shutdown::Both);
+        }
     }
 }
 

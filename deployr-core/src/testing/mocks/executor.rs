@@ -107,7 +107,7 @@ fn endpoint_of(spec: &ReleaseSpec) -> Endpoint {
             let path = format!("/memory/{}/{}", spec.slug, spec.number).into();
             Endpoint::Folder { path, single_page }
         }
-        Runtime::Process { .. } => {
+        Runtime::Process { .. } | Runtime::Image => {
             let mix = |sum: u32, byte: u8| sum.wrapping_mul(31).wrapping_add(byte.into());
             let sum = spec.slug.as_str().bytes().fold(spec.number as u32, mix);
             let port = 20_000 + (sum % 40_000) as u16;

@@ -21,56 +21,56 @@ const LOCK_WAIT: Duration = Duration::from_secs(10);
 
 /// A project's folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Layout {
-    pub(super) base: PathBuf,
+pub(crate) struct Layout {
+    pub(crate) base: PathBuf,
 }
 
 impl Layout {
-    pub(super) fn new(root: &Path, slug: &Slug) -> Self {
+    pub(crate) fn new(root: &Path, slug: &Slug) -> Self {
         Self {
             base: root.join(slug.as_str()),
         }
     }
 
     /// The folder of all projects.
-    pub(super) fn root(&self) -> &Path {
+    pub(crate) fn root(&self) -> &Path {
         self.base.parent().unwrap_or(&self.base)
     }
 
-    pub(super) fn releases(&self) -> PathBuf {
+    pub(crate) fn releases(&self) -> PathBuf {
         self.base.join("releases")
     }
 
-    pub(super) fn release(&self, number: i64) -> PathBuf {
+    pub(crate) fn release(&self, number: i64) -> PathBuf {
         self.releases().join(number.to_string())
     }
 
-    pub(super) fn shared(&self) -> PathBuf {
+    pub(crate) fn shared(&self) -> PathBuf {
         self.base.join("shared")
     }
 
-    pub(super) fn current(&self) -> PathBuf {
+    pub(crate) fn current(&self) -> PathBuf {
         self.base.join("current")
     }
 
-    pub(super) fn turn(&self) -> PathBuf {
+    pub(crate) fn turn(&self) -> PathBuf {
         self.base.join("turn")
     }
 
-    pub(super) fn run_folder(&self) -> PathBuf {
+    pub(crate) fn run_folder(&self) -> PathBuf {
         self.base.join("run")
     }
 
-    pub(super) fn run(&self, number: i64) -> PathBuf {
+    pub(crate) fn run(&self, number: i64) -> PathBuf {
         self.run_folder().join(format!("{number}.json"))
     }
 
-    pub(super) fn log(&self, number: i64) -> PathBuf {
+    pub(crate) fn log(&self, number: i64) -> PathBuf {
         self.base.join("log").join(format!("{number}.log"))
     }
 
     /// Where the processes of a release put what is of no use to the next one.
-    pub(super) fn scratch(&self, number: i64) -> PathBuf {
+    pub(crate) fn scratch(&self, number: i64) -> PathBuf {
         self.base.join("tmp").join(number.to_string())
     }
 
@@ -81,13 +81,13 @@ impl Layout {
 
     /// Whether a process of the release may be there, or have been: each is given a log and
     /// a folder of its own before it is started.
-    pub(super) fn has_run(&self, number: i64) -> bool {
+    pub(crate) fn has_run(&self, number: i64) -> bool {
         let signs = [self.run(number), self.log(number), self.scratch(number)];
         signs.iter().any(|sign| sign.exists())
     }
 
     /// Makes the folders. What runs and what it says is nobody else's business.
-    pub(super) fn create(&self) -> StepResult<()> {
+    pub(crate) fn create(&self) -> StepResult<()> {
         for folder in [
             self.releases(),
             self.shared(),
@@ -104,7 +104,7 @@ impl Layout {
     }
 
     /// The project's lock, across processes; released when dropped.
-    pub(super) fn lock(&self) -> StepResult<Flock<File>> {
+    pub(crate) fn lock(&self) -> StepResult<Flock<File>> {
         let path = self.base.join("lock");
         let fault = |error| Fault::io("lock", path.display(), error);
         let mut file = OpenOptions::new()
@@ -124,7 +124,7 @@ impl Layout {
     }
 
     /// The numbers of all whole releases, in order.
-    pub(super) fn numbers(&self) -> StepResult<Vec<i64>> {
+    pub(crate) fn numbers(&self) -> StepResult<Vec<i64>> {
         let mut numbers: Vec<i64> = self
             .entries()?
             .iter()
@@ -137,7 +137,7 @@ impl Layout {
     /// What is left in the releases' folder of work that was cut off: `.7.3.tmp` of
     /// the placing of 7, `.7.gone` of its removal. Those of the releases with such a
     /// number.
-    pub(super) fn leftovers(&self, such: impl Fn(i64) -> bool) -> StepResult<Vec<PathBuf>> {
+    pub(crate) fn leftovers(&self, such: impl Fn(i64) -> bool) -> StepResult<Vec<PathBuf>> {
         let left = |path: &PathBuf| {
             let name = path.file_name().and_then(OsStr::to_str).unwrap_or_default();
             let number = name
@@ -165,7 +165,7 @@ impl Layout {
     /// Removes a release, if it may be. It loses its name first, so that one which is
     /// half deleted is never mistaken for a whole one; and under the lock, so that nobody
     /// switches to it meanwhile.
-    pub(super) fn remove_release(
+    pub(crate) fn remove_release(
         &self,
         number: i64,
         may_be: impl FnOnce() -> StepResult<()>,
@@ -195,14 +195,14 @@ impl Layout {
     }
 
     /// Removes what is of no use any more without waiting for it.
-    pub(super) fn throw_away(&self, path: &Path) -> StepResult<()> {
+    pub(crate) fn throw_away(&self, path: &Path) -> StepResult<()> {
         let thrown = files::throw_away(path, &self.trash());
         Ok(thrown.map_err(|e| Fault::io("remove", path.display(), e))?)
     }
 }
 
 /// Puts a file in place, whole or not at all, also when the power fails.
-pub(super) fn write_file(path: &Path, content: &[u8]) -> StepResult<()> {
+pub(crate) fn write_file(path: &Path, content: &[u8]) -> StepResult<()> {
     let temp = path.with_extension("new");
     let write = || -> io::Result<()> {
         let mut file = OpenOptions::new()
@@ -224,7 +224,7 @@ pub(super) fn write_file(path: &Path, content: &[u8]) -> StepResult<()> {
 }
 
 /// Makes the last change of a name durable.
-pub(super) fn sync_parent(path: &Path) -> io::Result<()> {
+pub(crate) fn sync_parent(path: &Path) -> io::Result<()> {
     match path.parent() {
         Some(parent) => File::open(parent)?.sync_all(),
         None => Ok(()),
@@ -232,6 +232,6 @@ pub(super) fn sync_parent(path: &Path) -> io::Result<()> {
 }
 
 /// Removes a file, a link or a folder; nothing there is fine.
-pub(super) fn remove_all(path: &Path) -> StepResult<()> {
+pub(crate) fn remove_all(path: &Path) -> StepResult<()> {
     Ok(files::remove_all(path).map_err(|e| Fault::io("remove", path.display(), e))?)
 }

@@ -17,7 +17,7 @@ use super::place::move_tree;
 /// Replaces what `content` (a release, or what becomes one) has under the shared
 /// paths by links to the project's one copy. The first release to have something
 /// there gives the copy. May be done again at any point of an earlier time.
-pub(super) fn link_shared(
+pub(crate) fn link_shared(
     layout: &Layout,
     content: &Path,
     paths: &[RelPath],
@@ -101,7 +101,7 @@ fn make_parents(root: &Path, path: &Path) -> StepResult<()> {
 }
 
 /// The release that `current` leads to.
-pub(super) fn current(layout: &Layout) -> StepResult<Option<i64>> {
+pub(crate) fn current(layout: &Layout) -> StepResult<Option<i64>> {
     let path = layout.current();
     let target = match fs::read_link(&path) {
         Ok(target) => target,
@@ -122,13 +122,23 @@ pub(super) fn current(layout: &Layout) -> StepResult<Option<i64>> {
     .ok_or_else(|| foreign(&path, &format!("it leads to {}", target.display())))
 }
 
+/// A release that is present is neither stopped nor removed.
+pub(crate) fn check_not_present(layout: &Layout, number: i64) -> StepResult<()> {
+    if current(layout)? != Some(number) {
+        return Ok(());
+    }
+    let path = layout.release(number);
+    let reason = "it is the present one; switch to another release first";
+    Err(Fault::permanent("stop", path.display(), reason).into())
+}
+
 fn foreign(path: &Path, found: &str) -> deployr_core::error::StepError {
     let reason = format!("{found}, so it was not made by deployr; move it away and deploy again");
     Fault::permanent("read", path.display(), reason).into()
 }
 
 /// Lets `current` lead to the release, unless a newer deployment was here before.
-pub(super) fn switch(
+pub(crate) fn switch(
     layout: &Layout,
     number: i64,
     turn: Turn,

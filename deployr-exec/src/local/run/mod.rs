@@ -14,10 +14,10 @@
 //! and watches them on. Under systemd that takes `KillMode=process`.
 
 mod env;
-mod layout;
-mod link;
+pub(crate) mod layout;
+pub(crate) mod link;
 mod output;
-mod place;
+pub(crate) mod place;
 mod plan;
 mod proc;
 mod process;

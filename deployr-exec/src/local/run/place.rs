@@ -36,16 +36,48 @@ struct Marker {
 }
 
 /// Whether the release lies there, whole, and is no other of the same number.
-pub(super) fn is_placed(layout: &Layout, number: i64, release: ReleaseId) -> bool {
+pub(crate) fn is_placed(layout: &Layout, number: i64, release: ReleaseId) -> bool {
     fs::read(layout.release(number).join(MARKER))
         .ok()
         .and_then(|text| serde_json::from_slice::<Marker>(&text).ok())
         .is_some_and(|marker| marker.release == release)
 }
 
+/// Verdict `release_gone` where it does not.
+pub(crate) fn check(layout: &Layout, number: i64, release: ReleaseId) -> StepResult<()> {
+    if is_placed(layout, number, release) {
+        return Ok(());
+    }
+    let path = layout.release(number);
+    let message = format!(
+        "release {number} is not in {}; deploy its commit again",
+        path.display()
+    );
+    Err(StepError::verdict(VerdictCode::ReleaseGone, message))
+}
+
+/// Makes the folders of the project, and says whether the release lies there already. What
+/// else there is under its number may then be discarded.
+pub(crate) fn claim(layout: &Layout, number: i64, release: ReleaseId) -> StepResult<bool> {
+    layout.create()?;
+    for path in layout.leftovers(|of| of == number)? {
+        layout.throw_away(&path)?;
+    }
+    if is_placed(layout, number, release) {
+        return Ok(true);
+    }
+    if link::current(layout)? == Some(number) {
+        let reason = "another release of this number is present there, as happens when \
+                      the store was made anew; give the engine another root";
+        let path = layout.release(number);
+        return Err(Fault::permanent("place", path.display(), reason).into());
+    }
+    Ok(false)
+}
+
 /// Makes the artifact the release. Whether another one of that number may be
 /// replaced was decided before.
-pub(super) fn place(
+pub(crate) fn place(
     layout: &Layout,
     spec: &ReleaseSpec,
     artifact: &Artifact,
@@ -108,7 +140,7 @@ fn write_marker(spec: &ReleaseSpec, artifact: &Artifact, folder: &Path) -> StepR
 }
 
 /// Moves a file or a folder, so that it is at one end or at the other, whole.
-pub(super) fn move_tree(from: &Path, to: &Path, cancel: &CancellationToken) -> StepResult<()> {
+pub(crate) fn move_tree(from: &Path, to: &Path, cancel: &CancellationToken) -> StepResult<()> {
     let name = to.file_name().unwrap_or_default().to_string_lossy();
     move_tree_by(from, to, &to.with_file_name(format!(".{name}.tmp")), cancel)
 }

@@ -23,12 +23,10 @@ pub(super) fn plan(layout: &Layout, recipe: &Recipe) -> Vec<PlannedStep> {
     let limit = format!("until it is healthy, at most {} ms", health.deadline_ms);
     steps.push(match (&health.command, &recipe.runtime) {
         (Some(line), _) => PlannedStep::run(format!("run {limit}"), Command::shell(line.as_str())),
-        (None, Runtime::Process { .. }) => {
-            PlannedStep::new(format!("ask for {} {limit}", health.path))
-        }
         (None, Runtime::Static { .. }) => {
             PlannedStep::new(format!("look for the file of {}", health.path))
         }
+        (None, _) => PlannedStep::new(format!("ask for {} {limit}", health.path)),
     });
     steps.push(PlannedStep::new(format!("let {base}/current lead to it")));
     if matches!(recipe.runtime, Runtime::Process { .. }) {

@@ -6,12 +6,12 @@ use async_trait::async_trait;
 use deployr_core::builder::Artifact;
 use deployr_core::command::PlannedStep;
 use deployr_core::context::StepContext;
-use deployr_core::error::{Fault, StepError, StepResult, VerdictCode};
+use deployr_core::error::{StepError, StepResult, VerdictCode};
 use deployr_core::executor::{Endpoint, Executor, ExecutorCapabilities, ReleaseSpec};
-use deployr_core::model::{Recipe, ReleaseId, Runtime, Turn};
+use deployr_core::model::{Recipe, Runtime, Turn};
 use deployr_core::value::Slug;
 
-use super::layout::{Layout, remove_all};
+use super::layout::remove_all;
 use super::process::{Launch, RunFile};
 use super::verify::Verify;
 use super::{LocalExecutor, blocking, link, place, plan, proc};
@@ -50,26 +50,8 @@ impl Executor for LocalExecutor {
         }
         let layout = self.layout(&spec.slug);
         let (number, release) = (spec.number, spec.release);
-        let there = {
-            let layout = layout.clone();
-            blocking(move || {
-                layout.create()?;
-                for path in layout.leftovers(|of| of == number)? {
-                    layout.throw_away(&path)?;
-                }
-                if place::is_placed(&layout, number, release) {
-                    return Ok(true);
-                }
-                if link::current(&layout)? == Some(number) {
-                    let reason = "another release of this number is present there, as happens when \
-                                  the store was made anew; give the engine another root";
-                    let path = layout.release(number);
-                    return Err(Fault::permanent("place", path.display(), reason).into());
-                }
-                Ok(false)
-            })
-        };
-        if there.await? {
+        let there = layout.clone();
+        if blocking(move || place::claim(&there, number, release)).await? {
             return Ok(());
         }
         self.discard(&spec.slug, number).await?;
@@ -84,7 +66,7 @@ impl Executor for LocalExecutor {
         let layout = self.layout(&spec.slug);
         let (number, release) = (spec.number, spec.release);
         let placed = layout.clone();
-        blocking(move || check_placed(&placed, number, release)).await?;
+        blocking(move || place::check(&placed, number, release)).await?;
         let runs = matches!(spec.recipe.runtime, Runtime::Process { .. });
         if let Confinement::None { reason } = self.sandbox.confinement()
             && (runs || spec.recipe.health.command.is_some())
@@ -110,6 +92,10 @@ impl Executor for LocalExecutor {
                 }
                 Ok(endpoint)
             }
+            _ => Err(StepError::verdict(
+                VerdictCode::Unsupported,
+                "the local executor runs no container images; choose a target that does",
+            )),
         }
     }
 
@@ -135,7 +121,7 @@ impl Executor for LocalExecutor {
         }
         let (layout, number, release) = (self.layout(&spec.slug), spec.number, spec.release);
         blocking(move || {
-            let is_placed = || check_placed(&layout, number, release);
+            let is_placed = || place::check(&layout, number, release);
             link::switch(&layout, number, turn, is_placed)
         })
         .await?;
@@ -152,14 +138,15 @@ impl Executor for LocalExecutor {
 
     async fn retire(&self, slug: &Slug, number: i64, grace: Duration) -> StepResult<()> {
         let layout = self.layout(slug);
-        blocking(move || check_not_present(&layout, number)).await?;
+        blocking(move || link::check_not_present(&layout, number)).await?;
         self.stop(slug, number, grace).await
     }
 
     async fn discard(&self, slug: &Slug, number: i64) -> StepResult<()> {
         let layout = self.layout(slug);
         self.retire(slug, number, DISCARD_GRACE).await?;
-        blocking(move || layout.remove_release(number, || check_not_present(&layout, number))).await
+        blocking(move || layout.remove_release(number, || link::check_not_present(&layout, number)))
+            .await
     }
 
     async fn prune(&self, slug: &Slug, keep: &[i64]) -> StepResult<Vec<i64>> {
@@ -213,25 +200,4 @@ impl LocalExecutor {
         // Not before: while it is there, an engine that follows on a crash goes on here.
         blocking(move || remove_all(&layout.run(number))).await
     }
-}
-
-fn check_placed(layout: &Layout, number: i64, release: ReleaseId) -> StepResult<()> {
-    if place::is_placed(layout, number, release) {
-        return Ok(());
-    }
-    let path = layout.release(number);
-    let message = format!(
-        "release {number} is not in {}; deploy its commit again",
-        path.display()
-    );
-    Err(StepError::verdict(VerdictCode::ReleaseGone, message))
-}
-
-fn check_not_present(layout: &Layout, number: i64) -> StepResult<()> {
-    if link::current(layout)? != Some(number) {
-        return Ok(());
-    }
-    let path = layout.release(number);
-    let reason = "it is the present one; switch to another release first";
-    Err(Fault::permanent("stop", path.display(), reason).into())
 }

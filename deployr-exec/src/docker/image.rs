@@ -1,0 +1,231 @@
+//! Images: one a release, under a name that says which.
+
+use std::collections::{BTreeSet, HashMap};
+use std::path::PathBuf;
+
+use bollard::body_try_stream;
+use bollard::errors::Error;
+use bollard::models::{ContainerConfig, ContainerCreateBody, ImageInspect};
+use bollard::query_parameters::{
+    CommitContainerOptions, CreateContainerOptions, CreateImageOptions, ListImagesOptions,
+    RemoveImageOptions, TagImageOptions, UploadToContainerOptions,
+};
+use deployr_core::builder::{Artifact, ArtifactContent};
+use deployr_core::error::{Fault, StepError, StepResult, VerdictCode};
+use deployr_core::executor::ReleaseSpec;
+use deployr_core::value::Slug;
+use futures::TryStreamExt;
+
+use super::DockerExecutor;
+use super::archive::Pack;
+use super::client::{if_there, status};
+use super::container::{APP, USER};
+use super::naming::{Instance, RELEASE};
+
+impl DockerExecutor {
+    /// Makes the artifact the image of the release, and gives its id. Until it is whole, no
+    /// image has the release's name.
+    pub(super) async fn make_image(
+        &self,
+        instance: &Instance,
+        spec: &ReleaseSpec,
+        artifact: &Artifact,
+    ) -> StepResult<String> {
+        match &artifact.content {
+            ArtifactContent::Folder(folder) => self.image_of(instance, spec, folder.clone()).await,
+            ArtifactContent::Image(id) => self.name_image(instance, spec, id).await,
+            _ => Err(StepError::verdict(
+                VerdictCode::Unsupported,
+                "a Docker engine runs images and folders, and the build made neither",
+            )),
+        }
+    }
+
+    /// The release's image, if it is there and the one that is meant.
+    pub(super) async fn find_image(&self, id: &str) -> StepResult<Option<ImageInspect>> {
+        let docker = self.client().docker().await?;
+        let found = if_there(docker.inspect_image(id).await);
+        self.client().step("looking at an image", id, found)
+    }
+
+    async fn name_image(
+        &self,
+        instance: &Instance,
+        spec: &ReleaseSpec,
+        id: &str,
+    ) -> StepResult<String> {
+        let docker = self.client().docker().await?;
+        let Some(found) = self.find_image(id).await? else {
+            let reason = "the image is no longer there; it has to be built again";
+            return Err(Fault::retryable("placing", id, reason).into());
+        };
+        let options = TagImageOptions {
+            repo: Some(instance.repository(&spec.slug)),
+            tag: Some(spec.number.to_string()),
+        };
+        let tagged = docker.tag_image(id, Some(options)).await;
+        self.client().step("naming an image", id, tagged)?;
+        Ok(found.id.unwrap_or_else(|| id.to_owned()))
+    }
+
+    /// The base image with the folder in it. Made in a container that is never started.
+    async fn image_of(
+        &self,
+        instance: &Instance,
+        spec: &ReleaseSpec,
+        folder: PathBuf,
+    ) -> StepResult<String> {
+        let client = self.client();
+        let docker = client.docker().await?;
+        let base = self.base_for(spec).await?;
+        let (slug, number) = (&spec.slug, spec.number);
+        let name = format!("{}-image", instance.container(slug, number));
+        let mut labels = instance.labels(slug);
+        labels.insert(RELEASE.to_owned(), number.to_string());
+        let body = ContainerCreateBody {
+            image: Some(base.clone()),
+            cmd: Some(vec!["/".to_owned()]),
+            network_disabled: Some(true),
+            labels: Some(labels.clone()),
+            ..ContainerCreateBody::default()
+        };
+        let named = CreateContainerOptions {
+            name: Some(name.clone()),
+            ..CreateContainerOptions::default()
+        };
+        let made = docker.create_container(Some(named), body).await;
+        client.step("making an image on", &base, made)?;
+        let upload = UploadToContainerOptions {
+            path: "/".to_owned(),
+            ..UploadToContainerOptions::default()
+        };
+        let shown = folder.display().to_string();
+        let files = body_try_stream(pack(spec, folder).send());
+        let sent = docker.upload_to_container(&name, Some(upload), files).await;
+        client.step("sending files to Docker", shown, sent)?;
+        let commit = CommitContainerOptions {
+            container: Some(name.clone()),
+            repo: Some(instance.repository(slug)),
+            tag: Some(number.to_string()),
+            ..CommitContainerOptions::default()
+        };
+        let config = ContainerConfig {
+            labels: Some(labels),
+            working_dir: Some(format!("/{APP}")),
+            user: Some(format!("{USER}:{USER}")),
+            ..ContainerConfig::default()
+        };
+        let committed = docker.commit_container(commit, config).await;
+        let image = client.step("making an image on", &base, committed)?;
+        self.remove_container(&name).await?;
+        Ok(image.id)
+    }
+
+    /// The image that folders run on, fetched where it is not there yet.
+    async fn base_for(&self, spec: &ReleaseSpec) -> StepResult<String> {
+        let Some(base) = self.base() else {
+            let message = "this target has no base image, on which the build's files could run; \
+                           set its `base_image`, or add a Dockerfile to the repository";
+            return Err(StepError::verdict(VerdictCode::Unsupported, message));
+        };
+        if self.find_image(base).await?.is_none() {
+            tracing::info!(%base, project = %spec.slug, "fetching a base image");
+            self.pull(base).await?;
+        }
+        Ok(base.to_owned())
+    }
+
+    async fn pull(&self, image: &str) -> StepResult<()> {
+        let docker = self.client().docker().await?;
+        let options = CreateImageOptions {
+            from_image: Some(image.to_owned()),
+            // Without one all that there are would be fetched.
+            tag: (!names_a_tag(image)).then(|| "latest".to_owned()),
+            ..CreateImageOptions::default()
+        };
+        let pulled = docker.create_image(Some(options), None, None);
+        let pulled: Result<(), Error> = pulled.try_for_each(|_| async { Ok(()) }).await;
+        pulled.map_err(|error| match status(&error) {
+            Some(404) => {
+                let reason = "there is no such image here, nor in its registry; mend its name, \
+                              or `docker pull` it where it needs a login";
+                Fault::permanent("fetching an image", image, reason)
+                    .because(error)
+                    .into()
+            }
+            _ => self
+                .client()
+                .fault("fetching an image", image, error)
+                .into(),
+        })
+    }
+
+    /// Takes the release's name from its image, which goes with it unless it has others.
+    pub(super) async fn remove_image(&self, name: &str) -> StepResult<()> {
+        let docker = self.client().docker().await?;
+        let removed = docker
+            .remove_image(name, None::<RemoveImageOptions>, None)
+            .await;
+        let removed = if_there(removed).map(drop);
+        self.client().step("removing an image", name, removed)
+    }
+
+    /// The releases of a project, or of all, that have an image.
+    pub(super) async fn images(
+        &self,
+        instance: &Instance,
+        slug: Option<&Slug>,
+    ) -> StepResult<BTreeSet<(Slug, i64)>> {
+        let docker = self.client().docker().await?;
+        let wanted = match slug {
+            Some(slug) => instance.repository(slug),
+            None => instance.repositories(),
+        };
+        let filters = HashMap::from([("reference".to_owned(), vec![wanted.clone()])]);
+        let options = ListImagesOptions {
+            filters: Some(filters),
+            ..ListImagesOptions::default()
+        };
+        let images = docker.list_images(Some(options)).await;
+        let images = self.client().step("listing images", wanted, images)?;
+        let names = images.iter().flat_map(|image| &image.repo_tags);
+        Ok(names.filter_map(|name| instance.release_of(name)).collect())
+    }
+}
+
+/// What of the folder goes into the image, and whose it is there.
+fn pack(spec: &ReleaseSpec, folder: PathBuf) -> Pack {
+    let recipe = &spec.recipe;
+    let shared = super::container::shared_folders(&recipe.shared);
+    let owned = recipe.writable.iter().chain(shared);
+    Pack {
+        from: folder,
+        to: APP.into(),
+        owned: owned.map(|path| path.as_path().to_owned()).collect(),
+        owner: USER,
+    }
+}
+
+/// Whether a reference says which of the images of its name is meant.
+fn names_a_tag(image: &str) -> bool {
+    let name = image.rsplit('/').next().unwrap_or(image);
+    name.contains([':', '@'])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_of_a_registry_is_no_tag() {
+        for (image, tagged) in [
+            ("node", false),
+            ("node:22", true),
+            ("registry.example.com:5000/node", false),
+            ("registry.example.com:5000/node:22", true),
+            ("node@sha256:00", true),
+        ] {
+            assert_eq!(names_a_tag(image), tagged, "{image}");
+        }
+    }
+}

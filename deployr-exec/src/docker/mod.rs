@@ -1,0 +1,165 @@
+//! Releases as containers of a Docker engine on this host (Linux).
+//!
+//! A release is an image, by digest, and the container that runs it, in a network that
+//! deployr makes: it is reached there by its address, which it keeps, and publishes no port.
+//! What says which releases are placed, which is present and whose turn it was lies in a
+//! folder of this host, as for the [local executor](crate::local::run), so that it outlives
+//! the engine, the containers and deployr itself. Releases that are only files need no
+//! container: the ingress serves them from there.
+//!
+//! | on the engine | is called |
+//! | --- | --- |
+//! | the image of a release | `deployr-<instance>/<project>:<number>` |
+//! | its container | `deployr-<instance>-<project>-<number>` |
+//! | the network of all | `deployr-<instance>` |
+//! | the volume of a shared folder | `deployr-<instance>-<project>-<hash of the path>` |
+//!
+//! All bear the labels `deployr.instance`, `deployr.project` and, where they are of one,
+//! `deployr.release`. Nothing without the label of this instance is ever touched.
+//!
+//! The engine must be one whose containers can be reached from here by their addresses: not
+//! one in a virtual machine (Docker Desktop), nor one without root's rights.
+
+mod archive;
+mod client;
+mod container;
+mod image;
+mod limits;
+mod naming;
+mod network;
+mod place;
+mod plan;
+mod run;
+mod steps;
+mod tidy;
+mod verify;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use deployr_core::error::StepResult;
+use deployr_core::value::Slug;
+use tokio::sync::{Mutex, OnceCell};
+
+pub use limits::RunLimits;
+
+use crate::local::blocking;
+use crate::local::run::LocalExecutor;
+use crate::local::run::layout::Layout;
+use client::Client;
+use naming::Instance;
+
+/// A Docker engine of this host as a target. Cheap to clone.
+///
+/// Containers go on when the last clone is dropped or deployr ends, and come up again with
+/// the engine; the next [`start`](deployr_core::executor::Executor::start) finds them.
+///
+/// A release runs without privileges and capabilities, within [`RunLimits`], as a user whom
+/// its image does not know; that of a Dockerfile as the user whom it names, with the few
+/// capabilities that root needs to become another.
+///
+/// ```
+/// use deployr_exec::docker::{DockerExecutor, RunLimits};
+///
+/// let executor = DockerExecutor::new("/var/lib/deployr/docker")
+///     .base_image("node:22-slim")
+///     .limits(RunLimits { memory_bytes: Some(512 << 20), ..RunLimits::default() });
+/// ```
+#[derive(Debug, Clone)]
+pub struct DockerExecutor {
+    root: PathBuf,
+    client: Arc<Client>,
+    base_image: Option<String>,
+    limits: RunLimits,
+    files: LocalExecutor,
+    instance: Arc<OnceCell<Instance>>,
+    addresses: Arc<Mutex<()>>,
+}
+
+impl DockerExecutor {
+    /// Where an engine listens that nobody has told otherwise.
+    pub const SOCKET: &str = "/var/run/docker.sock";
+
+    /// An executor for the engine at [`SOCKET`](Self::SOCKET), which keeps what it knows
+    /// below `root`. Neither is asked for before it is needed.
+    pub fn new(root: impl Into<PathBuf>) -> Self {
+        let root = root.into();
+        Self {
+            files: LocalExecutor::new(&root),
+            root,
+            client: Arc::new(Client::new(Self::SOCKET.into())),
+            base_image: None,
+            limits: RunLimits::default(),
+            instance: Arc::default(),
+            addresses: Arc::default(),
+        }
+    }
+
+    /// The engine's socket.
+    #[must_use]
+    pub fn socket(mut self, path: impl Into<PathBuf>) -> Self {
+        self.client = Arc::new(Client::new(path.into()));
+        self
+    }
+
+    /// The image that folders are run on, as `node:22-slim`; fetched when it is first needed,
+    /// with the engine's own configuration. It must have `/bin/sh`, and what the build's
+    /// files need to run. Without one, only what a Dockerfile makes can be run.
+    #[must_use]
+    pub fn base_image(mut self, image: impl Into<String>) -> Self {
+        self.base_image = Some(image.into());
+        self
+    }
+
+    /// What the container of one release may use.
+    #[must_use]
+    pub fn limits(mut self, limits: RunLimits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// The engine's version, as `20.10.24`.
+    ///
+    /// # Errors
+    ///
+    /// A fault where it does not answer, which says what to do.
+    pub async fn engine_version(&self) -> StepResult<String> {
+        let docker = self.client.docker().await?;
+        let version = docker.version().await;
+        let socket = self.client.socket().display();
+        let version = self.client.step("asking", socket, version)?;
+        Ok(version.version.unwrap_or_default())
+    }
+
+    fn client(&self) -> &Client {
+        &self.client
+    }
+
+    fn base(&self) -> Option<&str> {
+        self.base_image.as_deref()
+    }
+
+    fn run_limits(&self) -> &RunLimits {
+        &self.limits
+    }
+
+    fn addresses(&self) -> &Mutex<()> {
+        &self.addresses
+    }
+
+    fn files(&self) -> &LocalExecutor {
+        &self.files
+    }
+
+    fn layout(&self, slug: &Slug) -> Layout {
+        Layout::new(&self.root, slug)
+    }
+
+    async fn instance(&self) -> StepResult<Instance> {
+        let read = async || {
+            let root: PathBuf = Path::to_owned(&self.root);
+            blocking(move || Instance::of(&root)).await
+        };
+        self.instance.get_or_try_init(read).await.cloned()
+    }
+}

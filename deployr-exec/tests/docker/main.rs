@@ -1,0 +1,14 @@
+//! Releases on a real Docker engine, and what may happen to them there.
+#![cfg(feature = "docker")]
+#![allow(
+    clippy::unwrap_used,
+    reason = "test code, which should stop where something is wrong"
+)]
+
+mod away;
+mod confinement;
+mod cut;
+mod images;
+mod load;
+mod support;
+mod verify;

@@ -1,0 +1,217 @@
+use std::fs;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use deployr_core::builder::{Artifact, ArtifactContent};
+use deployr_core::error::{StepError, StepResult, Verdict};
+use deployr_core::executor::{Endpoint, Executor, ReleaseSpec};
+use deployr_core::model::{HealthCheck, ProjectId, Recipe, ReleaseId, Runtime, Turn};
+use deployr_core::system::{Clock, SystemClock, SystemEntropy};
+use deployr_core::testing::RecordedStep;
+use deployr_core::testing::ingress::http_get;
+use deployr_core::value::{
+    BuildCommand, CommitId, DrainTime, EnvName, EnvSet, EnvValue, Framework, HealthDeadline,
+    HealthInterval, OutputDir, Slug,
+};
+use deployr_exec::docker::DockerExecutor;
+use deployr_testkit::docker::Docker;
+
+/// A release that answers with its files.
+pub(crate) const SERVER: &str = "exec httpd -f -p $PORT";
+
+/// A target of its own for each test, on the engine that all share.
+pub(crate) struct Target {
+    docker: &'static Docker,
+    root: tempfile::TempDir,
+    pub(crate) executor: DockerExecutor,
+    pub(crate) slug: Slug,
+}
+
+impl Target {
+    pub(crate) fn new() -> Self {
+        Self::on(Docker::shared())
+    }
+
+    pub(crate) fn on(docker: &'static Docker) -> Self {
+        let root = tempfile::tempdir().unwrap();
+        Self {
+            docker,
+            executor: executor(docker, root.path()),
+            root,
+            slug: Slug::parse("shop").unwrap(),
+        }
+    }
+
+    /// As after a restart of deployr.
+    pub(crate) fn restarted(&self) -> DockerExecutor {
+        executor(self.docker, self.root.path())
+    }
+
+    /// An artifact with these files.
+    pub(crate) fn files(&self, files: &[(&str, &str)]) -> Artifact {
+        let folder = tempfile::Builder::new().tempdir_in(self.root.path());
+        let folder = folder.unwrap().keep();
+        for (name, text) in files {
+            let file = folder.join(name);
+            fs::create_dir_all(file.parent().unwrap()).unwrap();
+            fs::write(file, text).unwrap();
+        }
+        artifact(ArtifactContent::Folder(folder))
+    }
+
+    pub(crate) fn docker(&self, args: &[&str]) -> String {
+        self.docker.run(args)
+    }
+
+    pub(crate) fn container(&self, number: i64) -> String {
+        format!("deployr-{}-{}-{number}", self.instance(), self.slug)
+    }
+
+    pub(crate) fn image(&self, number: i64) -> String {
+        format!("deployr-{}/{}:{number}", self.instance(), self.slug)
+    }
+
+    fn instance(&self) -> String {
+        let file = self.root.path().join("target/instance");
+        fs::read_to_string(file).unwrap_or_default()
+    }
+
+    /// Takes a release's folder away, as if it had never been placed.
+    pub(crate) fn forget(&self, number: i64) {
+        let releases = self.root.path().join("target/shop/releases");
+        fs::remove_dir_all(releases.join(number.to_string())).unwrap();
+    }
+
+    /// The names of all containers of this target.
+    pub(crate) fn containers(&self) -> Vec<String> {
+        let label = format!("label=deployr.instance={}", self.instance());
+        let format = ["--format", "{{.Names}}"];
+        let all = self.docker(&[&["ps", "--all", "--filter", &label], &format[..]].concat());
+        all.lines().map(str::to_owned).collect()
+    }
+
+    /// Placed, up, healthy and present.
+    pub(crate) async fn deploy(
+        &self,
+        spec: &ReleaseSpec,
+        artifact: &Artifact,
+        turn: i64,
+    ) -> StepResult<SocketAddr> {
+        deploy(&self.executor, spec, artifact, turn).await
+    }
+
+    /// A release that says `text` at `/`.
+    pub(crate) async fn live(&self, number: i64, text: &str) -> (ReleaseSpec, SocketAddr) {
+        let spec = spec(number, SERVER);
+        let artifact = self.files(&[("index.html", text)]);
+        let address = self.deploy(&spec, &artifact, number).await.unwrap();
+        (spec, address)
+    }
+}
+
+impl Drop for Target {
+    fn drop(&mut self) {
+        let left = self.containers();
+        let left: Vec<&str> = left.iter().map(String::as_str).collect();
+        if !left.is_empty() {
+            self.docker(&[&["rm", "--force", "--volumes"], &left[..]].concat());
+        }
+    }
+}
+
+fn executor(docker: &Docker, root: &Path) -> DockerExecutor {
+    let executor = DockerExecutor::new(root.join("target")).socket(docker.socket());
+    executor.base_image(docker.busybox())
+}
+
+pub(crate) async fn deploy(
+    executor: &DockerExecutor,
+    spec: &ReleaseSpec,
+    artifact: &Artifact,
+    turn: i64,
+) -> StepResult<SocketAddr> {
+    let step = RecordedStep::new();
+    executor.prepare(spec, artifact, &step.ctx).await?;
+    let endpoint = executor.start(spec, &step.ctx).await?;
+    executor.verify(spec, &endpoint, &step.ctx).await?;
+    executor.switch(spec, Turn::new(turn, 1), &step.ctx).await?;
+    Ok(address(&endpoint))
+}
+
+pub(crate) fn address(endpoint: &Endpoint) -> SocketAddr {
+    match endpoint {
+        Endpoint::Http { address } => *address,
+        other => panic!("{other:?}"),
+    }
+}
+
+pub(crate) fn artifact(content: ArtifactContent) -> Artifact {
+    Artifact {
+        content,
+        digest: format!("sha256:{:064x}", 7),
+        bytes: 7,
+    }
+}
+
+pub(crate) fn spec(number: i64, line: &str) -> ReleaseSpec {
+    let start = BuildCommand::parse(line).unwrap();
+    ReleaseSpec {
+        project: ProjectId::new(SystemClock.now(), &SystemEntropy),
+        slug: Slug::parse("shop").unwrap(),
+        release: ReleaseId::new(SystemClock.now(), &SystemEntropy),
+        number,
+        commit: CommitId::parse("0123456789abcdef0123456789abcdef01234567").unwrap(),
+        recipe: Recipe {
+            framework: Framework::parse("node").unwrap(),
+            root: None,
+            commands: Vec::new(),
+            output: OutputDir::parse(".").unwrap(),
+            runtime: Runtime::Process { start },
+            health: HealthCheck {
+                interval_ms: HealthInterval::new(50).unwrap(),
+                drain_ms: DrainTime::new(500).unwrap(),
+                ..HealthCheck::default()
+            },
+            shared: Vec::new(),
+            writable: Vec::new(),
+        },
+        env: EnvSet::default(),
+    }
+}
+
+pub(crate) fn set(spec: &mut ReleaseSpec, name: &str, value: &str) {
+    let (name, value) = (EnvName::parse(name), EnvValue::parse(value));
+    spec.env.insert(name.unwrap(), value.unwrap()).unwrap();
+}
+
+pub(crate) fn within(spec: &mut ReleaseSpec, deadline: Duration) {
+    let millis = deadline.as_millis() as u64;
+    spec.recipe.health.deadline_ms = HealthDeadline::new(millis).unwrap();
+}
+
+#[track_caller]
+pub(crate) fn verdict<T: std::fmt::Debug>(answer: StepResult<T>) -> Verdict {
+    match answer {
+        Err(StepError::Verdict(verdict)) => verdict,
+        other => panic!("must be a verdict, not {other:?}"),
+    }
+}
+
+pub(crate) async fn get(address: SocketAddr) -> Result<String, String> {
+    let get = move || http_get(address, &address.to_string());
+    tokio::task::spawn_blocking(get).await.unwrap()
+}
+
+/// Waits until it says so.
+pub(crate) async fn says(address: SocketAddr, wanted: &str) {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    loop {
+        let answer = get(address).await;
+        if answer.as_deref() == Ok(wanted) {
+            return;
+        }
+        assert!(Instant::now() < deadline, "`{wanted}`, not {answer:?}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}

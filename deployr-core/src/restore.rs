@@ -73,7 +73,7 @@ impl Engine {
         };
         // Nobody would see to it later: until the next deployment the site would be down.
         let endpoint = retry::thrice(&ctx.cancel, || executor.start(spec, &ctx)).await?;
-        if let Some(ingress) = &self.inner().ingress {
+        if let (Some(ingress), Some(endpoint)) = (&self.inner().ingress, endpoint.for_ingress()) {
             let (tenant, project) = (&live.release.tenant, live.release.project);
             let domains = self.inner().verified_domains(tenant, project).await;
             let domains =

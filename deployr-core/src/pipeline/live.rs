@@ -51,6 +51,9 @@ impl Run<'_> {
         let Some(ingress) = &self.engine.ingress else {
             return Ok(());
         };
+        let Some(endpoint) = endpoint.for_ingress() else {
+            return ingress.remove(&self.project.slug).await; // from where it was before
+        };
         let (tenant, project) = (&self.project.tenant, self.project.id);
         let domains = self
             .stored(|| self.engine.verified_domains(tenant, project))

@@ -33,30 +33,38 @@
 //!
 //! # Features
 //!
-//! Each compiles alone; all but `docker`, `compose` and `caddy-ingress` are on by default.
+//! Each compiles alone; the first three are on by default.
 //!
 //! * `local-builder`: builds as confined processes on this host, with [`framework`] presets.
 //! * `local-executor`: releases as folders and supervised processes on this host.
-//! * `docker`: releases as containers of a Docker engine on this host.
-//! * `compose`: releases as the services of a compose file, on such an engine.
 //! * `builtin-ingress`: an in-process reverse proxy and static file server.
 //! * `caddy-ingress`: routes of a Caddy, kept through its admin API.
+//! * `compose`: releases as the services of a compose file, on a Docker engine.
+//! * `dns`: looks up whose a domain is.
+//! * `docker`: builds in, and releases as, containers of a Docker engine on this host.
+//! * `ssh`: releases on servers, over the `ssh` program.
 
+#[cfg(feature = "dns")]
+pub mod dns;
 #[cfg(feature = "docker")]
 pub mod docker;
 #[cfg(feature = "local-builder")]
 pub mod framework;
-#[cfg(feature = "local-executor")]
+#[cfg(any(feature = "local-executor", feature = "ssh"))]
 pub mod health;
 #[cfg(any(feature = "builtin-ingress", feature = "caddy-ingress"))]
 pub mod ingress;
 #[cfg(any(feature = "local-builder", feature = "local-executor"))]
 pub mod local;
+#[cfg(feature = "ssh")]
+pub mod ssh;
 
-#[cfg(feature = "docker")]
-pub use docker::DockerExecutor;
+#[cfg(feature = "dns")]
+pub use dns::DnsResolver;
 #[cfg(feature = "compose")]
 pub use docker::compose::ComposeExecutor;
+#[cfg(feature = "docker")]
+pub use docker::{DockerBuilder, DockerExecutor};
 #[cfg(feature = "builtin-ingress")]
 pub use ingress::BuiltinIngress;
 #[cfg(feature = "caddy-ingress")]
@@ -67,3 +75,5 @@ pub use local::Sandbox;
 pub use local::build::LocalBuilder;
 #[cfg(feature = "local-executor")]
 pub use local::run::LocalExecutor;
+#[cfg(feature = "ssh")]
+pub use ssh::{SshExecutor, SshTarget};

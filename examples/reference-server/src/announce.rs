@@ -34,7 +34,7 @@ impl Announcer {
         let teller = Teller {
             engine: host.engine.clone(),
             actor: host.actor.clone(),
-            target: host.target.clone(),
+            targets: host.targets.clone(),
             ui: *ui,
             told: HashMap::new(),
         };
@@ -58,7 +58,7 @@ enum Told {
 struct Teller {
     engine: Engine,
     actor: Actor,
-    target: TargetName,
+    targets: [TargetName; 2],
     ui: Ui,
     told: HashMap<DeploymentId, Told>,
 }
@@ -101,7 +101,7 @@ impl Teller {
             return;
         };
         // Hints come from other machines, too.
-        if project.settings.target != self.target {
+        if !self.targets.contains(&project.settings.target) {
             return;
         }
         let name = project.name.as_str();

@@ -72,7 +72,7 @@ impl ComposeExecutor {
             .map(|container| self.docker.stop_container(container, grace));
         try_join_all(stop).await?;
         for container in &containers {
-            self.docker.remove_container(container).await?;
+            self.docker.client().remove_container(container).await?;
         }
         self.remove_networks(slug, number).await
     }
@@ -125,7 +125,7 @@ impl ComposeExecutor {
         let suffix = format!(":{number}");
         for name in images.iter().flat_map(|image| &image.repo_tags) {
             if name.ends_with(&suffix) {
-                self.docker.remove_image(name).await?;
+                self.docker.client().remove_image(name).await?;
             }
         }
         Ok(())

@@ -111,15 +111,15 @@ impl ComposeExecutor {
                 (Some(_), _) | (None, None) => parts.image(name),
                 (None, Some(image)) => image.clone(),
             };
-            if service.build.is_none() && self.docker.find_image(&image).await?.is_none() {
+            if service.build.is_none() && self.docker.client().find_image(&image).await?.is_none() {
                 ctx.log.say(format!("fetching {image} for {name}")).await;
                 tokio::select! {
                     biased;
                     () = ctx.cancel.cancelled() => return Err(StepError::Stopped),
-                    pulled = self.docker.pull(&image) => pulled?,
+                    pulled = self.docker.client().pull(&image) => pulled?,
                 }
             }
-            let found = self.docker.find_image(&image).await?;
+            let found = self.docker.client().find_image(&image).await?;
             let id = found.and_then(|found| found.id).ok_or_else(|| {
                 Fault::retryable("looking at an image", &image, "it is gone again")
             })?;
@@ -131,7 +131,7 @@ impl ComposeExecutor {
     /// Whether all images of a release are on the engine.
     pub(super) async fn has_all(&self, placed: &Placed) -> StepResult<bool> {
         for id in placed.images.values() {
-            if self.docker.find_image(id).await?.is_none() {
+            if self.docker.client().find_image(id).await?.is_none() {
                 return Ok(false);
             }
         }
@@ -156,7 +156,7 @@ impl ComposeExecutor {
         let folder = self.docker.layout(&spec.slug).release(spec.number);
         let (parts, base) = self.parts(&instance, spec, &folder, ctx).await?;
         let name = instance.container(&spec.slug, spec.number);
-        if let Some(found) = self.docker.find_container(&name).await? {
+        if let Some(found) = self.docker.client().find_container(&name).await? {
             let labels = found
                 .config
                 .as_ref()
@@ -190,7 +190,7 @@ impl ComposeExecutor {
         if !up {
             return Err(start_failed(spec));
         }
-        let found = self.docker.find_container(&name).await?;
+        let found = self.docker.client().find_container(&name).await?;
         let found = found.ok_or_else(|| {
             Fault::retryable("starting", &name, "somebody has removed it meanwhile")
         })?;
@@ -400,7 +400,7 @@ impl ComposeExecutor {
             if of != service {
                 continue;
             }
-            let found = self.docker.find_container(&id).await?;
+            let found = self.docker.client().find_container(&id).await?;
             let health = found.and_then(|found| found.state?.health?.status);
             return Ok(health == Some(HealthStatusEnum::HEALTHY));
         }

@@ -1,3 +1,5 @@
+use std::num::NonZeroU16;
+
 use deployr_core::error::{StepError, StepResult};
 use deployr_core::model::HealthCheck;
 use deployr_core::value::{
@@ -23,8 +25,18 @@ pub(super) struct RepoConfig {
     pub(super) output: Option<OutputDir>,
     pub(super) start: Option<BuildCommand>,
     pub(super) health: HealthConfig,
+    pub(super) compose: ComposeConfig,
     pub(super) shared: Option<Vec<RelPath>>,
     pub(super) writable: Option<Vec<RelPath>>,
+}
+
+/// Which of the services of a compose file is to be reached.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct ComposeConfig {
+    pub(super) file: Option<RelPath>,
+    pub(super) service: Option<String>,
+    pub(super) port: Option<NonZeroU16>,
 }
 
 /// The fields of [`HealthCheck`], each by itself.

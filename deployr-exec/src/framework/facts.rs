@@ -104,6 +104,7 @@ impl<'a> Facts<'a> {
         let is_start = |line: &String| start.strip_prefix(line.as_str()).is_some_and(ends_word);
         !rules.is_empty()
             && rules.files.iter().all(|file| self.folder.has(file))
+            && (rules.one_of.is_empty() || rules.one_of.iter().any(|file| self.folder.has(file)))
             && (rules.dependencies.is_empty() || self.uses_any(&rules.dependencies))
             && rules
                 .scripts

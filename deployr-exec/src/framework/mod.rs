@@ -15,9 +15,9 @@ use deployr_core::model::{HealthCheck, ProjectSettings, Recipe, Runtime};
 use deployr_core::value::{BuildCommand, Framework, InputCode, InvalidValue, OutputDir};
 
 use checkout::Checkout;
-use config::RepoConfig;
+use config::{ComposeConfig, RepoConfig};
 use facts::Facts;
-use preset::{Preset, PresetRuntime, Stage};
+use preset::{Need, Preset, PresetRuntime, Stage};
 
 fn invalid(message: impl Into<String>) -> StepError {
     StepError::verdict(VerdictCode::ConfigInvalid, message)
@@ -31,6 +31,9 @@ pub enum Makes {
     /// Folders, and container images where the repository has a Dockerfile, which then says
     /// more than any preset could.
     Images,
+    /// All of these, and the services of a compose file, where the repository has one: that
+    /// says most of all.
+    Services,
 }
 
 /// Decides how the checkout in `dir` is built and run. Reads files of at most 256 KiB,
@@ -59,7 +62,8 @@ pub fn detect(dir: &Path, settings: &ProjectSettings, makes: Makes) -> StepResul
     let choice = Choice {
         named: named.zip(named_by),
         described,
-        dockerfile: makes == Makes::Images && output.is_none(),
+        compose: makes == Makes::Services && !described,
+        dockerfile: makes != Makes::Files && output.is_none(),
         makes,
     };
     let preset = choice.of(&presets, &facts)?;
@@ -82,7 +86,7 @@ pub fn detect(dir: &Path, settings: &ProjectSettings, makes: Makes) -> StepResul
         root,
         commands,
         output: output.unwrap_or_else(|| preset.output.clone()),
-        runtime: runtime(preset, &facts, start)?,
+        runtime: runtime(preset, &facts, start, config.compose)?,
         health,
         shared: settings
             .shared
@@ -123,7 +127,8 @@ pub fn check(name: &Framework, makes: Makes) -> Result<(), InvalidValue> {
     let code = InputCode::FrameworkInvalid;
     let rule = match makes {
         Makes::Files => preset::NAMES,
-        Makes::Images => preset::ALL_NAMES,
+        Makes::Images => preset::IMAGE_NAMES,
+        Makes::Services => preset::ALL_NAMES,
     };
     Err(InvalidValue::new("framework", code, rule, name.as_str()))
 }
@@ -136,7 +141,11 @@ pub(crate) fn is_dockerfile(recipe: &Recipe) -> bool {
 
 impl Makes {
     fn can(self, preset: &Preset) -> bool {
-        preset.needs.is_none() || self == Self::Images
+        match preset.needs {
+            None => true,
+            Some(Need::Docker) => self != Self::Files,
+            Some(Need::Compose) => self == Self::Services,
+        }
     }
 }
 
@@ -171,7 +180,9 @@ struct Choice<'a> {
     named: Option<(&'a Framework, &'a str)>,
     /// Whether somebody says what to serve.
     described: bool,
-    /// Whether a Dockerfile comes before all else that is found.
+    /// Whether a compose file comes before all else that is found.
+    compose: bool,
+    /// Whether a Dockerfile comes before all but that.
     dockerfile: bool,
     makes: Makes,
 }
@@ -185,11 +196,16 @@ impl Choice<'_> {
             Some((name, _)) => {
                 Some(by_name(name.as_str()).ok_or_else(|| unknown_framework(presets, name))?)
             }
-            None => by_name(preset::DOCKERFILE)
-                .filter(|preset| self.dockerfile && fits(preset))
+            None => by_name(preset::COMPOSE)
+                .filter(|preset| self.compose && fits(preset))
+                .or_else(|| {
+                    by_name(preset::DOCKERFILE)
+                        .filter(|_| self.dockerfile)
+                        .filter(fits)
+                })
                 .or_else(|| presets.iter().find(fits)),
         };
-        let dockerfile = |preset: &Preset| preset.name.as_str() == preset::DOCKERFILE;
+        let dockerfile = |preset: &Preset| preset.needs == Some(Need::Docker);
         match found {
             Some(preset) if dockerfile(preset) && named.is_none() && !self.dockerfile => {
                 // Whoever says what to serve needs neither a preset nor the Dockerfile.
@@ -212,9 +228,11 @@ fn needs_another_builder(preset: &Preset, named_by: Option<&str>) -> StepError {
         None => (format!("was found by {}", preset.looks_for), "set"),
     };
     invalid(format!(
-        "framework `{}` {why}, and needs a Docker builder, which this target does not have; \
-         choose one that has, or {instead} `start` or `output` (and `install` and `build`) to build it without one",
+        "framework `{}` {why}, and needs a target {} run it, which this one does not; \
+         choose one that does, or {instead} `start` or `output` (and `install` and `build`) to \
+         build it without one",
         preset.name,
+        preset.needs.map_or("that can", Need::told),
     ))
 }
 
@@ -269,10 +287,20 @@ fn commands(
     Ok(commands)
 }
 
-fn runtime(preset: &Preset, facts: &Facts<'_>, start: Option<BuildCommand>) -> StepResult<Runtime> {
+fn runtime(
+    preset: &Preset,
+    facts: &Facts<'_>,
+    start: Option<BuildCommand>,
+    compose: ComposeConfig,
+) -> StepResult<Runtime> {
     Ok(match (start, &preset.runtime) {
         (Some(start), _) => Runtime::Process { start },
         (None, PresetRuntime::Image) => Runtime::Image,
+        (None, PresetRuntime::Compose) => Runtime::Compose {
+            file: compose.file,
+            service: compose.service,
+            port: compose.port.map(u16::from),
+        },
         (None, PresetRuntime::Process { start }) => Runtime::Process {
             start: command(&facts.fill(start))?,
         },

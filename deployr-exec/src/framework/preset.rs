@@ -4,7 +4,7 @@ use serde::Deserialize;
 
 /// The presets, in the order in which detection asks them: the special before the
 /// general, and what this host cannot build last.
-const PRESETS: [(&str, &str); 9] = [
+const PRESETS: [(&str, &str); 10] = [
     (
         "next-standalone",
         include_str!("../../presets/next-standalone.toml"),
@@ -22,19 +22,26 @@ const PRESETS: [(&str, &str); 9] = [
     ),
     ("static", include_str!("../../presets/static.toml")),
     ("dockerfile", include_str!("../../presets/dockerfile.toml")),
+    ("compose", include_str!("../../presets/compose.toml")),
     ("custom", include_str!("../../presets/custom.toml")),
 ];
 
 /// The preset of repositories that say themselves what their image is.
 pub(super) const DOCKERFILE: &str = "dockerfile";
+/// That of repositories that say which services they are.
+pub(super) const COMPOSE: &str = "compose";
 
 /// The rule for the name of a preset that can be built here; a test compares.
 pub(super) const NAMES: &str = "must be one of next-standalone, next-export, next, laravel, node, \
                                 node-static, static, custom";
 
 /// The same for a builder that makes images too.
+pub(super) const IMAGE_NAMES: &str = "must be one of next-standalone, next-export, next, laravel, \
+                                      node, node-static, static, dockerfile, custom";
+
+/// The same for a target that runs compose files too.
 pub(super) const ALL_NAMES: &str = "must be one of next-standalone, next-export, next, laravel, \
-                                    node, node-static, static, dockerfile, custom";
+                                    node, node-static, static, dockerfile, compose, custom";
 
 /// A framework, as data.
 #[derive(Debug, Deserialize)]
@@ -44,7 +51,7 @@ pub(super) struct Preset {
     /// What detection looks for, in words that follow "looked for".
     pub(super) looks_for: String,
     /// What a builder must have for it.
-    pub(super) needs: Option<String>,
+    pub(super) needs: Option<Need>,
     #[serde(default)]
     pub(super) detect: Detect,
     #[serde(default)]
@@ -60,12 +67,32 @@ pub(super) struct Preset {
     pub(super) writable: Vec<RelPath>,
 }
 
+/// What not every target has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Need {
+    Docker,
+    Compose,
+}
+
+impl Need {
+    /// In words that stand between "a target" and "run it".
+    pub(super) fn told(self) -> &'static str {
+        match self {
+            Self::Docker => "whose Docker builder can",
+            Self::Compose => "whose compose tool can",
+        }
+    }
+}
+
 /// When a preset fits; all that is given must hold.
 #[derive(Debug, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Detect {
     /// All of these are there.
     pub(super) files: Vec<String>,
+    /// One of these is there.
+    pub(super) one_of: Vec<String>,
     /// `package.json` has one of these among its dependencies.
     pub(super) dependencies: Vec<String>,
     /// `package.json` has all of these scripts.
@@ -125,6 +152,7 @@ pub(super) enum PresetRuntime {
         start: String,
     },
     Image,
+    Compose,
 }
 
 pub(super) fn all() -> StepResult<Vec<Preset>> {
@@ -149,6 +177,11 @@ mod tests {
         let usable = presets.iter().filter(|preset| preset.needs.is_none());
         let usable: Vec<&str> = usable.map(|preset| preset.name.as_str()).collect();
         assert_eq!(NAMES, format!("must be one of {}", usable.join(", ")));
+        let images = presets
+            .iter()
+            .filter(|one| one.needs != Some(Need::Compose));
+        let images: Vec<&str> = images.map(|preset| preset.name.as_str()).collect();
+        assert_eq!(IMAGE_NAMES, format!("must be one of {}", images.join(", ")));
         assert_eq!(ALL_NAMES, format!("must be one of {}", names.join(", ")));
         let undetected: Vec<&str> = presets
             .iter()

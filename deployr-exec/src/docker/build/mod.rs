@@ -49,6 +49,7 @@ pub struct DockerBuilder {
     client: Arc<Client>,
     workspaces: LocalBuilder,
     image: Option<String>,
+    makes: Makes,
     limits: BuildLimits,
     pass_env: Vec<String>,
     instance: Arc<OnceCell<Instance>>,
@@ -64,6 +65,7 @@ impl DockerBuilder {
             workspaces: LocalBuilder::new(&root),
             root,
             image: None,
+            makes: Makes::Images,
             limits: BuildLimits::default(),
             pass_env: LocalBuilder::network_variables()
                 .map(str::to_owned)
@@ -85,6 +87,18 @@ impl DockerBuilder {
     #[must_use]
     pub fn image(mut self, image: impl Into<String>) -> Self {
         self.image = Some(image.into());
+        self
+    }
+
+    /// Whether a repository's compose file comes before all else: for a
+    /// [`ComposeExecutor`](super::compose::ComposeExecutor), which builds its images itself.
+    #[cfg(feature = "compose")]
+    #[must_use]
+    pub fn compose(mut self, compose: bool) -> Self {
+        self.makes = match compose {
+            true => Makes::Services,
+            false => Makes::Images,
+        };
         self
     }
 
@@ -161,7 +175,7 @@ impl Builder for DockerBuilder {
 
     fn check(&self, settings: &ProjectSettings) -> Result<(), InvalidValue> {
         let framework = settings.framework.as_ref();
-        framework.map_or(Ok(()), |name| framework::check(name, Makes::Images))
+        framework.map_or(Ok(()), |name| framework::check(name, self.makes))
     }
 
     fn plan(&self, recipe: &Recipe) -> Vec<PlannedStep> {
@@ -192,7 +206,8 @@ impl Builder for DockerBuilder {
         settings: &ProjectSettings,
     ) -> StepResult<Recipe> {
         let (dir, settings) = (workspace.checkout.clone(), settings.clone());
-        blocking(move || framework::detect(&dir, &settings, Makes::Images)).await
+        let makes = self.makes;
+        blocking(move || framework::detect(&dir, &settings, makes)).await
     }
 
     async fn build(&self, spec: &BuildSpec, ctx: &StepContext) -> StepResult<Artifact> {

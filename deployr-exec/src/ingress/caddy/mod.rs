@@ -58,7 +58,9 @@ const TRIES: usize = 20;
 ///   request over one sends it again over another, as HTTP has it (RFC 9112, 9.3.1).
 /// * A connection that has come, and which the old server has not taken yet, is reset, unless
 ///   the kernel hands it on: `sysctl net.ipv4.tcp_migrate_req=1` (Linux 5.14 or later).
-/// * Caddy before 2.7 closes WebSockets, of all sites.
+/// * WebSockets are closed, those of all sites.
+/// * A connection that was opened before, and brings its first request after, still comes to
+///   the former release.
 ///
 /// Requests that have begun end where they began. Caddy counts those that are with an app,
 /// which [`drain`](Ingress::drain) waits for; it cuts none, so what is left is cut when the

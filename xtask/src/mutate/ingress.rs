@@ -2,7 +2,7 @@
 
 use super::{Mutant, Suite};
 
-const CADDY: &str = "deployr-exec/src/ingress/caddy/mod.rs";
+const CADDY: &str = "deployr-exec/src/ingress/caddy/change.rs";
 const DOMAINS: &str = "deployr-core/src/engine/domains.rs";
 
 pub(super) const ROUTES: Suite = Suite {

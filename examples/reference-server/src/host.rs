@@ -8,7 +8,7 @@ use deployr_core::engine::{Engine, EngineError};
 use deployr_core::model::{Actor, Deployment, DeploymentId, Page, Project, ProjectId};
 use deployr_core::notifier::LogNotifier;
 use deployr_core::store::StoreError;
-use deployr_core::value::{TargetName, TenantId};
+use deployr_core::value::TenantId;
 use deployr_exec::ingress::BuiltinIngress;
 use deployr_exec::local::Sandbox;
 use deployr_exec::local::build::LocalBuilder;
@@ -29,8 +29,6 @@ pub(crate) struct Host {
     pub(crate) engine: Engine,
     pub(crate) actor: Actor,
     pub(crate) executor: LocalExecutor,
-    /// What deploys here is called.
-    pub(crate) target: TargetName,
     /// Where the engine says that something changed.
     pub(crate) bus: Arc<dyn EventBus>,
     /// The process that serves, when it is another.
@@ -83,6 +81,10 @@ impl Host {
                 data,
                 settings.database.is_none() || scratch.is_some(),
             )?);
+        #[cfg(feature = "ssh")]
+        for (target, executor) in &settings.ssh {
+            builder = builder.executor(target.as_str(), Arc::new(executor.clone()));
+        }
         if let Some(ingress) = ingress {
             builder = builder.ingress(ingress);
         }
@@ -94,7 +96,6 @@ impl Host {
                 user.unwrap_or_else(|| "operator".into()),
             ),
             executor,
-            target: settings.target.clone(),
             bus,
             holder: None,
             is_shared: settings.database.is_some(),

@@ -6,12 +6,16 @@ mod layer;
 #[cfg(test)]
 mod tests;
 
+#[cfg(feature = "ssh")]
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use deployr_core::store::Retention;
 use deployr_core::value::{DomainName, Network, TargetName, UrlPolicy};
+#[cfg(feature = "ssh")]
+use deployr_exec::ssh::SshExecutor;
 
 pub(crate) use database::Database;
 pub(crate) use layer::Layer;
@@ -45,6 +49,9 @@ pub(crate) struct Settings {
     pub(crate) trusted_proxies: Vec<Network>,
     /// None for the builder's own list.
     pub(crate) pass_env: Option<Vec<String>>,
+    /// Servers as targets.
+    #[cfg(feature = "ssh")]
+    pub(crate) ssh: BTreeMap<TargetName, SshExecutor>,
 }
 
 impl Settings {
@@ -115,6 +122,8 @@ impl Layer {
                 .or(file.trusted_proxies)
                 .map_or_else(|| Network::LOOPBACK.to_vec(), |networks| networks.0),
             pass_env: self.pass_env.or(file.pass_env),
+            #[cfg(feature = "ssh")]
+            ssh: crate::ssh::targets(&file.ssh)?,
         })
     }
 }

@@ -14,4 +14,6 @@ mod machines;
 mod refusals;
 mod serving;
 mod settings;
+#[cfg(feature = "ssh")]
+mod ssh;
 mod trouble;

@@ -135,6 +135,12 @@ impl Engine {
         EngineBuilder::default()
     }
 
+    /// Whether this engine deploys to that target; others may be another node's.
+    #[must_use]
+    pub fn has_target(&self, target: &TargetName) -> bool {
+        self.0.executors.contains_key(target)
+    }
+
     pub(crate) fn inner(&self) -> &Arc<Inner> {
         &self.0
     }

@@ -20,6 +20,7 @@
 mod call;
 mod clear;
 mod config;
+mod doctor;
 mod env;
 mod host;
 mod job;
@@ -41,6 +42,7 @@ use deployr_core::command::Command;
 use host::Host;
 use session::Session;
 
+pub use doctor::Finding;
 pub use target::{InvalidTarget, SshJump, SshTarget};
 
 const PATIENCE: Duration = Duration::from_secs(60);

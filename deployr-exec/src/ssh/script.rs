@@ -19,6 +19,7 @@ macro_rules! script {
 
 script!(CHECK = "check": "process" "check");
 script!(CURRENT = "read": "current");
+script!(DOCTOR = "look over": "doctor");
 script!(END_JOB = "stop": "process" "end_job");
 script!(FOLLOW = "follow": "process" "follow");
 script!(JOB = "run": "process" "job");

@@ -38,7 +38,7 @@ wget -q -O - http://api:7000/ http://data:6000/
 printf '%s|%s|%s' \"$GREETING\" \"$TOKEN\" \"$DEPLOYR_RELEASE\"
 ";
 
-fn files<'a>(api: &'a str) -> [(&'a str, &'a str); 4] {
+fn files(api: &str) -> [(&str, &str); 4] {
     [
         ("compose.yaml", FILE),
         ("Dockerfile", WEB),

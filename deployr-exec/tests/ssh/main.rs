@@ -4,6 +4,7 @@
 
 #[path = "../corpus/mod.rs"]
 mod corpus;
+mod doctor;
 mod files;
 mod hooks;
 mod hosts;

@@ -7,7 +7,6 @@ use std::time::Duration;
 use deployr_core::bus::{Hint, Hints};
 use deployr_core::engine::Engine;
 use deployr_core::model::{Actor, Deployment, DeploymentId, DeploymentStatus, Failure};
-use deployr_core::value::TargetName;
 use serde_json::json;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -34,7 +33,6 @@ impl Announcer {
         let teller = Teller {
             engine: host.engine.clone(),
             actor: host.actor.clone(),
-            targets: host.targets.clone(),
             ui: *ui,
             told: HashMap::new(),
         };
@@ -58,7 +56,6 @@ enum Told {
 struct Teller {
     engine: Engine,
     actor: Actor,
-    targets: [TargetName; 2],
     ui: Ui,
     told: HashMap<DeploymentId, Told>,
 }
@@ -101,7 +98,7 @@ impl Teller {
             return;
         };
         // Hints come from other machines, too.
-        if !self.targets.contains(&project.settings.target) {
+        if !self.engine.has_target(&project.settings.target) {
             return;
         }
         let name = project.name.as_str();

@@ -64,8 +64,8 @@ pub(crate) enum Command {
     Domain(commands::domain::Args),
     /// Bring the database up to date with this version
     Migrate,
-    /// Check that this machine has what deployr needs
-    Doctor,
+    /// Check that this machine, or a server that is deployed to, has what deployr needs
+    Doctor(commands::doctor::Args),
     /// Print the completions for a shell
     Completions(commands::completions::Args),
 }

@@ -9,7 +9,7 @@ use deployr_core::ingress::Ingress;
 use deployr_core::model::{Actor, Deployment, DeploymentId, Page, Project, ProjectId};
 use deployr_core::notifier::LogNotifier;
 use deployr_core::store::StoreError;
-use deployr_core::value::{TargetName, TenantId};
+use deployr_core::value::TenantId;
 use deployr_exec::DnsResolver;
 use deployr_exec::ingress::CaddyIngress;
 use deployr_exec::local::Sandbox;
@@ -32,8 +32,6 @@ pub(crate) struct Host {
     pub(crate) engine: Engine,
     pub(crate) actor: Actor,
     pub(crate) executor: LocalExecutor,
-    /// What deploys here is called.
-    pub(crate) targets: [TargetName; 2],
     /// Where the engine says that something changed.
     pub(crate) bus: Arc<dyn EventBus>,
     /// The process that serves, when it is another.
@@ -86,6 +84,10 @@ impl Host {
                 data,
                 settings.database.is_none() || scratch.is_some(),
             )?);
+        #[cfg(feature = "ssh")]
+        for (target, executor) in &settings.ssh {
+            builder = builder.executor(target.as_str(), Arc::new(executor.clone()));
+        }
         builder = docker::add(builder, settings, &DataDir::at(&settings.data), data);
         if let Some(caddy) = caddy(settings) {
             builder = builder.ingress(Arc::new(caddy));
@@ -109,7 +111,6 @@ impl Host {
                 user.unwrap_or_else(|| "operator".into()),
             ),
             executor,
-            targets: [settings.target.clone(), settings.docker_target.clone()],
             bus,
             holder: None,
             is_shared: settings.database.is_some(),

@@ -15,6 +15,8 @@ mod progress;
 mod repository;
 mod shared;
 mod signals;
+#[cfg(feature = "ssh")]
+mod ssh;
 mod table;
 mod ui;
 mod view;

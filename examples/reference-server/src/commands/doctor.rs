@@ -4,12 +4,16 @@ use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 
 use deployr_core::system::{Clock, SystemClock};
+#[cfg(feature = "ssh")]
+use deployr_core::value::TargetName;
 use deployr_exec::local::Confinement;
 use nix::unistd::{Uid, User};
 use serde_json::json;
 
 use crate::config::Settings;
 use crate::data::DataDir;
+#[cfg(feature = "ssh")]
+use crate::exit::Error;
 use crate::exit::{Exit, Result};
 use crate::ui::Ui;
 use crate::{docker, host, keys};
@@ -25,7 +29,20 @@ enum Found {
     Missing(String, &'static str),
 }
 
-pub(super) async fn run(settings: &Settings, ui: &Ui) -> Result<Exit> {
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Look at the servers of this target instead, as `ssh:web`
+    #[cfg(feature = "ssh")]
+    target: Option<TargetName>,
+}
+
+pub(super) async fn run(args: &Args, settings: &Settings, ui: &Ui) -> Result<Exit> {
+    #[cfg(feature = "ssh")]
+    if let Some(target) = args.target.as_ref().filter(|of| **of != settings.target) {
+        return servers(target, settings, ui).await;
+    }
+    #[cfg(not(feature = "ssh"))]
+    let Args {} = args;
     let mut exit = Exit::Ok;
     let data = DataDir::at(&settings.data);
     let mut checks = vec![
@@ -68,15 +85,56 @@ pub(super) async fn run(settings: &Settings, ui: &Ui) -> Result<Exit> {
             }
         };
         ui.emit(&json!({"check": name, "state": state, "found": text, "help": help}));
-        let shown = match found {
-            Found::Good(_) => ui.good("ok     "),
-            Found::Lacking(..) => ui.dim("lacking"),
-            Found::Missing(..) => ui.bad("missing"),
+        tell(ui, name, state, text, help.copied());
+    }
+    Ok(exit)
+}
+
+fn tell(ui: &Ui, name: &str, state: &str, text: &str, help: Option<&str>) {
+    let shown = match state {
+        "ok" => ui.good("ok     "),
+        "lacking" => ui.dim("lacking"),
+        _ => ui.bad("missing"),
+    };
+    ui.say(format_args!("{shown}  {name:<14}  {text}"));
+    if let Some(help) = help {
+        ui.say(format_args!("         {:<14}  {help}", ""));
+    }
+}
+
+/// The hosts of a target, each with what it lacks.
+#[cfg(feature = "ssh")]
+async fn servers(target: &TargetName, settings: &Settings, ui: &Ui) -> Result<Exit> {
+    let Some(executor) = settings.ssh.get(target) else {
+        let known: Vec<_> = settings.ssh.keys().map(TargetName::as_str).collect();
+        let known = match known.as_slice() {
+            [] => "none is in the file of settings".to_owned(),
+            known => format!("there are {}", known.join(", ")),
         };
-        ui.say(format_args!("{shown}  {name:<14}  {text}"));
-        if let Some(help) = help {
-            ui.say(format_args!("         {:<14}  {help}", ""));
+        return Err(
+            Error::usage(format!("there are no servers {target}; {known}"))
+                .hint("docs/ssh.md says how to name one"),
+        );
+    };
+    let (mut exit, mut host) = (Exit::Ok, String::new());
+    for found in executor.doctor().await {
+        let state = match (&found.help, found.blocks) {
+            (None, _) => "ok",
+            (Some(_), false) => "lacking",
+            (Some(_), true) => {
+                exit = Exit::Fault;
+                "missing"
+            }
+        };
+        let (name, text, help) = (found.what, &found.found, found.help.as_deref());
+        ui.emit(&json!({
+            "host": found.host, "check": name, "state": state, "found": text, "help": help,
+        }));
+        if host != found.host {
+            ui.say(&found.host);
+            host = found.host.clone();
         }
+        tell(ui, name, state, text, help);
     }
     Ok(exit)
 }

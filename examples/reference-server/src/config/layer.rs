@@ -1,5 +1,7 @@
 //! What can be set: the flags, the variables and the keys of the file.
 
+#[cfg(feature = "ssh")]
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
@@ -11,6 +13,8 @@ use deployr_exec::ingress::caddy::InvalidAddress;
 use serde::Deserialize;
 
 use super::database::Database;
+#[cfg(feature = "ssh")]
+use crate::ssh::Servers;
 
 pub(super) const CONCURRENCY: RangeInclusive<i64> = 1..=64;
 pub(super) const LEASE_SECONDS: RangeInclusive<i64> = 1..=3600;
@@ -219,6 +223,11 @@ pub(crate) struct Layer {
         value_delimiter = ','
     )]
     pub(super) pass_env: Option<Vec<String>>,
+    /// Servers as targets; in a file only.
+    #[cfg(feature = "ssh")]
+    #[arg(skip)]
+    #[serde(default)]
+    pub(super) ssh: BTreeMap<String, Servers>,
 }
 
 /// What serves the projects.

@@ -6,12 +6,16 @@ mod layer;
 #[cfg(test)]
 mod tests;
 
+#[cfg(feature = "ssh")]
+use std::collections::BTreeMap;
 use std::net::{Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use deployr_core::store::Retention;
 use deployr_core::value::{DomainName, Network, TargetName, UrlPolicy};
+#[cfg(feature = "ssh")]
+use deployr_exec::ssh::SshExecutor;
 
 use deployr_exec::ingress::AdminAddress;
 
@@ -60,6 +64,9 @@ pub(crate) struct Settings {
     pub(crate) caddy: Option<Caddy>,
     /// None for those of this machine.
     pub(crate) resolver: Option<Vec<SocketAddr>>,
+    /// Servers as targets.
+    #[cfg(feature = "ssh")]
+    pub(crate) ssh: BTreeMap<TargetName, SshExecutor>,
 }
 
 /// The Caddy that serves the projects.
@@ -164,6 +171,8 @@ impl Layer {
                 Some(IngressKind::Builtin) | None => None,
             },
             resolver: self.resolver.or(file.resolver),
+            #[cfg(feature = "ssh")]
+            ssh: crate::ssh::targets(&file.ssh)?,
         })
     }
 }

@@ -26,6 +26,12 @@ const EVERY_KEY: &str = r#"
     caddy_listen = "127.0.0.1:8443"
     caddy_tls = false
     resolver = ["9.9.9.9:53"]
+
+    [ssh.web]
+    after_switch = [["sudo", "-n", "systemctl", "reload", "php8.2-fpm"]]
+    [[ssh.web.hosts]]
+    host = "web-1.example.com"
+    root = "/srv/sites"
 "#;
 
 #[test]
@@ -54,6 +60,8 @@ fn the_command_line_wins_over_the_file_and_that_over_the_defaults() {
     );
     assert_eq!(settings.docker_image.unwrap(), "node:22");
     assert!(!settings.confine_releases);
+    #[cfg(feature = "ssh")]
+    assert_eq!(settings.ssh.keys().next().unwrap().as_str(), "ssh:web");
     assert_eq!(
         settings.caddy.unwrap(),
         Caddy {
@@ -173,7 +181,59 @@ fn the_page_about_the_configuration_has_every_setting_and_no_other() {
         );
         told.push(key);
     }
+    // A table, which no flag could be; it has a page of its own.
+    known.retain(|key| *key != "ssh");
     known.sort_unstable();
     told.sort_unstable();
     assert_eq!(told, known);
+}
+
+#[cfg(feature = "ssh")]
+#[test]
+fn the_page_about_servers_has_every_setting_of_one() {
+    let page = include_str!("../../../../docs/ssh.md");
+    let example = page.split("```toml\n").nth(1).unwrap();
+    let layer: Layer = toml::from_str(example.split("```").next().unwrap()).unwrap();
+    assert!(crate::ssh::targets(&layer.ssh).is_ok_and(|targets| targets.len() == 1));
+    for (line, known) in [
+        ("[ssh.web]\nnope = 1", "expected one of"),
+        ("[[ssh.web.hosts]]\nnope = 1", "expected one of"),
+        ("[[ssh.web.hosts]]\njump = { nope = 1 }", "expected one of"),
+    ] {
+        let error = toml::from_str::<Layer>(line).unwrap_err();
+        let (_, known) = error.message().split_once(known).unwrap();
+        for key in known.split('`').skip(1).step_by(2) {
+            assert!(page.contains(&format!("`{key}`")), "{key} is not told");
+        }
+    }
+}
+
+#[cfg(feature = "ssh")]
+#[test]
+fn a_server_that_cannot_be_one_is_refused_by_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("my.toml");
+    for (text, said) in [
+        ("[ssh.web]\nhosts = []", "ssh.web: hosts is invalid"),
+        (
+            "[[ssh.web.hosts]]\nhost = \"-o\"\nroot = \"a\"",
+            "ssh.web: host is invalid",
+        ),
+        (
+            "[[ssh.\"A b\".hosts]]\nhost = \"a\"\nroot = \"a\"",
+            "target",
+        ),
+        (
+            "[ssh.web]\nhosts = []\nafter_switch = [[]]",
+            "needs a program",
+        ),
+    ] {
+        std::fs::write(&path, text).unwrap();
+        let flags = Layer {
+            config: Some(path.clone()),
+            ..Layer::default()
+        };
+        let error = flags.resolve().unwrap_err().to_string();
+        assert!(error.contains(said), "{error}");
+    }
 }

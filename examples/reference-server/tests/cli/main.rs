@@ -17,4 +17,6 @@ mod machines;
 mod refusals;
 mod serving;
 mod settings;
+#[cfg(feature = "ssh")]
+mod ssh;
 mod trouble;

@@ -77,6 +77,18 @@ impl DataDir {
         self.0.join("docker-builds")
     }
 
+    /// The releases of compose files.
+    #[cfg(feature = "docker")]
+    pub(crate) fn compose(&self) -> PathBuf {
+        self.0.join("compose")
+    }
+
+    /// Where these are made ready.
+    #[cfg(feature = "docker")]
+    pub(crate) fn compose_builds(&self) -> PathBuf {
+        self.0.join("compose-builds")
+    }
+
     pub(crate) fn sites(&self) -> PathBuf {
         self.0.join("sites")
     }

@@ -1,4 +1,4 @@
-//! The Docker engine of this machine as a target.
+//! The Docker engine of this machine as targets: `docker`, and `compose` for compose files.
 
 use deployr_core::engine::EngineBuilder;
 
@@ -7,15 +7,17 @@ use crate::data::DataDir;
 
 #[cfg(feature = "docker")]
 mod with {
+    use std::path::PathBuf;
     use std::sync::Arc;
 
     use deployr_core::error::StepError;
+    use deployr_exec::docker::compose::ComposeExecutor;
     use deployr_exec::docker::{DockerBuilder, DockerExecutor};
 
     use super::*;
 
-    fn executor(settings: &Settings, data: &DataDir) -> DockerExecutor {
-        let executor = DockerExecutor::new(data.docker());
+    fn executor(settings: &Settings, folder: PathBuf) -> DockerExecutor {
+        let executor = DockerExecutor::new(folder);
         let executor = match &settings.docker_socket {
             Some(socket) => executor.socket(socket),
             None => executor,
@@ -26,8 +28,8 @@ mod with {
         }
     }
 
-    fn builder(settings: &Settings, data: &DataDir) -> DockerBuilder {
-        let builder = DockerBuilder::new(data.docker_builds());
+    fn builder(settings: &Settings, folder: PathBuf) -> DockerBuilder {
+        let builder = DockerBuilder::new(folder);
         let builder = match &settings.docker_socket {
             Some(socket) => builder.socket(socket),
             None => builder,
@@ -42,7 +44,7 @@ mod with {
         }
     }
 
-    /// Makes it a target. Docker is not asked for before somebody deploys there. Releases are
+    /// Makes it two targets. Docker is not asked for before somebody deploys there. Releases are
     /// looked for in one directory, builds may be in another.
     pub(crate) fn add(
         engine: EngineBuilder,
@@ -50,29 +52,47 @@ mod with {
         releases: &DataDir,
         builds: &DataDir,
     ) -> EngineBuilder {
-        let executor = Arc::new(executor(settings, releases));
-        let builder = Arc::new(builder(settings, builds));
-        engine.target(settings.docker_target.as_str(), executor, builder)
+        let compose = ComposeExecutor::new(executor(settings, releases.compose()));
+        let services = builder(settings, builds.compose_builds()).compose(true);
+        let executor = Arc::new(executor(settings, releases.docker()));
+        let builder = Arc::new(builder(settings, builds.docker_builds()));
+        engine
+            .target(settings.docker_target.as_str(), executor, builder)
+            .target(
+                settings.compose_target.as_str(),
+                Arc::new(compose),
+                Arc::new(services),
+            )
     }
 
     /// Clears up after a deployr that died, where it ever was used.
     pub(crate) async fn remove_stale(settings: &Settings, data: &DataDir) -> Result<(), String> {
         let word = |error: StepError| error.to_string();
-        if data.docker_builds().exists() {
-            builder(settings, data).remove_stale().await.map_err(word)?;
+        for builds in [data.docker_builds(), data.compose_builds()] {
+            if builds.exists() {
+                let builder = builder(settings, builds);
+                builder.remove_stale().await.map_err(word)?;
+            }
         }
-        if data.docker().exists() {
-            executor(settings, data)
-                .remove_stale()
-                .await
-                .map_err(word)?;
+        for releases in [data.docker(), data.compose()] {
+            if releases.exists() {
+                let executor = executor(settings, releases);
+                executor.remove_stale().await.map_err(word)?;
+            }
         }
         Ok(())
     }
 
     /// The engine's version, or why there is none to use.
     pub(crate) async fn engine(settings: &Settings, data: &DataDir) -> Result<String, String> {
-        let answer = executor(settings, data).check_engine().await;
+        let answer = executor(settings, data.docker()).check_engine().await;
+        answer.map_err(|error| error.to_string())
+    }
+
+    /// The compose tool's version, or why there is none to use.
+    pub(crate) async fn compose(settings: &Settings, data: &DataDir) -> Result<String, String> {
+        let compose = ComposeExecutor::new(executor(settings, data.compose()));
+        let answer = compose.tool_version().await;
         answer.map_err(|error| error.to_string())
     }
 }
@@ -96,6 +116,10 @@ mod without {
 
     pub(crate) async fn engine(_: &Settings, _: &DataDir) -> Result<String, String> {
         Err("this deployr was built without its feature `docker`".to_owned())
+    }
+
+    pub(crate) async fn compose(settings: &Settings, data: &DataDir) -> Result<String, String> {
+        engine(settings, data).await
     }
 }
 

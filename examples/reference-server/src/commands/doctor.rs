@@ -71,6 +71,7 @@ pub(super) async fn run(args: &Args, settings: &Settings, ui: &Ui) -> Result<Exi
     }
     checks.push(("confinement", confinement(settings, &data)));
     checks.push(("docker", docker(settings, &data).await));
+    checks.push(("compose", compose(settings, &data).await));
     checks.push(("clock", clock()));
     for (program, need) in PROGRAMS {
         checks.push((program, find(program, *need)));
@@ -271,6 +272,13 @@ fn migrating() -> Found {
             "off".into(),
             "set net.ipv4.tcp_migrate_req=1 (sysctl), or a deployment may cost some connections: docs/caddy.md",
         ),
+    }
+}
+
+async fn compose(settings: &Settings, data: &DataDir) -> Found {
+    match docker::compose(settings, data).await {
+        Ok(version) => Found::Good(version),
+        Err(error) => Found::Lacking(error, "only for `--target compose`"),
     }
 }
 

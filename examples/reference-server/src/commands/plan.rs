@@ -84,6 +84,7 @@ fn show(plan: &Plan, ui: &Ui) {
     ui.say(match &recipe.runtime {
         Runtime::Static { .. } => "serves files".to_owned(),
         Runtime::Process { start } => format!("serves with `{start}`"),
+        Runtime::Compose { .. } => "serves with the services of its compose file".to_owned(),
         _ => "serves with the image's own command".to_owned(),
     });
     for (at, step) in plan.steps.iter().enumerate() {

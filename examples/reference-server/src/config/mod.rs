@@ -37,6 +37,8 @@ pub(crate) struct Settings {
     pub(crate) target: TargetName,
     /// What this machine's Docker engine is called.
     pub(crate) docker_target: TargetName,
+    /// What deploys compose files here is called.
+    pub(crate) compose_target: TargetName,
     /// None for where Docker usually listens.
     #[cfg_attr(not(feature = "docker"), allow(dead_code))]
     pub(crate) docker_socket: Option<PathBuf>,
@@ -108,13 +110,14 @@ impl Layer {
             };
             TargetName::parse(name).map_err(|error| Error::usage(format!("node: {error}")))
         };
-        let (local, docker) = (target("local")?, target("docker")?);
+        let (local, docker, compose) = (target("local")?, target("docker")?, target("compose")?);
         let listen = self.listen.or(file.listen);
         Ok(Settings {
             node: node.unwrap_or_else(|| "this machine".into()),
             database: self.database.or(file.database),
             target: local,
             docker_target: docker,
+            compose_target: compose,
             docker_socket: self.docker_socket.or(file.docker_socket),
             docker_image: self.docker_image.or(file.docker_image),
             data: absolute(&self.data.or(file.data).unwrap_or_else(|| DATA.into()))?,

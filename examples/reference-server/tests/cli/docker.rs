@@ -72,6 +72,54 @@ fn a_dockerfile_goes_live_and_back() {
     );
 }
 
+const SERVICES: &str = "
+services:
+  web:
+    build: .
+    ports: ['3000']
+    depends_on: [data]
+  data:
+    image: busybox:test
+    init: true
+    command: sleep 600
+    volumes: ['data:/data']
+volumes: {data: {}}
+";
+
+#[test]
+fn the_services_of_a_compose_file_go_live() {
+    let machine = Machine::new();
+    let socket = Docker::shared().socket();
+    let docker = ["--docker-socket", socket.to_str().unwrap()];
+    let site = Repository::new(&machine, "site", "exit 1");
+    site.commit("deployr.toml", "");
+    site.commit("Dockerfile", DOCKERFILE);
+    site.commit("compose.yaml", SERVICES);
+    let to_compose = [&["deploy", site.path(), "--target", "compose"], &docker[..]].concat();
+    let server = machine.serve(&docker);
+    let deployed = machine.run(&to_compose);
+    assert_eq!(
+        code(&deployed),
+        0,
+        "{}{}",
+        stdout(&deployed),
+        stderr(&deployed)
+    );
+    let page = server.get("site.localhost", "/");
+    assert!(page.ends_with("made of a Dockerfile\n"), "{page}");
+
+    site.commit(
+        "compose.yaml",
+        &SERVICES.replace("init: true", "privileged: true"),
+    );
+    let refused = machine.run(&to_compose);
+    assert_eq!(code(&refused), 1, "{}", stdout(&refused));
+    let said = format!("{}{}", stdout(&refused), stderr(&refused));
+    assert!(said.contains("`privileged`"), "{said}");
+    let page = server.get("site.localhost", "/");
+    assert!(page.ends_with("made of a Dockerfile\n"), "{page}");
+}
+
 #[test]
 fn commands_and_what_they_build_run_in_the_image_that_is_set() {
     let machine = Machine::new();

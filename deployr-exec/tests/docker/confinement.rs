@@ -202,10 +202,14 @@ async fn going_back_starts_the_container_that_was_kept() {
 async fn a_release_reaches_no_other_one() {
     let target = Target::new();
     let (_, old) = target.live(1, "old").await;
-    target.live(2, "new").await;
-    let wget = format!("wget -q -T 3 -O - http://{old}/ || echo none");
-    let said = target.docker(&["exec", &target.container(2), "sh", "-c", &wget]);
-    assert_eq!(said, "none");
+    let (_, own) = target.live(2, "new").await;
+    let ask = |at: std::net::SocketAddr| {
+        let (ip, port) = (at.ip(), at.port());
+        let line = format!("printf 'GET / HTTP/1.0\\r\\n\\r\\n' | nc -w 3 {ip} {port}; true");
+        target.docker(&["exec", &target.container(2), "sh", "-c", &line])
+    };
+    assert!(ask(own).ends_with("new"), "it can ask: {}", ask(own));
+    assert_eq!(ask(old), "");
     assert_eq!(get(old).await.as_deref(), Ok("old"), "it is there");
 }
 

@@ -105,6 +105,74 @@ fn commands_and_what_they_build_run_in_the_image_that_is_set() {
     assert!(page.ends_with("10001\n"), "{page}");
 }
 
+/// What the README says, with a project as people have it.
+#[test]
+fn a_node_project_is_built_and_run_in_a_node_image() {
+    let machine = Machine::new();
+    let docker = Docker::shared();
+    let socket = docker.socket();
+    let settings = [
+        "--docker-socket",
+        socket.to_str().unwrap(),
+        "--docker-image",
+        docker.node(),
+    ];
+    let shop = Repository::new(&machine, "shop", "true");
+    let package = r#"{"scripts": {"build": "node build.js", "start": "node server.js"}}"#;
+    let server_js = "const fs = require('fs');\n\
+                     fs.appendFileSync('data/visits', 'x');\n\
+                     require('http').createServer((request, response) => {\n\
+                       if (request.url === '/up') { response.end('up'); return; }\n\
+                       response.end([fs.readFileSync('page', 'utf8'), process.env.GREETING,\n\
+                         fs.readFileSync('data/visits', 'utf8').length].join('|'));\n\
+                     }).listen(process.env.PORT, process.env.HOST);\n";
+    // There is no npm in the image; the rest is as it is found.
+    let toml = "install = \"true\"\nbuild = \"node build.js\"\nstart = \"node server.js\"\n\
+                shared = [\"data\"]\n[health]\npath = \"/up\"\n";
+    for (file, text) in [
+        ("package.json", package),
+        (
+            "build.js",
+            "require('fs').writeFileSync('page', process.version)",
+        ),
+        ("server.js", server_js),
+        ("deployr.toml", toml),
+    ] {
+        shop.commit(file, text);
+    }
+    let server = machine.serve(&settings);
+    let greeting = "GREETING=$HOME `id` \"quoted\" 'twice' & <b>";
+    for visits in 1..=2 {
+        let deploy = [
+            "deploy",
+            shop.path(),
+            "--target",
+            "docker",
+            "--env",
+            greeting,
+        ];
+        let deployed = machine.run(&deploy);
+        assert_eq!(
+            code(&deployed),
+            0,
+            "{}{}",
+            stdout(&deployed),
+            stderr(&deployed)
+        );
+        assert!(
+            stdout(&deployed).contains("building as node"),
+            "{}",
+            stdout(&deployed)
+        );
+        let page = server.get("shop.localhost", "/");
+        let (_, value) = greeting.split_once('=').unwrap();
+        assert!(
+            page.contains("v") && page.ends_with(&format!("|{value}|{visits}")),
+            "{page}"
+        );
+    }
+}
+
 #[test]
 fn the_doctor_knows_whether_docker_can_be_used() {
     let machine = Machine::new();

@@ -1,6 +1,7 @@
 //! `cargo xtask mutate`: breaks the engine on purpose, in a copy, one place at a time, and
 //! asks whether the tests that guard the place turn red.
 
+mod docker;
 mod engine;
 mod leases;
 mod postgres;
@@ -31,7 +32,8 @@ struct Suite {
     mutants: &'static [Mutant],
 }
 
-const SUITES: [Suite; 11] = [
+const SUITES: [Suite; 12] = [
+    docker::DOCKER,
     engine::PIPELINE,
     leases::ENDED,
     leases::KEPT,

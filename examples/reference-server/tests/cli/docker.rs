@@ -1,6 +1,7 @@
 //! `deploy --target docker`, on a real engine.
 
 use deployr_testkit::docker::Docker;
+use nix::sys::signal::Signal;
 
 use crate::machine::{Machine, Repository, code, json_lines, stderr, stdout};
 
@@ -70,6 +71,19 @@ fn a_dockerfile_goes_live_and_back() {
             .get("site.localhost", "/")
             .ends_with("made of a Dockerfile\n")
     );
+
+    // The container outlives the server that started it, and is found by the next.
+    let running =
+        || Docker::shared().run(&["ps", "--quiet", "--filter", "label=deployr.project=site"]);
+    let before = running();
+    server.stop(Signal::SIGKILL);
+    let server = machine.serve(&docker);
+    assert!(
+        server
+            .get("site.localhost", "/")
+            .ends_with("made of a Dockerfile\n")
+    );
+    assert_eq!(running(), before);
 }
 
 #[test]
@@ -79,7 +93,7 @@ fn commands_and_what_they_build_run_in_the_image_that_is_set() {
     let socket = docker.socket();
     let settings = ["--docker-socket", socket.to_str().unwrap()];
     let image = ["--docker-image", docker.busybox()];
-    let site = Repository::new(&machine, "site", "mkdir dist; id -u >dist/index.html");
+    let site = Repository::new(&machine, "tools", "mkdir dist; id -u >dist/index.html");
     let toml = "build = \"sh build.sh\"\noutput = \"dist\"\nstart = \"exec httpd -f -p $PORT\"\n";
     site.commit("deployr.toml", toml);
     let to_docker = [
@@ -101,7 +115,7 @@ fn commands_and_what_they_build_run_in_the_image_that_is_set() {
         stdout(&deployed),
         stderr(&deployed)
     );
-    let page = server.get("site.localhost", "/");
+    let page = server.get("tools.localhost", "/");
     assert!(page.ends_with("10001\n"), "{page}");
 }
 

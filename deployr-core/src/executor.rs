@@ -52,6 +52,25 @@ pub enum Endpoint {
         /// Unknown paths get `index.html`.
         single_page: bool,
     },
+    /// Files that the target's own web server gives out: those of the present release, so
+    /// that the executor's switch is all that it takes.
+    Served {
+        /// The release's own folder on the target.
+        path: PathBuf,
+        /// Where that web server answers; none where requests get there by themselves.
+        address: Option<SocketAddr>,
+    },
+}
+
+impl Endpoint {
+    /// What an ingress has to do with it: nothing, where the target serves by itself.
+    #[must_use]
+    pub fn for_ingress(self) -> Option<Self> {
+        match self {
+            Self::Served { address, .. } => address.map(|address| Self::Http { address }),
+            other => Some(other),
+        }
+    }
 }
 
 /// What an executor can do, as data. The pipeline plans by it; the conformance

@@ -180,12 +180,25 @@ pub async fn http(address: SocketAddr, host: &str, check: &HealthCheck) -> Answe
 ///
 /// What is missing.
 pub fn folder(root: &Path, single_page: bool, check: &HealthCheck) -> Answer {
+    let is_there = |path: String| {
+        let wanted = root.join(path);
+        wanted.is_file() || wanted.join("index.html").is_file()
+    };
+    let found =
+        file_path(check).is_some_and(is_there) || single_page && root.join("index.html").is_file();
+    file(found, check)
+}
+
+/// What a file server would look for below its root; nothing that lies outside.
+pub(crate) fn file_path(check: &HealthCheck) -> Option<String> {
     let path = check.path.as_str().split('?').next().unwrap_or_default();
     let path = percent_decode_str(path).decode_utf8_lossy();
-    let wanted = root.join(path.trim_start_matches('/'));
     let outside = path.split('/').any(|part| part == "..");
-    let found = !outside && (wanted.is_file() || wanted.join("index.html").is_file())
-        || single_page && root.join("index.html").is_file();
+    (!outside).then(|| path.trim_start_matches('/').to_owned())
+}
+
+/// What a file server would say that has found such a file, or has not.
+pub(crate) fn file(found: bool, check: &HealthCheck) -> Answer {
     let status = if found {
         StatusCode::OK
     } else {
@@ -195,6 +208,7 @@ pub fn folder(root: &Path, single_page: bool, check: &HealthCheck) -> Answer {
         if found {
             return answer;
         }
+        let path = &check.path;
         format!("{answer}: the release has neither a file {path} nor an index.html there")
     })
 }

@@ -33,25 +33,33 @@
 //!
 //! # Features
 //!
-//! Each compiles alone; all but `docker` and `caddy-ingress` are on by default.
+//! Each compiles alone; the first three are on by default.
 //!
 //! * `local-builder`: builds as confined processes on this host, with [`framework`] presets.
 //! * `local-executor`: releases as folders and supervised processes on this host.
-//! * `docker`: builds in, and releases as, containers of a Docker engine on this host.
 //! * `builtin-ingress`: an in-process reverse proxy and static file server.
 //! * `caddy-ingress`: routes of a Caddy, kept through its admin API.
+//! * `dns`: looks up whose a domain is.
+//! * `docker`: builds in, and releases as, containers of a Docker engine on this host.
+//! * `ssh`: releases on servers, over the `ssh` program.
 
+#[cfg(feature = "dns")]
+pub mod dns;
 #[cfg(feature = "docker")]
 pub mod docker;
 #[cfg(feature = "local-builder")]
 pub mod framework;
-#[cfg(feature = "local-executor")]
+#[cfg(any(feature = "local-executor", feature = "ssh"))]
 pub mod health;
 #[cfg(any(feature = "builtin-ingress", feature = "caddy-ingress"))]
 pub mod ingress;
 #[cfg(any(feature = "local-builder", feature = "local-executor"))]
 pub mod local;
+#[cfg(feature = "ssh")]
+pub mod ssh;
 
+#[cfg(feature = "dns")]
+pub use dns::DnsResolver;
 #[cfg(feature = "docker")]
 pub use docker::{DockerBuilder, DockerExecutor};
 #[cfg(feature = "builtin-ingress")]
@@ -64,3 +72,5 @@ pub use local::Sandbox;
 pub use local::build::LocalBuilder;
 #[cfg(feature = "local-executor")]
 pub use local::run::LocalExecutor;
+#[cfg(feature = "ssh")]
+pub use ssh::{SshExecutor, SshTarget};

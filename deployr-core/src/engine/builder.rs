@@ -11,6 +11,8 @@ use crate::log::LogLimits;
 use crate::notifier::Notifier;
 use crate::notify::NotifyHandler;
 use crate::pipeline::DeployHandler;
+use crate::resolver::Resolver;
+use crate::routing::RouteHandler;
 use crate::secret::KeyRing;
 use crate::source::{CredentialProvider, SourceProvider};
 use crate::store::Store;
@@ -30,6 +32,7 @@ pub struct EngineBuilder {
     builders: Vec<(String, Arc<dyn Builder>)>,
     targets_elsewhere: bool,
     ingress: Option<Arc<dyn Ingress>>,
+    resolver: Option<Arc<dyn Resolver>>,
     notifiers: Vec<Arc<dyn Notifier>>,
     handlers: Vec<(String, Arc<dyn JobHandler>)>,
     keys: Option<KeyRing>,
@@ -111,6 +114,13 @@ impl EngineBuilder {
         self
     }
 
+    /// What asks DNS whose a domain is; projects get no domains of their own where left out.
+    #[must_use]
+    pub fn resolver(mut self, resolver: Arc<dyn Resolver>) -> Self {
+        self.resolver = Some(resolver);
+        self
+    }
+
     /// Somebody to tell of every deployment's end. May be called more than once.
     #[must_use]
     pub fn notifier(mut self, notifier: Arc<dyn Notifier>) -> Self {
@@ -175,7 +185,8 @@ impl EngineBuilder {
             let handler: Arc<dyn JobHandler> = Arc::new(Limited(handler));
             handlers.insert(JobKind::parse(&kind)?, handler);
         }
-        let (deploy, notify) = (JobKind::parse("deploy")?, JobKind::parse("notify")?);
+        let [deploy, notify, route] = ["deploy", "notify", "route"].map(JobKind::parse);
+        let (deploy, notify, route) = (deploy?, notify?, route?);
         let store = self.store.ok_or(EngineError::Missing { part: "store" })?;
         let source = self.source.ok_or(EngineError::Missing { part: "source" })?;
         let builder = self
@@ -185,6 +196,7 @@ impl EngineBuilder {
         Ok(Engine(Arc::new_cyclic(|engine: &Weak<Inner>| {
             handlers.insert(deploy, Arc::new(DeployHandler(engine.clone())));
             handlers.insert(notify, Arc::new(NotifyHandler(engine.clone())));
+            handlers.insert(route, Arc::new(RouteHandler(engine.clone())));
             Inner {
                 store,
                 bus: self.bus.unwrap_or_else(|| Arc::new(LocalBus::default())),
@@ -195,6 +207,7 @@ impl EngineBuilder {
                 executors,
                 targets_elsewhere: self.targets_elsewhere,
                 ingress: self.ingress,
+                resolver: self.resolver,
                 notifiers: self.notifiers,
                 handlers,
                 keys,

@@ -3,6 +3,7 @@
 
 mod builder;
 mod deploying;
+mod domains;
 mod follow;
 mod jobs;
 mod look_up;
@@ -19,6 +20,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 pub use builder::EngineBuilder;
+pub use domains::DomainCheck;
 pub use follow::{Event, Follow};
 pub(crate) use redaction::{redacted, redacted_fault};
 pub use request::{DeployRequest, Plan, ProjectRequest};
@@ -34,6 +36,7 @@ use crate::job::JobHandler;
 use crate::log::LogLimits;
 use crate::model::ProjectSettings;
 use crate::notifier::Notifier;
+use crate::resolver::Resolver;
 use crate::secret::KeyRing;
 use crate::source::{CredentialProvider, SourceProvider};
 use crate::store::{Store, StoreError};
@@ -115,6 +118,7 @@ pub(crate) struct Inner {
     pub(crate) executors: BTreeMap<TargetName, Arc<dyn Executor>>,
     pub(crate) targets_elsewhere: bool,
     pub(crate) ingress: Option<Arc<dyn Ingress>>,
+    pub(crate) resolver: Option<Arc<dyn Resolver>>,
     pub(crate) notifiers: Vec<Arc<dyn Notifier>>,
     pub(crate) handlers: BTreeMap<JobKind, Arc<dyn JobHandler>>,
     pub(crate) keys: KeyRing,

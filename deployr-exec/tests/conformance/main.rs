@@ -11,6 +11,8 @@ mod executor;
 mod ingress;
 #[cfg(feature = "caddy-ingress")]
 mod network;
+#[cfg(feature = "ssh")]
+mod ssh;
 
-#[cfg(feature = "local-executor")]
+#[cfg(any(feature = "local-executor", feature = "ssh"))]
 deployr_core::site_server!();

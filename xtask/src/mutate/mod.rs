@@ -3,6 +3,7 @@
 
 mod docker;
 mod engine;
+mod ingress;
 mod leases;
 mod postgres;
 mod store;
@@ -32,9 +33,12 @@ struct Suite {
     mutants: &'static [Mutant],
 }
 
-const SUITES: [Suite; 12] = [
+const SUITES: [Suite; 15] = [
     docker::DOCKER,
     engine::PIPELINE,
+    ingress::ROUTES,
+    ingress::DRAIN,
+    ingress::OWNERS,
     leases::ENDED,
     leases::KEPT,
     worker::CLAIMING_AHEAD,

@@ -39,6 +39,19 @@ pub(super) async fn run(settings: &Settings, ui: &Ui) -> Result<Exit> {
         checks.push(("keys", key_file(&data)));
     }
     checks.push(("port", port(settings, &data)));
+    if let Some(caddy) = host::caddy(settings) {
+        checks.push((
+            "caddy",
+            match caddy.check().await {
+                Ok(()) => Found::Good("its admin API answers".into()),
+                Err(fault) => Found::Missing(
+                    fault.reason,
+                    "no project is served without it; --ingress builtin does without Caddy",
+                ),
+            },
+        ));
+        checks.push(("tcp_migrate_req", migrating()));
+    }
     checks.push(("confinement", confinement(settings, &data)));
     checks.push(("docker", docker(settings, &data).await));
     checks.push(("clock", clock()));
@@ -186,6 +199,20 @@ fn confinement(settings: &Settings, data: &DataDir) -> Found {
             "builds and releases may do all that you may do; deploy only what you would run by hand",
         ),
         other => Found::Good(format!("{other:?}")),
+    }
+}
+
+/// Whether connections survive that Caddy listens anew.
+fn migrating() -> Found {
+    match std::fs::read_to_string("/proc/sys/net/ipv4/tcp_migrate_req")
+        .as_deref()
+        .map(str::trim)
+    {
+        Ok("1") => Found::Good("on".into()),
+        _ => Found::Lacking(
+            "off".into(),
+            "set net.ipv4.tcp_migrate_req=1 (sysctl), or a deployment may cost some connections: docs/caddy.md",
+        ),
     }
 }
 

@@ -6,14 +6,17 @@ mod layer;
 #[cfg(test)]
 mod tests;
 
-use std::net::SocketAddr;
+use std::net::{Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use deployr_core::store::Retention;
 use deployr_core::value::{DomainName, Network, TargetName, UrlPolicy};
 
+use deployr_exec::ingress::AdminAddress;
+
 pub(crate) use database::Database;
+use layer::IngressKind;
 pub(crate) use layer::Layer;
 
 use crate::exit::{Error, Result};
@@ -53,6 +56,19 @@ pub(crate) struct Settings {
     pub(crate) trusted_proxies: Vec<Network>,
     /// None for the builder's own list.
     pub(crate) pass_env: Option<Vec<String>>,
+    /// None for the built-in ingress.
+    pub(crate) caddy: Option<Caddy>,
+    /// None for those of this machine.
+    pub(crate) resolver: Option<Vec<SocketAddr>>,
+}
+
+/// The Caddy that serves the projects.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Caddy {
+    pub(crate) admin: AdminAddress,
+    pub(crate) server: String,
+    pub(crate) listen: SocketAddr,
+    pub(crate) tls: bool,
 }
 
 impl Settings {
@@ -129,6 +145,25 @@ impl Layer {
                 .or(file.trusted_proxies)
                 .map_or_else(|| Network::LOOPBACK.to_vec(), |networks| networks.0),
             pass_env: self.pass_env.or(file.pass_env),
+            caddy: match self.ingress.or(file.ingress) {
+                Some(IngressKind::Caddy) => Some(Caddy {
+                    admin: self
+                        .caddy_admin
+                        .or(file.caddy_admin)
+                        .map_or_else(AdminAddress::default, |admin| admin.0),
+                    server: self
+                        .caddy_server
+                        .or(file.caddy_server)
+                        .unwrap_or_else(|| "deployr".into()),
+                    listen: self
+                        .caddy_listen
+                        .or(file.caddy_listen)
+                        .unwrap_or_else(|| SocketAddr::from((Ipv6Addr::UNSPECIFIED, 443))),
+                    tls: self.caddy_tls.or(file.caddy_tls).unwrap_or(true),
+                }),
+                Some(IngressKind::Builtin) | None => None,
+            },
+            resolver: self.resolver.or(file.resolver),
         })
     }
 }

@@ -20,6 +20,12 @@ const EVERY_KEY: &str = r#"
     confine_releases = false
     trusted_proxies = ["10.0.0.0/8"]
     pass_env = ["HTTPS_PROXY", "NO_PROXY"]
+    ingress = "caddy"
+    caddy_admin = "unix//run/caddy/admin.sock"
+    caddy_server = "srv0"
+    caddy_listen = "127.0.0.1:8443"
+    caddy_tls = false
+    resolver = ["9.9.9.9:53"]
 "#;
 
 #[test]
@@ -49,6 +55,16 @@ fn the_command_line_wins_over_the_file_and_that_over_the_defaults() {
     assert_eq!(settings.docker_image.unwrap(), "node:22");
     assert!(!settings.confine_releases);
     assert_eq!(
+        settings.caddy.unwrap(),
+        Caddy {
+            admin: "unix//run/caddy/admin.sock".parse().unwrap(),
+            server: "srv0".into(),
+            listen: "127.0.0.1:8443".parse().unwrap(),
+            tls: false,
+        }
+    );
+    assert_eq!(settings.resolver.unwrap(), ["9.9.9.9:53".parse().unwrap()]);
+    assert_eq!(
         settings.trusted_proxies,
         [Network::parse("10.0.0.0/8").unwrap()]
     );
@@ -69,6 +85,7 @@ fn the_command_line_wins_over_the_file_and_that_over_the_defaults() {
     );
     assert_eq!(defaults.retention, Retention::default());
     assert_eq!(defaults.trusted_proxies, Network::LOOPBACK);
+    assert!(defaults.caddy.is_none() && defaults.resolver.is_none());
     assert!(defaults.confine_releases && defaults.readable.is_none());
 }
 

@@ -12,6 +12,7 @@ mod deploying;
 #[cfg(feature = "docker")]
 mod docker;
 mod doctor;
+mod domains;
 mod machines;
 mod refusals;
 mod serving;

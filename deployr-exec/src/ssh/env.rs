@@ -1,0 +1,18 @@
+//! A project's variables on their way to a host: over a connection's stdin, never in a
+//! line that others could see.
+
+use deployr_core::value::EnvSet;
+
+use super::quote::push_quoted;
+
+/// What a shell there evaluates to have them, byte for byte.
+pub(super) fn text(env: &EnvSet) -> String {
+    let mut text = String::new();
+    for (name, value) in env {
+        text.push_str("export ");
+        // Also the name: a name that is none shall be an error, and nothing else.
+        push_quoted(&mut text, &format!("{}={}", name.as_str(), value.expose()));
+        text.push('\n');
+    }
+    text
+}

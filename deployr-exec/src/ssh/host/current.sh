@@ -1,0 +1,2 @@
+# Prints the number of the release that is present; nothing where there is none.
+present

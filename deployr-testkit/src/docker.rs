@@ -5,8 +5,8 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use crate::keeper::Keeper;
@@ -58,6 +58,8 @@ pub struct Docker {
     folder: PathBuf,
     /// The parent of the first process in the namespaces.
     unshare: u32,
+    /// Held while an image is made that is made once.
+    making: Mutex<()>,
     _keeper: Keeper,
 }
 
@@ -104,11 +106,12 @@ impl Docker {
         let docker = Self {
             folder,
             unshare,
+            making: Mutex::default(),
             _keeper: keeper,
         };
         net.lay(docker.first());
         docker.wait_until_ready();
-        docker.import(BUSYBOX, &docker.busybox_root());
+        docker.import(BUSYBOX, &docker.busybox_root("busybox"));
         docker
     }
 
@@ -120,6 +123,31 @@ impl Docker {
     /// The name of a small image with a shell and the usual tools, `httpd` among them.
     pub fn busybox(&self) -> &'static str {
         BUSYBOX
+    }
+
+    /// An image with this host's Node.js, made when it is first asked for.
+    ///
+    /// # Panics
+    ///
+    /// When there is no `node` on this host.
+    pub fn node(&self) -> &'static str {
+        const NODE: &str = "node:test";
+        let _one_at_a_time = self.making.lock();
+        if self.run(&["images", "--quiet", NODE]).is_empty() {
+            let root = self.busybox_root("node");
+            let script = r#"set -e
+                node=$(readlink -f "$(command -v node)")
+                mkdir -p "$0/usr/bin"
+                cp "$node" "$0/usr/bin/node"
+                for library in $(ldd "$node" | grep -o '/[^ ]*'); do
+                    mkdir -p "$0$(dirname "$library")"
+                    cp -L "$library" "$0$library"
+                done"#;
+            let made = succeeds(Command::new("sh").args(["-c", script]).arg(&root));
+            assert!(made, "the root of an image with `node` could not be made");
+            self.import(NODE, &root);
+        }
+        NODE
     }
 
     /// Makes an image of a folder, without anything that a registry would have to give.
@@ -216,8 +244,8 @@ impl Docker {
         });
     }
 
-    fn busybox_root(&self) -> PathBuf {
-        let root = self.folder.join("busybox");
+    fn busybox_root(&self, name: &str) -> PathBuf {
+        let root = self.folder.join(name);
         let script = r#"set -e
             busybox=$(command -v busybox)
             for name in bin tmp etc proc sys dev root; do mkdir -p "$0/$name"; done

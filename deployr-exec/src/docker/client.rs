@@ -8,9 +8,10 @@ use bollard::{API_DEFAULT_VERSION, Docker};
 use deployr_core::error::{Fault, StepError};
 use tokio::sync::OnceCell;
 
-/// For an answer to begin. What takes long is streamed, and begins at once; the exceptions
-/// are a large image that is made, and a container that takes its time to stop.
+/// For an answer to begin.
 const PATIENCE: Duration = Duration::from_secs(120);
+/// The same where much is sent or made first. Who waits can stop at any time.
+const LONG: Duration = Duration::from_secs(60 * 60);
 
 /// A Docker engine behind a socket of this host. Connected to when it is first asked, so
 /// that one which is away is a fault of that deployment alone.
@@ -38,6 +39,11 @@ impl Client {
         };
         let connected = self.docker.get_or_try_init(connect).await;
         connected.map_err(|error| self.fault("connecting", "Docker", error))
+    }
+
+    /// The same, for what takes as long as there is much of it.
+    pub(super) async fn patient_docker(&self) -> Result<Docker, Fault> {
+        Ok(self.docker().await?.clone().with_timeout(LONG))
     }
 
     pub(super) fn socket(&self) -> &Path {

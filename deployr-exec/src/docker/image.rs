@@ -66,7 +66,7 @@ impl DockerExecutor {
         folder: PathBuf,
     ) -> StepResult<String> {
         let client = self.client();
-        let docker = client.docker().await?;
+        let docker = client.patient_docker().await?;
         let base = self.base_for().await?;
         let (slug, number) = (&spec.slug, spec.number);
         let name = format!("{}-image", instance.container(slug, number));

@@ -31,6 +31,7 @@ mod limits;
 mod naming;
 mod network;
 mod objects;
+mod output;
 mod place;
 mod plan;
 mod run;

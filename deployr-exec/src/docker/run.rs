@@ -3,17 +3,15 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use bollard::errors::Error;
 use bollard::models::{
     ContainerInspectResponse, ContainerSummary, ContainerUpdateBody, ImageInspect,
 };
 use bollard::query_parameters::{
-    CreateContainerOptions, ListContainersOptions, LogsOptions, StopContainerOptions,
+    CreateContainerOptions, ListContainersOptions, StopContainerOptions,
 };
 use deployr_core::error::{Fault, StepError, StepResult, VerdictCode};
 use deployr_core::executor::ReleaseSpec;
 use deployr_core::value::Slug;
-use futures::TryStreamExt;
 
 use super::client::if_there;
 use super::container::{Blueprint, restarts};
@@ -165,29 +163,6 @@ impl DockerExecutor {
             .client()
             .step("listing containers of", instance.network(), all)?;
         Ok(all.into_iter().filter_map(Owned::of).collect())
-    }
-
-    /// The last lines that a container has said, each as a line of its own.
-    pub(super) async fn tail(&self, name: &str, lines: usize) -> Vec<u8> {
-        let Ok(docker) = self.client().docker().await else {
-            return Vec::new();
-        };
-        let options = LogsOptions {
-            stdout: true,
-            stderr: true,
-            tail: lines.to_string(),
-            ..LogsOptions::default()
-        };
-        let read = docker.logs(name, Some(options));
-        let read = read.try_fold(Vec::new(), |mut text, piece| async {
-            text.extend_from_slice(&piece.into_bytes());
-            Ok::<_, Error>(text)
-        });
-        let mut text = read.await.unwrap_or_default();
-        if !text.is_empty() && text.last() != Some(&b'\n') {
-            text.push(b'\n');
-        }
-        text
     }
 }
 

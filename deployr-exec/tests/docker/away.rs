@@ -1,6 +1,7 @@
 //! The engine goes away, and comes back.
 
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use deployr_core::error::{Fault, StepError, StepResult};
 use deployr_core::executor::Executor;
@@ -27,8 +28,14 @@ fn fault<T: std::fmt::Debug>(answer: StepResult<T>) -> Fault {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_engine_that_is_away_is_named_and_what_serves_comes_back_with_it() {
     let target = Target::on(engine());
-    let (live, at) = target.live(1, "old").await;
-    let app = spec(2, SERVER);
+    target.live(1, "older").await;
+    let (live, at) = target.live(2, "old").await;
+    target
+        .executor
+        .retire(&target.slug, 1, Duration::ZERO)
+        .await
+        .unwrap();
+    let app = spec(3, SERVER);
     let artifact = target.files(&[("index.html", "new")]);
     let step = RecordedStep::new();
     let executor = &target.executor;
@@ -45,13 +52,13 @@ async fn an_engine_that_is_away_is_named_and_what_serves_comes_back_with_it() {
             "{said}"
         );
     }
-    assert_eq!(executor.current(&target.slug).await.unwrap(), Some(1));
-    fault(executor.discard(&target.slug, 2).await);
+    assert_eq!(executor.current(&target.slug).await.unwrap(), Some(2));
+    fault(executor.discard(&target.slug, 3).await);
     engine().up();
     says(at, "old").await;
 
     // In the midst of a verification.
-    let mut hangs = spec(3, "exec sleep 600");
+    let mut hangs = spec(4, "exec sleep 600");
     hangs.recipe.health = live.recipe.health.clone();
     let files = target.files(&[("a", "")]);
     executor.prepare(&hangs, &files, &step.ctx).await.unwrap();
@@ -62,11 +69,21 @@ async fn an_engine_that_is_away_is_named_and_what_serves_comes_back_with_it() {
     assert!(answer.is_err(), "{answer:?}");
     engine().up();
     says(at, "old").await;
-    executor.discard(&target.slug, 3).await.unwrap();
+    executor.discard(&target.slug, 4).await.unwrap();
     let endpoint = executor.start(&app, &step.ctx).await.unwrap();
     executor.verify(&app, &endpoint, &step.ctx).await.unwrap();
-    executor.discard(&target.slug, 2).await.unwrap();
-    assert_eq!(target.containers(), [target.container(1)]);
+    executor.discard(&target.slug, 3).await.unwrap();
+    assert_eq!(
+        target.containers(),
+        [2, 1].map(|number| target.container(number))
+    );
+    let retired = [
+        "inspect",
+        "--format",
+        "{{.State.Running}}",
+        &target.container(1),
+    ];
+    assert_eq!(target.docker(&retired), "false", "it does not come back");
 }
 
 #[tokio::test]

@@ -1,5 +1,7 @@
 //! What a release can do, and what it is told.
 
+use std::time::Duration;
+
 use deployr_core::executor::Executor;
 use deployr_core::model::Turn;
 use deployr_core::testing::RecordedStep;
@@ -200,9 +202,43 @@ async fn going_back_starts_the_container_that_was_kept() {
 async fn a_release_reaches_no_other_one() {
     let target = Target::new();
     let (_, old) = target.live(1, "old").await;
-    target.live(2, "new").await;
-    let wget = format!("wget -q -T 3 -O - http://{old}/ || echo none");
-    let said = target.docker(&["exec", &target.container(2), "sh", "-c", &wget]);
-    assert_eq!(said, "none");
+    let (_, own) = target.live(2, "new").await;
+    let ask = |at: std::net::SocketAddr| {
+        let (ip, port) = (at.ip(), at.port());
+        let line = format!("printf 'GET / HTTP/1.0\\r\\n\\r\\n' | nc -w 3 {ip} {port}; true");
+        target.docker(&["exec", &target.container(2), "sh", "-c", &line])
+    };
+    assert!(ask(own).ends_with("new"), "it can ask: {}", ask(own));
+    assert_eq!(ask(old), "");
     assert_eq!(get(old).await.as_deref(), Ok("old"), "it is there");
+}
+
+/// An engine gives the address of a container that stands still to whoever asks for it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_release_whose_address_was_taken_gets_another() {
+    let target = Target::new();
+    let (old, at) = target.live(1, "old").await;
+    target.live(2, "new").await;
+    target
+        .executor
+        .retire(&target.slug, 1, Duration::ZERO)
+        .await
+        .unwrap();
+    let network = ["--network", &target.network(), "--ip", &at.ip().to_string()];
+    let run = [
+        &["run", "--detach", "--init"],
+        &network[..],
+        &["busybox:test", "sleep", "600"],
+    ];
+    let thief = target.docker(&run.concat());
+    let step = RecordedStep::new();
+    let again = target.executor.start(&old, &step.ctx).await.unwrap();
+    assert_ne!(address(&again), at);
+    target
+        .executor
+        .verify(&old, &again, &step.ctx)
+        .await
+        .unwrap();
+    assert_eq!(get(address(&again)).await.as_deref(), Ok("old"));
+    target.docker(&["rm", "--force", &thief]);
 }

@@ -72,6 +72,10 @@ impl Target {
         format!("deployr-{}/{}:{number}", self.instance(), self.slug)
     }
 
+    pub(crate) fn network(&self) -> String {
+        format!("deployr-{}", self.instance())
+    }
+
     fn instance(&self) -> String {
         let file = self.root.path().join("target/instance");
         fs::read_to_string(file).unwrap_or_default()

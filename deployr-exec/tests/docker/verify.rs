@@ -4,9 +4,11 @@ use std::time::Duration;
 
 use deployr_core::error::VerdictCode;
 use deployr_core::executor::Executor;
+use deployr_core::log::LogStream;
 use deployr_core::testing::RecordedStep;
 use deployr_core::value::{BuildCommand, HealthPath};
 use deployr_exec::docker::RunLimits;
+use futures::TryStreamExt;
 
 use crate::support::{SERVER, Target, get, spec, verdict, within};
 
@@ -102,4 +104,37 @@ async fn a_health_command_runs_in_the_container() {
     assert!(told.message.contains("still running"), "{told}");
     let sleeping = target.docker(&["top", &target.container(2)]);
     assert_eq!(sleeping.matches("sleep 600").count(), 1, "{sleeping}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_release_says_can_be_followed() {
+    let target = Target::new();
+    let line = format!("echo first; echo second >&2; (sleep 1; echo third) & {SERVER}");
+    let app = spec(1, &line);
+    target
+        .deploy(&app, &target.files(&[("index.html", "")]), 1)
+        .await
+        .unwrap();
+    let executor = &target.executor;
+    let said = executor.output(&target.slug, 1, 10, true).await.unwrap();
+    let mut said = std::pin::pin!(said);
+    let mut heard = Vec::new();
+    while heard.len() < 3 {
+        let piece = tokio::time::timeout(Duration::from_secs(30), said.try_next()).await;
+        let (stream, bytes) = piece.unwrap().unwrap().unwrap();
+        heard.push((stream, String::from_utf8(bytes.to_vec()).unwrap()));
+    }
+    heard.sort_by(|a, b| a.1.cmp(&b.1));
+    assert_eq!(
+        heard,
+        [
+            (LogStream::Stdout, "first\n".to_owned()),
+            (LogStream::Stderr, "second\n".to_owned()),
+            (LogStream::Stdout, "third\n".to_owned()),
+        ]
+    );
+    // It ends with the container.
+    target.docker(&["kill", &target.container(1)]);
+    let none = executor.output(&target.slug, 9, 10, false).await;
+    assert!(none.is_err());
 }

@@ -1,6 +1,7 @@
 //! `cargo xtask mutate`: breaks the engine on purpose, in a copy, one place at a time, and
 //! asks whether the tests that guard the place turn red.
 
+mod docker;
 mod engine;
 mod ingress;
 mod leases;
@@ -32,7 +33,8 @@ struct Suite {
     mutants: &'static [Mutant],
 }
 
-const SUITES: [Suite; 14] = [
+const SUITES: [Suite; 15] = [
+    docker::DOCKER,
     engine::PIPELINE,
     ingress::ROUTES,
     ingress::DRAIN,

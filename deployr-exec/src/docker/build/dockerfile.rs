@@ -43,7 +43,7 @@ pub(super) async fn build(
     let (checkout, root) = (spec.workspace.checkout.clone(), spec.recipe.root.clone());
     let folder = blocking(move || app_folder(&checkout, root.as_ref())).await?;
     let client = room.client;
-    let docker = client.docker().await?;
+    let docker = client.patient_docker().await?;
     let options = options(builder, room);
     let context = body_try_stream(context(folder).send());
     let mut said = docker.build_image(options, None, Some(context));

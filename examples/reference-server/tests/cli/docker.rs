@@ -1,6 +1,7 @@
 //! `deploy --target docker`, on a real engine.
 
 use deployr_testkit::docker::Docker;
+use nix::sys::signal::Signal;
 
 use crate::machine::{Machine, Repository, code, json_lines, stderr, stdout};
 
@@ -70,6 +71,19 @@ fn a_dockerfile_goes_live_and_back() {
             .get("site.localhost", "/")
             .ends_with("made of a Dockerfile\n")
     );
+
+    // The container outlives the server that started it, and is found by the next.
+    let running =
+        || Docker::shared().run(&["ps", "--quiet", "--filter", "label=deployr.project=site"]);
+    let before = running();
+    server.stop(Signal::SIGKILL);
+    let server = machine.serve(&docker);
+    assert!(
+        server
+            .get("site.localhost", "/")
+            .ends_with("made of a Dockerfile\n")
+    );
+    assert_eq!(running(), before);
 }
 
 const SERVICES: &str = "
@@ -127,7 +141,7 @@ fn commands_and_what_they_build_run_in_the_image_that_is_set() {
     let socket = docker.socket();
     let settings = ["--docker-socket", socket.to_str().unwrap()];
     let image = ["--docker-image", docker.busybox()];
-    let site = Repository::new(&machine, "site", "mkdir dist; id -u >dist/index.html");
+    let site = Repository::new(&machine, "tools", "mkdir dist; id -u >dist/index.html");
     let toml = "build = \"sh build.sh\"\noutput = \"dist\"\nstart = \"exec httpd -f -p $PORT\"\n";
     site.commit("deployr.toml", toml);
     let to_docker = [
@@ -149,8 +163,76 @@ fn commands_and_what_they_build_run_in_the_image_that_is_set() {
         stdout(&deployed),
         stderr(&deployed)
     );
-    let page = server.get("site.localhost", "/");
+    let page = server.get("tools.localhost", "/");
     assert!(page.ends_with("10001\n"), "{page}");
+}
+
+/// What the README says, with a project as people have it.
+#[test]
+fn a_node_project_is_built_and_run_in_a_node_image() {
+    let machine = Machine::new();
+    let docker = Docker::shared();
+    let socket = docker.socket();
+    let settings = [
+        "--docker-socket",
+        socket.to_str().unwrap(),
+        "--docker-image",
+        docker.node(),
+    ];
+    let shop = Repository::new(&machine, "shop", "true");
+    let package = r#"{"scripts": {"build": "node build.js", "start": "node server.js"}}"#;
+    let server_js = "const fs = require('fs');\n\
+                     fs.appendFileSync('data/visits', 'x');\n\
+                     require('http').createServer((request, response) => {\n\
+                       if (request.url === '/up') { response.end('up'); return; }\n\
+                       response.end([fs.readFileSync('page', 'utf8'), process.env.GREETING,\n\
+                         fs.readFileSync('data/visits', 'utf8').length].join('|'));\n\
+                     }).listen(process.env.PORT, process.env.HOST);\n";
+    // There is no npm in the image; the rest is as it is found.
+    let toml = "install = \"true\"\nbuild = \"node build.js\"\nstart = \"node server.js\"\n\
+                shared = [\"data\"]\n[health]\npath = \"/up\"\n";
+    for (file, text) in [
+        ("package.json", package),
+        (
+            "build.js",
+            "require('fs').writeFileSync('page', process.version)",
+        ),
+        ("server.js", server_js),
+        ("deployr.toml", toml),
+    ] {
+        shop.commit(file, text);
+    }
+    let server = machine.serve(&settings);
+    let greeting = "GREETING=$HOME `id` \"quoted\" 'twice' & <b>";
+    for visits in 1..=2 {
+        let deploy = [
+            "deploy",
+            shop.path(),
+            "--target",
+            "docker",
+            "--env",
+            greeting,
+        ];
+        let deployed = machine.run(&deploy);
+        assert_eq!(
+            code(&deployed),
+            0,
+            "{}{}",
+            stdout(&deployed),
+            stderr(&deployed)
+        );
+        assert!(
+            stdout(&deployed).contains("building as node"),
+            "{}",
+            stdout(&deployed)
+        );
+        let page = server.get("shop.localhost", "/");
+        let (_, value) = greeting.split_once('=').unwrap();
+        assert!(
+            page.contains("v") && page.ends_with(&format!("|{value}|{visits}")),
+            "{page}"
+        );
+    }
 }
 
 #[test]

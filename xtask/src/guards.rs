@@ -31,6 +31,7 @@ const ALONE: [(&str, &[&str]); 3] = [
             "caddy-ingress",
             "local-builder",
             "local-executor",
+            "ssh",
         ],
     ),
     ("deployr-store", &["", "postgres", "sqlite"]),

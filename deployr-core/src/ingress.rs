@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::StepResult;
 use crate::executor::Endpoint;
 use crate::model::Turn;
-use crate::value::Slug;
+use crate::value::{CustomDomain, Slug};
 
 /// A public name and where its requests go.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,6 +19,9 @@ pub struct Route {
     pub release: i64,
     /// Where requests go.
     pub endpoint: Endpoint,
+    /// The names besides that its requests come for. Each is one project's at a time.
+    #[serde(default)]
+    pub domains: Vec<CustomDomain>,
     /// Whose turn it is. A lower one than that of the present route is refused.
     pub turn: Turn,
 }
@@ -90,8 +93,9 @@ pub trait Ingress: Send + Sync {
     /// The URL at which people reach a project; none where this ingress gives none.
     fn url(&self, slug: &Slug) -> Option<String>;
 
-    /// From its return on, every new request goes to the route's endpoint; those that
-    /// had begun end where they began.
+    /// From its return on, every new request for the project's name or one of the route's
+    /// domains goes to the route's endpoint; those that had begun end where they began. A
+    /// domain that the route before had, and this one has not, is served no longer.
     ///
     /// # Errors
     ///

@@ -4,7 +4,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::context::StepContext;
 use crate::engine::{Engine, EngineError, redacted};
-use crate::error::StepError;
+use crate::error::{Fault, StepError};
 use crate::executor::{Executor, ReleaseSpec};
 use crate::ingress::Route;
 use crate::log::{LogWriter, Redactor};
@@ -74,10 +74,15 @@ impl Engine {
         // Nobody would see to it later: until the next deployment the site would be down.
         let endpoint = retry::thrice(&ctx.cancel, || executor.start(spec, &ctx)).await?;
         if let (Some(ingress), Some(endpoint)) = (&self.inner().ingress, endpoint.for_ingress()) {
+            let (tenant, project) = (&live.release.tenant, live.release.project);
+            let domains = self.inner().verified_domains(tenant, project).await;
+            let domains =
+                domains.map_err(|error| Fault::retryable("reading domains", &live.slug, error))?;
             let route = Route {
                 slug: live.slug.clone(),
                 release: live.release.number,
                 endpoint,
+                domains,
                 turn: Turn::after(live.release.live_turn.unwrap_or_default()),
             };
             retry::thrice(&ctx.cancel, || ingress.route(route.clone())).await?;

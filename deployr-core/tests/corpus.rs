@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use deployr_core::log::{Line, LineReader, MAX_LINE_BYTES, Redactor, clean};
 use deployr_core::value::{
-    BranchName, BuildCommand, EnvName, EnvValue, GitUrl, InvalidValue, OutputDir, Port,
-    ProjectName, RelPath, Slug,
+    BranchName, BuildCommand, CustomDomain, EnvName, EnvValue, GitUrl, InvalidValue, OutputDir,
+    Port, ProjectName, RelPath, Slug,
 };
 use serde_json::Value;
 
@@ -21,9 +21,10 @@ const OWN: &str = include_str!("data/more_inputs.json");
 
 /// What there is a parser for, how many inputs the shared list has of it, and the fields
 /// that its refusals name.
-const AREAS: [(&str, usize, &[&str]); 10] = [
+const AREAS: [(&str, usize, &[&str]); 11] = [
     ("branch", 12, &["branch"]),
     ("build_command", 6, &["build_command"]),
+    ("domain", 0, &["domain"]),
     ("env_var", 10, &["env_key", "env_value"]),
     ("git_url", 17, &["repo_url"]),
     ("log_line", 8, &[]),
@@ -72,7 +73,7 @@ fn no_input_is_passed_over() {
             .or_insert(0) += 1;
     }
     for (area, inputs, _) in AREAS {
-        assert_eq!(count.remove(area), Some(inputs), "{area}");
+        assert_eq!(count.remove(area).unwrap_or(0), inputs, "{area}");
     }
     for area in NOT_YET {
         assert!(count.remove(area).is_some(), "{area}");
@@ -154,6 +155,7 @@ fn accept(area: &str, input: &Value) -> Result<(), InvalidValue> {
         "project_name" => ProjectName::parse(text(input)).map(|name| inert(&name)),
         "output_dir" => OutputDir::parse(text(input)).map(|path| inert(&path)),
         "path" => RelPath::parse(text(input)).map(|path| inert(&path)),
+        "domain" => CustomDomain::parse(text(input)).map(|domain| inert(&domain)),
         "subdomain" => Slug::parse(text(input)).map(|slug| inert(&slug)),
         "port" => port(input).map(|port| inert(&port)),
         "build_command" => BuildCommand::parse(text(input)).map(|command| {

@@ -33,15 +33,18 @@
 //!
 //! # Features
 //!
-//! Each compiles alone; all but `caddy-ingress`, `docker` and `ssh` are on by default.
+//! Each compiles alone; the first three are on by default.
 //!
 //! * `local-builder`: builds as confined processes on this host, with [`framework`] presets.
 //! * `local-executor`: releases as folders and supervised processes on this host.
-//! * `docker`: releases as containers of a Docker engine on this host.
 //! * `builtin-ingress`: an in-process reverse proxy and static file server.
-//! * `ssh`: releases on servers, over the `ssh` program.
 //! * `caddy-ingress`: routes of a Caddy, kept through its admin API.
+//! * `dns`: looks up whose a domain is.
+//! * `docker`: builds in, and releases as, containers of a Docker engine on this host.
+//! * `ssh`: releases on servers, over the `ssh` program.
 
+#[cfg(feature = "dns")]
+pub mod dns;
 #[cfg(feature = "docker")]
 pub mod docker;
 #[cfg(feature = "local-builder")]
@@ -55,8 +58,10 @@ pub mod local;
 #[cfg(feature = "ssh")]
 pub mod ssh;
 
+#[cfg(feature = "dns")]
+pub use dns::DnsResolver;
 #[cfg(feature = "docker")]
-pub use docker::DockerExecutor;
+pub use docker::{DockerBuilder, DockerExecutor};
 #[cfg(feature = "builtin-ingress")]
 pub use ingress::BuiltinIngress;
 #[cfg(feature = "caddy-ingress")]

@@ -6,12 +6,12 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
-use deployr_core::error::{StepError, VerdictCode};
+use deployr_core::error::{StepError, StepResult, VerdictCode};
 use deployr_core::model::{ProjectSettings, Recipe, Runtime};
 use deployr_core::value::{
-    BranchName, BuildCommand, GitUrl, HealthStatus, OutputDir, RelPath, TargetName,
+    BranchName, BuildCommand, Framework, GitUrl, HealthStatus, OutputDir, RelPath, TargetName,
 };
-use deployr_exec::framework::detect;
+use deployr_exec::framework::{self, Makes};
 use tempfile::TempDir;
 
 fn settings() -> ProjectSettings {
@@ -32,6 +32,11 @@ fn checkout(files: &[(&str, &str)]) -> TempDir {
         put(dir.path(), name, text);
     }
     dir
+}
+
+/// As the builder of this host does, which makes no images.
+fn detect(dir: &Path, settings: &ProjectSettings) -> StepResult<Recipe> {
+    framework::detect(dir, settings, Makes::Files)
 }
 
 fn found(files: &[(&str, &str)]) -> Recipe {
@@ -331,4 +336,39 @@ fn files_are_read_with_care() {
     let mut own = settings();
     own.root = Some(RelPath::parse("app").unwrap());
     assert!(refused(dir.path(), &own).contains("leads out of the checkout"));
+}
+
+#[test]
+fn a_dockerfile_is_built_where_images_can_be_made() {
+    let files = [
+        ("Dockerfile", "FROM scratch"),
+        (
+            "package.json",
+            r#"{"scripts": {"start": "node server.js"}}"#,
+        ),
+    ];
+    let dir = checkout(&files);
+    let images = |settings: &ProjectSettings| {
+        framework::detect(dir.path(), settings, Makes::Images).unwrap()
+    };
+    let recipe = images(&settings());
+    assert_eq!(recipe.framework.as_str(), "dockerfile");
+    assert_eq!(recipe.runtime, Runtime::Image);
+    assert!(recipe.commands.is_empty());
+    assert_eq!(
+        detect(dir.path(), &settings()).unwrap().framework.as_str(),
+        "node"
+    );
+
+    let mut own = settings();
+    own.start = Some(BuildCommand::parse("./serve").unwrap());
+    assert!(matches!(images(&own).runtime, Runtime::Process { .. }));
+    assert_eq!(images(&own).framework.as_str(), "dockerfile");
+    // Files that somebody asks for come from no image.
+    own.start = None;
+    own.output = Some(OutputDir::parse("dist").unwrap());
+    assert_eq!(images(&own).framework.as_str(), "node");
+    own.output = None;
+    own.framework = Some(Framework::parse("node").unwrap());
+    assert_eq!(images(&own).framework.as_str(), "node");
 }

@@ -5,8 +5,8 @@ use std::str::FromStr;
 
 use deployr_core::log::{LogLine, LogStream};
 use deployr_core::model::{
-    AuditAction, AuditEntry, Deployment, DeploymentId, DeploymentStatus, EnvEntry, JobId, Project,
-    ProjectId, Release, ReleaseId, ReleaseState, Schedule, Stage, StageTimes,
+    AuditAction, AuditEntry, Deployment, DeploymentId, DeploymentStatus, Domain, EnvEntry, JobId,
+    Project, ProjectId, Release, ReleaseId, ReleaseState, Schedule, Stage, StageTimes,
 };
 use deployr_core::secret::Sealed;
 use deployr_core::store::{KindStats, LiveRelease, WorkerSeen};
@@ -213,6 +213,18 @@ pub(crate) fn env_entry(row: &dyn Row) -> DbResult<EnvEntry> {
     })
 }
 
+pub(crate) fn domain(row: &dyn Row) -> DbResult<Domain> {
+    let row = Reader::new("a domain", row);
+    Ok(Domain {
+        domain: row.parse("domain")?,
+        tenant: row.parse("tenant")?,
+        project: row.id("project", ProjectId::from_uuid)?,
+        token: row.text("token", |text| Ok::<_, String>(text.to_owned()))?,
+        verified_at: row.time_if("verified_at")?,
+        created_at: row.time("created_at")?,
+    })
+}
+
 pub(crate) fn deployment(row: &dyn Row) -> DbResult<Deployment> {
     let row = Reader::new("a deployment", row);
     Ok(Deployment {
@@ -343,6 +355,7 @@ macro_rules! readers {
     ($row:ty) => {
         $crate::rows::readers!($row: project -> deployr_core::model::Project);
         $crate::rows::readers!($row: env_entry -> deployr_core::model::EnvEntry);
+        $crate::rows::readers!($row: domain -> deployr_core::model::Domain);
         $crate::rows::readers!($row: deployment -> deployr_core::model::Deployment);
         $crate::rows::readers!($row: stage_times -> deployr_core::model::StageTimes);
         $crate::rows::readers!($row: release -> deployr_core::model::Release);

@@ -29,6 +29,8 @@ const ALONE: [(&str, &[&str]); 3] = [
         &[
             "builtin-ingress",
             "caddy-ingress",
+            "dns",
+            "docker",
             "local-builder",
             "local-executor",
             "ssh",

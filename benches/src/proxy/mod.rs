@@ -100,6 +100,7 @@ fn route(release: i64, endpoint: Endpoint) -> Result<Route, Error> {
         slug: Slug::parse(SITE)?,
         release,
         endpoint,
+        domains: Vec::new(),
         turn: Turn::new(release, 1),
     })
 }

@@ -11,6 +11,8 @@ use crate::log::LogLimits;
 use crate::notifier::Notifier;
 use crate::notify::NotifyHandler;
 use crate::pipeline::DeployHandler;
+use crate::resolver::Resolver;
+use crate::routing::RouteHandler;
 use crate::secret::KeyRing;
 use crate::source::{CredentialProvider, SourceProvider};
 use crate::store::Store;
@@ -27,8 +29,10 @@ pub struct EngineBuilder {
     credentials: Option<Arc<dyn CredentialProvider>>,
     builder: Option<Arc<dyn Builder>>,
     executors: Vec<(String, Arc<dyn Executor>)>,
+    builders: Vec<(String, Arc<dyn Builder>)>,
     targets_elsewhere: bool,
     ingress: Option<Arc<dyn Ingress>>,
+    resolver: Option<Arc<dyn Resolver>>,
     notifiers: Vec<Arc<dyn Notifier>>,
     handlers: Vec<(String, Arc<dyn JobHandler>)>,
     keys: Option<KeyRing>,
@@ -66,7 +70,7 @@ impl EngineBuilder {
         self
     }
 
-    /// What turns a checkout into an artifact.
+    /// What turns a checkout into an artifact, for all targets without a builder of their own.
     #[must_use]
     pub fn builder(mut self, builder: Arc<dyn Builder>) -> Self {
         self.builder = Some(builder);
@@ -79,6 +83,19 @@ impl EngineBuilder {
     pub fn executor(mut self, name: &str, executor: Arc<dyn Executor>) -> Self {
         self.executors.push((name.to_owned(), executor));
         self
+    }
+
+    /// A target whose releases need a builder of their own, as one that runs containers does
+    /// for repositories with a Dockerfile. Otherwise as [`executor`](Self::executor).
+    #[must_use]
+    pub fn target(
+        mut self,
+        name: &str,
+        executor: Arc<dyn Executor>,
+        builder: Arc<dyn Builder>,
+    ) -> Self {
+        self.builders.push((name.to_owned(), builder));
+        self.executor(name, executor)
     }
 
     /// Says that other nodes of the same store have targets which this engine has not:
@@ -94,6 +111,13 @@ impl EngineBuilder {
     #[must_use]
     pub fn ingress(mut self, ingress: Arc<dyn Ingress>) -> Self {
         self.ingress = Some(ingress);
+        self
+    }
+
+    /// What asks DNS whose a domain is; projects get no domains of their own where left out.
+    #[must_use]
+    pub fn resolver(mut self, resolver: Arc<dyn Resolver>) -> Self {
+        self.resolver = Some(resolver);
         self
     }
 
@@ -149,6 +173,10 @@ impl EngineBuilder {
         for (name, executor) in self.executors {
             executors.insert(TargetName::parse(&name)?, executor);
         }
+        let mut builders = BTreeMap::new();
+        for (name, builder) in self.builders {
+            builders.insert(TargetName::parse(&name)?, builder);
+        }
         if executors.is_empty() {
             return Err(EngineError::Missing { part: "executor" });
         }
@@ -157,7 +185,8 @@ impl EngineBuilder {
             let handler: Arc<dyn JobHandler> = Arc::new(Limited(handler));
             handlers.insert(JobKind::parse(&kind)?, handler);
         }
-        let (deploy, notify) = (JobKind::parse("deploy")?, JobKind::parse("notify")?);
+        let [deploy, notify, route] = ["deploy", "notify", "route"].map(JobKind::parse);
+        let (deploy, notify, route) = (deploy?, notify?, route?);
         let store = self.store.ok_or(EngineError::Missing { part: "store" })?;
         let source = self.source.ok_or(EngineError::Missing { part: "source" })?;
         let builder = self
@@ -167,15 +196,18 @@ impl EngineBuilder {
         Ok(Engine(Arc::new_cyclic(|engine: &Weak<Inner>| {
             handlers.insert(deploy, Arc::new(DeployHandler(engine.clone())));
             handlers.insert(notify, Arc::new(NotifyHandler(engine.clone())));
+            handlers.insert(route, Arc::new(RouteHandler(engine.clone())));
             Inner {
                 store,
                 bus: self.bus.unwrap_or_else(|| Arc::new(LocalBus::default())),
                 source,
                 credentials: self.credentials,
                 builder,
+                builders,
                 executors,
                 targets_elsewhere: self.targets_elsewhere,
                 ingress: self.ingress,
+                resolver: self.resolver,
                 notifiers: self.notifiers,
                 handlers,
                 keys,

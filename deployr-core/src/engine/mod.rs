@@ -3,6 +3,7 @@
 
 mod builder;
 mod deploying;
+mod domains;
 mod follow;
 mod jobs;
 mod look_up;
@@ -19,6 +20,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 pub use builder::EngineBuilder;
+pub use domains::DomainCheck;
 pub use follow::{Event, Follow};
 pub(crate) use redaction::{redacted, redacted_fault};
 pub use request::{DeployRequest, Plan, ProjectRequest};
@@ -34,6 +36,7 @@ use crate::job::JobHandler;
 use crate::log::LogLimits;
 use crate::model::ProjectSettings;
 use crate::notifier::Notifier;
+use crate::resolver::Resolver;
 use crate::secret::KeyRing;
 use crate::source::{CredentialProvider, SourceProvider};
 use crate::store::{Store, StoreError};
@@ -110,9 +113,12 @@ pub(crate) struct Inner {
     pub(crate) source: Arc<dyn SourceProvider>,
     pub(crate) credentials: Option<Arc<dyn CredentialProvider>>,
     pub(crate) builder: Arc<dyn Builder>,
+    /// Those of the targets that have one of their own.
+    pub(crate) builders: BTreeMap<TargetName, Arc<dyn Builder>>,
     pub(crate) executors: BTreeMap<TargetName, Arc<dyn Executor>>,
     pub(crate) targets_elsewhere: bool,
     pub(crate) ingress: Option<Arc<dyn Ingress>>,
+    pub(crate) resolver: Option<Arc<dyn Resolver>>,
     pub(crate) notifiers: Vec<Arc<dyn Notifier>>,
     pub(crate) handlers: BTreeMap<JobKind, Arc<dyn JobHandler>>,
     pub(crate) keys: KeyRing,
@@ -156,7 +162,12 @@ impl Inner {
         if !self.targets_elsewhere {
             self.executor(&settings.target)?;
         }
-        Ok(self.builder.check(settings)?)
+        Ok(self.builder_for(&settings.target).check(settings)?)
+    }
+
+    /// What builds for a target.
+    pub(crate) fn builder_for(&self, target: &TargetName) -> &Arc<dyn Builder> {
+        self.builders.get(target).unwrap_or(&self.builder)
     }
 
     pub(crate) fn executor(&self, name: &TargetName) -> Result<Arc<dyn Executor>, EngineError> {

@@ -5,7 +5,7 @@ use crate::value::{EnvName, EnvValue, ProjectName, Slug};
 
 impl Engine {
     /// Creates a project. Its slug is made from its name; where another project has
-    /// that, four letters of the new project's id are added.
+    /// that, or it [is reserved](Slug::is_reserved), four letters of the new project's id are added.
     ///
     /// # Errors
     ///
@@ -30,16 +30,17 @@ impl Engine {
             let sealed = engine.seal_env(&actor.tenant, id, name, value)?;
             new.env.push((name.clone(), sealed));
         }
-        match engine.store.create_project(actor, new.clone()).await {
-            Err(StoreError::Conflict {
-                what: "subdomain", ..
-            }) => {
-                let id = id.to_string();
-                new.slug = Slug::parse(format!("{}-{}", new.slug, &id[id.len() - 4..]))?;
-                Ok(engine.store.create_project(actor, new).await?)
+        if !new.slug.is_reserved() {
+            match engine.store.create_project(actor, new.clone()).await {
+                Err(StoreError::Conflict {
+                    what: "subdomain", ..
+                }) => {}
+                created => return Ok(created?),
             }
-            created => Ok(created?),
         }
+        let id = id.to_string();
+        new.slug = Slug::parse(format!("{}-{}", new.slug, &id[id.len() - 4..]))?;
+        Ok(engine.store.create_project(actor, new).await?)
     }
 
     /// The project of that key.

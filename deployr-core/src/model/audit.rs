@@ -37,6 +37,15 @@ pub enum AuditAction {
     ProjectUpdated,
     /// A variable of a project's environment was set or removed (its name is the detail).
     EnvChanged,
+    /// A domain was added to a project (its name is the detail).
+    DomainAdded,
+    /// A domain has become a project's (its name is the detail).
+    DomainVerified,
+    /// A domain is no longer a project's, as somebody else has shown that it is theirs (its
+    /// name is the detail).
+    DomainLost,
+    /// A domain was taken from a project on request (its name is the detail).
+    DomainRemoved,
     /// A deployment was asked for.
     DeploymentCreated,
     /// A deployment changed its status (the new one is the detail).
@@ -53,6 +62,10 @@ impl AuditAction {
             Self::ProjectCreated => "project_created",
             Self::ProjectUpdated => "project_updated",
             Self::EnvChanged => "env_changed",
+            Self::DomainAdded => "domain_added",
+            Self::DomainVerified => "domain_verified",
+            Self::DomainLost => "domain_lost",
+            Self::DomainRemoved => "domain_removed",
             Self::DeploymentCreated => "deployment_created",
             Self::DeploymentMoved => "deployment_moved",
             Self::CancelRequested => "cancel_requested",
@@ -66,6 +79,10 @@ impl AuditAction {
             Self::ProjectCreated,
             Self::ProjectUpdated,
             Self::EnvChanged,
+            Self::DomainAdded,
+            Self::DomainVerified,
+            Self::DomainLost,
+            Self::DomainRemoved,
             Self::DeploymentCreated,
             Self::DeploymentMoved,
             Self::CancelRequested,

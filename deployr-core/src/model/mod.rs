@@ -4,6 +4,7 @@
 mod actor;
 mod audit;
 mod deployment;
+mod domain;
 mod ids;
 mod job;
 mod page;
@@ -16,6 +17,7 @@ mod turn;
 pub use actor::Actor;
 pub use audit::{AuditAction, AuditEntry};
 pub use deployment::{Cause, Deployment, DeploymentStatus, Failure, Stage, StageTimes};
+pub use domain::Domain;
 pub use ids::{AuditId, DeploymentId, InvalidId, JobId, ProjectId, ReleaseId, WorkerId};
 pub use job::{Claim, Fence, Job, JobState, Labels, Lease, Limit};
 pub use page::Page;

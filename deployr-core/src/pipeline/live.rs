@@ -54,10 +54,15 @@ impl Run<'_> {
         let Some(endpoint) = endpoint.for_ingress() else {
             return ingress.remove(&self.project.slug).await; // from where it was before
         };
+        let (tenant, project) = (&self.project.tenant, self.project.id);
+        let domains = self
+            .stored(|| self.engine.verified_domains(tenant, project))
+            .await?;
         let route = Route {
             slug: self.project.slug.clone(),
             release: release.number,
             endpoint,
+            domains,
             turn: self.turn(),
         };
         ingress.route(route).await

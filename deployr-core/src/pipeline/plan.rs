@@ -28,6 +28,7 @@ impl Engine {
         let inner = self.inner();
         let project = inner.store.project(&actor.tenant, project).await?;
         let executor = inner.executor(&project.settings.target)?;
+        let builder = inner.builder_for(&project.settings.target);
         let env = inner.store.env(&actor.tenant, project.id).await?;
         let env = inner.open_env(&project, env)?;
         let source = inner.source_of(&project).await.map_err(|fault| {
@@ -43,17 +44,17 @@ impl Engine {
             log: LogWriter::discard(),
         };
         let read = async {
-            let workspace = inner.builder.prepare(&ctx).await?;
+            let workspace = builder.prepare(&ctx).await?;
             let read = inner
                 .read(&project, &source, &reference, &workspace, &ctx)
                 .await;
-            inner.builder.clean(&workspace).await?;
+            builder.clean(&workspace).await?;
             read
         };
         let (commit, recipe) = read.await.map_err(|error| {
             redacted(error, &inner.redactor(&project, &env, Some(&source), &[]))
         })?;
-        let mut steps = inner.builder.plan(&recipe);
+        let mut steps = builder.plan(&recipe);
         steps.extend(executor.plan(&project.slug, &recipe));
         if let Some(url) = inner
             .ingress
@@ -87,7 +88,8 @@ impl Inner {
             .source
             .checkout(source, &commit.id, &workspace.checkout, ctx)
             .await?;
-        let recipe = self.builder.detect(workspace, &project.settings).await?;
+        let builder = self.builder_for(&project.settings.target);
+        let recipe = builder.detect(workspace, &project.settings).await?;
         Ok((commit, recipe))
     }
 }

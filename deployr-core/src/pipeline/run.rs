@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 
 use super::attempt::run_end_word;
 use super::step_fault;
-use crate::builder::{Artifact, BuildSpec, Workspace};
+use crate::builder::{Artifact, BuildSpec, Builder, Workspace};
 use crate::bus::Hint;
 use crate::context::StepContext;
 use crate::engine::Inner;
@@ -67,7 +67,7 @@ impl Run<'_> {
         self.go_on()?;
         match &self.deployment.cause {
             Cause::Deploy { reference } => {
-                let workspace = self.engine.builder.prepare(&self.ctx).await?;
+                let workspace = self.builder().prepare(&self.ctx).await?;
                 let placed = self.build_and_place(&workspace, reference).await;
                 self.clean(&workspace).await;
                 self.bring_live(placed?).await
@@ -106,8 +106,7 @@ impl Run<'_> {
 
         self.enter(Stage::Build, Some(&commit.id)).await?;
         let recipe = self
-            .engine
-            .builder
+            .builder()
             .detect(workspace, &self.project.settings)
             .await?;
         self.say(format!("building as {}", recipe.framework)).await;
@@ -118,7 +117,7 @@ impl Run<'_> {
             env: self.env.clone(),
             timeout: self.project.settings.build_timeout_s.duration(),
         };
-        let artifact = self.engine.builder.build(&spec, &self.ctx).await?;
+        let artifact = self.builder().build(&spec, &self.ctx).await?;
         self.say(format!(
             "built {} ({} KiB)",
             artifact.digest,
@@ -194,7 +193,7 @@ impl Run<'_> {
     async fn clean_after_earlier_attempts(&self) -> StepResult<()> {
         let builds = matches!(self.deployment.cause, Cause::Deploy { .. });
         if builds && self.go_on().is_err() {
-            let workspace = self.engine.builder.prepare(&self.undisturbed()).await?;
+            let workspace = self.builder().prepare(&self.undisturbed()).await?;
             self.clean(&workspace).await;
         }
         Ok(())
@@ -221,7 +220,7 @@ impl Run<'_> {
     }
 
     async fn clean(&self, workspace: &Workspace) {
-        let cleaned = retry::thrice(&self.job.lost, || self.engine.builder.clean(workspace)).await;
+        let cleaned = retry::thrice(&self.job.lost, || self.builder().clean(workspace)).await;
         if let Err(error) = cleaned {
             self.say(format!("warning: the workspace was not removed: {error}"))
                 .await;
@@ -284,6 +283,10 @@ impl Run<'_> {
             .bus
             .publish(Hint::Deployment(self.deployment.id));
         Ok(())
+    }
+
+    fn builder(&self) -> &dyn Builder {
+        &**self.engine.builder_for(&self.project.settings.target)
     }
 
     pub(super) async fn say(&self, text: String) {

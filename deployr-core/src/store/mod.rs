@@ -17,6 +17,7 @@
 
 mod audit;
 mod deployments;
+mod domains;
 mod error;
 mod insight;
 mod logs;
@@ -30,6 +31,7 @@ mod workers;
 
 pub use audit::Audit;
 pub use deployments::{Deployments, NewDeployment, Outcome};
+pub use domains::{Domains, MAX_DOMAINS};
 pub use error::{StoreError, StoreResult};
 pub use insight::{COUNTED, FullKey, Insight, KindStats, Standing};
 pub use logs::{LOG_READ_BYTES, Logs, NewLine};
@@ -66,6 +68,7 @@ pub trait Store:
     + JobQueue
     + Logs
     + Releases
+    + Domains
     + Schedules
     + Workers
     + Insight
@@ -80,6 +83,7 @@ impl<T> Store for T where
         + JobQueue
         + Logs
         + Releases
+        + Domains
         + Schedules
         + Workers
         + Insight

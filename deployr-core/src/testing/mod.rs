@@ -30,6 +30,6 @@ pub use faults::{FaultPlan, Faulty, Strike};
 pub use memory::MemoryStore;
 pub use mocks::{
     MemoryTarget, PlacedRelease, RecordingNotifier, Script, ScriptedBuilder, ScriptedExecutor,
-    ScriptedIngress, ScriptedSource,
+    ScriptedIngress, ScriptedResolver, ScriptedSource,
 };
 pub use steps::RecordedStep;

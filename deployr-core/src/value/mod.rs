@@ -22,6 +22,7 @@ mod bounded;
 mod build_command;
 mod chars;
 mod commit_id;
+mod custom_domain;
 mod domain_name;
 mod env;
 mod env_set;
@@ -47,6 +48,7 @@ pub use bounded::{
 };
 pub use build_command::BuildCommand;
 pub use commit_id::CommitId;
+pub use custom_domain::CustomDomain;
 pub use domain_name::DomainName;
 pub use env::{EnvName, EnvValue};
 pub use env_set::EnvSet;

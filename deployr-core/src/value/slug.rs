@@ -7,6 +7,37 @@ const MAX_BYTES: usize = 63;
 /// Leaves room for what previews append, as in `my-app--pr-12`.
 const MAX_DERIVED: usize = 40;
 
+/// Names that visitors and their programs take for the operator's own: where mail, name
+/// servers, proxies and sign-in are looked for.
+const RESERVED: [&str; 26] = [
+    "admin",
+    "api",
+    "auth",
+    "autoconfig",
+    "autodiscover",
+    "console",
+    "dashboard",
+    "deployr",
+    "dns",
+    "ftp",
+    "imap",
+    "isatap",
+    "localhost",
+    "login",
+    "mail",
+    "mx",
+    "ns1",
+    "ns2",
+    "pop",
+    "postmaster",
+    "root",
+    "smtp",
+    "status",
+    "webmail",
+    "wpad",
+    "www",
+];
+
 /// One DNS label in lower case: a subdomain, and the name of a project
 /// wherever machines read it.
 ///
@@ -51,6 +82,19 @@ impl Slug {
             return refuse("must not be an encoded international name");
         }
         Ok(Self(slug))
+    }
+
+    /// Whether the operator keeps it, and no project may have it for its host name.
+    ///
+    /// ```
+    /// use deployr_core::value::Slug;
+    ///
+    /// assert!(Slug::parse("WWW")?.is_reserved() && !Slug::parse("www-2")?.is_reserved());
+    /// # Ok::<(), deployr_core::value::InvalidValue>(())
+    /// ```
+    #[must_use]
+    pub fn is_reserved(&self) -> bool {
+        RESERVED.contains(&self.as_str())
     }
 
     /// A label made from a display name: accents dropped, everything else that

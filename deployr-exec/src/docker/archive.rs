@@ -26,6 +26,8 @@ pub(super) struct Pack {
     /// missing. All else belongs to root, and may be read by everybody.
     pub(super) owned: BTreeSet<PathBuf>,
     pub(super) owner: u64,
+    /// What is left out, wherever it is.
+    pub(super) without: Option<&'static str>,
 }
 
 impl Pack {
@@ -49,7 +51,9 @@ impl Pack {
     fn write(&self, out: impl Write) -> io::Result<()> {
         let mut archive = Builder::new(out);
         let top = fs::metadata(&self.from)?;
-        self.entry(&mut archive, Path::new(""), &top)?;
+        if self.to.components().next().is_some() {
+            self.entry(&mut archive, Path::new(""), &top)?;
+        }
         self.folder(&mut archive, Path::new(""))?;
         for path in &self.owned {
             if fs::symlink_metadata(self.from.join(path)).is_err() {
@@ -64,6 +68,9 @@ impl Pack {
         let mut entries = entries.collect::<io::Result<Vec<_>>>()?;
         entries.sort_by_key(fs::DirEntry::file_name);
         for entry in entries {
+            if self.without.is_some_and(|name| entry.file_name() == name) {
+                continue;
+            }
             let path = below.join(entry.file_name());
             let meta = entry.metadata()?;
             self.entry(archive, &path, &meta)?;
@@ -146,6 +153,7 @@ mod tests {
         let long = format!("{}/{}", "d".repeat(120), "f".repeat(120));
         fs::create_dir_all(from.join(&long).parent().unwrap()).unwrap();
         fs::create_dir(from.join("store")).unwrap();
+        fs::create_dir_all(from.join("store/out/x")).unwrap();
         for (path, mode) in [
             ("run.sh", 0o700),
             ("store/kept", 0o600),
@@ -160,6 +168,7 @@ mod tests {
             to: "app".into(),
             owned: ["store", "cache/x"].map(PathBuf::from).into(),
             owner: 77,
+            without: Some("out"),
         };
         let mut bytes = Vec::new();
         pack.write(&mut bytes).unwrap();
@@ -186,5 +195,6 @@ mod tests {
         }
         assert!(of(&format!("app/{long}")).is_some(), "{seen:?}");
         assert!(of("app/link").is_some());
+        assert!(of("app/store/out").is_none() && of("app/store/out/x").is_none());
     }
 }

@@ -216,6 +216,6 @@ pub(super) fn restarts(present: bool) -> RestartPolicy {
     }
 }
 
-fn signed(number: u64) -> i64 {
+pub(super) fn signed(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }

@@ -4,21 +4,18 @@ use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
 
 use bollard::body_try_stream;
-use bollard::errors::Error;
-use bollard::models::{ContainerConfig, ContainerCreateBody, ImageInspect};
+use bollard::models::{ContainerConfig, ContainerCreateBody};
 use bollard::query_parameters::{
-    CommitContainerOptions, CreateContainerOptions, CreateImageOptions, ListImagesOptions,
-    RemoveImageOptions, TagImageOptions, UploadToContainerOptions,
+    CommitContainerOptions, CreateContainerOptions, ListImagesOptions, TagImageOptions,
+    UploadToContainerOptions,
 };
 use deployr_core::builder::{Artifact, ArtifactContent};
 use deployr_core::error::{Fault, StepError, StepResult, VerdictCode};
 use deployr_core::executor::ReleaseSpec;
 use deployr_core::value::Slug;
-use futures::TryStreamExt;
 
 use super::DockerExecutor;
 use super::archive::Pack;
-use super::client::{if_there, status};
 use super::container::{APP, USER};
 use super::naming::{Instance, RELEASE};
 
@@ -41,13 +38,6 @@ impl DockerExecutor {
         }
     }
 
-    /// The release's image, if it is there and the one that is meant.
-    pub(super) async fn find_image(&self, id: &str) -> StepResult<Option<ImageInspect>> {
-        let docker = self.client().docker().await?;
-        let found = if_there(docker.inspect_image(id).await);
-        self.client().step("looking at an image", id, found)
-    }
-
     async fn name_image(
         &self,
         instance: &Instance,
@@ -55,7 +45,7 @@ impl DockerExecutor {
         id: &str,
     ) -> StepResult<String> {
         let docker = self.client().docker().await?;
-        let Some(found) = self.find_image(id).await? else {
+        let Some(found) = self.client().find_image(id).await? else {
             let reason = "the image is no longer there; it has to be built again";
             return Err(Fault::retryable("placing", id, reason).into());
         };
@@ -77,7 +67,7 @@ impl DockerExecutor {
     ) -> StepResult<String> {
         let client = self.client();
         let docker = client.docker().await?;
-        let base = self.base_for(spec).await?;
+        let base = self.base_for().await?;
         let (slug, number) = (&spec.slug, spec.number);
         let name = format!("{}-image", instance.container(slug, number));
         let mut labels = instance.labels(slug);
@@ -117,57 +107,19 @@ impl DockerExecutor {
         };
         let committed = docker.commit_container(commit, config).await;
         let image = client.step("making an image on", &base, committed)?;
-        self.remove_container(&name).await?;
+        self.client().remove_container(&name).await?;
         Ok(image.id)
     }
 
     /// The image that folders run on, fetched where it is not there yet.
-    async fn base_for(&self, spec: &ReleaseSpec) -> StepResult<String> {
+    async fn base_for(&self) -> StepResult<String> {
         let Some(base) = self.base() else {
             let message = "this target has no base image, on which the build's files could run; \
                            set its `base_image`, or add a Dockerfile to the repository";
             return Err(StepError::verdict(VerdictCode::Unsupported, message));
         };
-        if self.find_image(base).await?.is_none() {
-            tracing::info!(%base, project = %spec.slug, "fetching a base image");
-            self.pull(base).await?;
-        }
+        self.client().ensure_image(base).await?;
         Ok(base.to_owned())
-    }
-
-    async fn pull(&self, image: &str) -> StepResult<()> {
-        let docker = self.client().docker().await?;
-        let options = CreateImageOptions {
-            from_image: Some(image.to_owned()),
-            // Without one all that there are would be fetched.
-            tag: (!names_a_tag(image)).then(|| "latest".to_owned()),
-            ..CreateImageOptions::default()
-        };
-        let pulled = docker.create_image(Some(options), None, None);
-        let pulled: Result<(), Error> = pulled.try_for_each(|_| async { Ok(()) }).await;
-        pulled.map_err(|error| match status(&error) {
-            Some(404) => {
-                let reason = "there is no such image here, nor in its registry; mend its name, \
-                              or `docker pull` it where it needs a login";
-                Fault::permanent("fetching an image", image, reason)
-                    .because(error)
-                    .into()
-            }
-            _ => self
-                .client()
-                .fault("fetching an image", image, error)
-                .into(),
-        })
-    }
-
-    /// Takes the release's name from its image, which goes with it unless it has others.
-    pub(super) async fn remove_image(&self, name: &str) -> StepResult<()> {
-        let docker = self.client().docker().await?;
-        let removed = docker
-            .remove_image(name, None::<RemoveImageOptions>, None)
-            .await;
-        let removed = if_there(removed).map(drop);
-        self.client().step("removing an image", name, removed)
     }
 
     /// The releases of a project, or of all, that have an image.
@@ -203,29 +155,6 @@ fn pack(spec: &ReleaseSpec, folder: PathBuf) -> Pack {
         to: APP.into(),
         owned: owned.map(|path| path.as_path().to_owned()).collect(),
         owner: USER,
-    }
-}
-
-/// Whether a reference says which of the images of its name is meant.
-fn names_a_tag(image: &str) -> bool {
-    let name = image.rsplit('/').next().unwrap_or(image);
-    name.contains([':', '@'])
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_port_of_a_registry_is_no_tag() {
-        for (image, tagged) in [
-            ("node", false),
-            ("node:22", true),
-            ("registry.example.com:5000/node", false),
-            ("registry.example.com:5000/node:22", true),
-            ("node@sha256:00", true),
-        ] {
-            assert_eq!(names_a_tag(image), tagged, "{image}");
-        }
+        without: None,
     }
 }

@@ -1,4 +1,4 @@
-//! Releases as containers of a Docker engine on this host (Linux).
+//! A Docker engine on this host (Linux) as builder and as target.
 //!
 //! A release is an image, by digest, and the container that runs it, in a network that
 //! deployr makes: it is reached there by its address, which it keeps, and publishes no port.
@@ -21,12 +21,14 @@
 //! one in a virtual machine (Docker Desktop), nor one without root's rights.
 
 mod archive;
+mod build;
 mod client;
 mod container;
 mod image;
 mod limits;
 mod naming;
 mod network;
+mod objects;
 mod place;
 mod plan;
 mod run;
@@ -37,10 +39,11 @@ mod verify;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use deployr_core::error::StepResult;
+use deployr_core::error::{Fault, StepResult};
 use deployr_core::value::Slug;
 use tokio::sync::{Mutex, OnceCell};
 
+pub use build::{BuildLimits, DockerBuilder};
 pub use limits::RunLimits;
 
 use crate::local::blocking;
@@ -118,17 +121,26 @@ impl DockerExecutor {
         self
     }
 
-    /// The engine's version, as `20.10.24`.
+    /// The engine's version and where it listens, if it can be used.
     ///
     /// # Errors
     ///
-    /// A fault where it does not answer, which says what to do.
-    pub async fn engine_version(&self) -> StepResult<String> {
+    /// A fault where it does not answer, or where its containers cannot be reached from this
+    /// host; it says what to do.
+    pub async fn check_engine(&self) -> StepResult<String> {
         let docker = self.client.docker().await?;
-        let version = docker.version().await;
         let socket = self.client.socket().display();
-        let version = self.client.step("asking", socket, version)?;
-        Ok(version.version.unwrap_or_default())
+        let info = self.client.step("asking", &socket, docker.info().await)?;
+        let options = info.security_options.unwrap_or_default();
+        let rootless = options.iter().any(|option| option.contains("rootless"));
+        let system = info.operating_system.unwrap_or_default();
+        if rootless || system.contains("Docker Desktop") {
+            let reason = "the containers of such an engine cannot be reached by their addresses; \
+                          use one that runs as root, on this machine itself";
+            return Err(Fault::permanent("using", &socket, reason).into());
+        }
+        let version = info.server_version.unwrap_or_default();
+        Ok(format!("{version} at {socket}"))
     }
 
     fn client(&self) -> &Client {

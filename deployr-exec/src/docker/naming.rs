@@ -20,6 +20,9 @@ pub(super) const RELEASE: &str = "deployr.release";
 /// The release's id, which no other release has, of whatever store.
 pub(super) const RELEASE_ID: &str = "deployr.release-id";
 
+/// The workspace of a build.
+pub(super) const BUILD: &str = "deployr.build";
+
 /// One deployr among those that may share an engine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Instance(String);
@@ -82,6 +85,22 @@ impl Instance {
         let name = image.strip_prefix(&format!("deployr-{}/", self.0))?;
         let (slug, number) = name.split_once(':')?;
         Some((Slug::parse(slug).ok()?, number.parse().ok()?))
+    }
+
+    /// The network of a build, and its container.
+    pub(super) fn build(&self, name: &str) -> String {
+        format!("deployr-{}-{name}", self.0)
+    }
+
+    /// What is called so until a release has it.
+    pub(super) fn built_image(&self, name: &str) -> String {
+        format!("deployr-{}-build:{name}", self.0)
+    }
+
+    pub(super) fn build_labels(&self, name: &str) -> HashMap<String, String> {
+        [(INSTANCE, self.0.as_str()), (BUILD, name)]
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .into()
     }
 
     /// The volume of a shared path.

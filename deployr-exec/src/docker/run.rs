@@ -8,15 +8,14 @@ use bollard::models::{
     ContainerInspectResponse, ContainerSummary, ContainerUpdateBody, ImageInspect,
 };
 use bollard::query_parameters::{
-    CreateContainerOptions, ListContainersOptions, LogsOptions, RemoveContainerOptions,
-    StopContainerOptions,
+    CreateContainerOptions, ListContainersOptions, LogsOptions, StopContainerOptions,
 };
 use deployr_core::error::{Fault, StepError, StepResult, VerdictCode};
 use deployr_core::executor::ReleaseSpec;
 use deployr_core::value::Slug;
 use futures::TryStreamExt;
 
-use super::client::{if_there, status};
+use super::client::if_there;
 use super::container::{Blueprint, restarts};
 use super::naming::{Instance, PROJECT, RELEASE, RELEASE_ID};
 use super::{DockerExecutor, network, place};
@@ -35,11 +34,11 @@ impl DockerExecutor {
         let name = instance.container(&spec.slug, spec.number);
         let mut taken = None;
         for _ in 0..ADDRESSES {
-            let found = self.find_container(&name).await?;
+            let found = self.client().find_container(&name).await?;
             let found = match found.filter(|found| is_of(found, spec, placed)) {
                 Some(found) => found,
                 None => {
-                    self.remove_container(&name).await?;
+                    self.client().remove_container(&name).await?;
                     self.create_container(instance, spec, placed, &name).await?
                 }
             };
@@ -48,7 +47,7 @@ impl DockerExecutor {
             }
             let docker = self.client().docker().await?;
             let Err(error) = docker.start_container(&name, None).await else {
-                let found = self.find_container(&name).await?;
+                let found = self.client().find_container(&name).await?;
                 return found.map_or_else(
                     || Err(gone_meanwhile(&name)),
                     |found| address(instance, &found),
@@ -63,7 +62,7 @@ impl DockerExecutor {
             if !text.contains("ddress already in use") {
                 return Err(self.client().fault("starting", &name, error).into());
             }
-            self.remove_container(&name).await?;
+            self.client().remove_container(&name).await?;
             taken = Some(error);
         }
         let taken = taken.map(|error| error.to_string()).unwrap_or_default();
@@ -98,7 +97,7 @@ impl DockerExecutor {
         };
         let made = docker.create_container(Some(options), body).await;
         self.client().step("making a container", name, made)?;
-        let found = self.find_container(name).await?;
+        let found = self.client().find_container(name).await?;
         found.ok_or_else(|| gone_meanwhile(name))
     }
 
@@ -107,7 +106,7 @@ impl DockerExecutor {
         spec: &ReleaseSpec,
         placed: &place::Placed,
     ) -> StepResult<ImageInspect> {
-        let found = self.find_image(&placed.image).await?;
+        let found = self.client().find_image(&placed.image).await?;
         found.ok_or_else(|| {
             let number = spec.number;
             let message = format!(
@@ -115,15 +114,6 @@ impl DockerExecutor {
             );
             StepError::verdict(VerdictCode::ReleaseGone, message)
         })
-    }
-
-    pub(super) async fn find_container(
-        &self,
-        name: &str,
-    ) -> StepResult<Option<ContainerInspectResponse>> {
-        let docker = self.client().docker().await?;
-        let found = if_there(docker.inspect_container(name, None).await);
-        self.client().step("looking at a container", name, found)
     }
 
     /// Lets it come up by itself from now on, or no longer. One that is gone is fine.
@@ -139,7 +129,7 @@ impl DockerExecutor {
 
     /// Asks a container to end, kills it after `grace`. One that is gone is fine.
     pub(super) async fn stop_container(&self, name: &str, grace: Duration) -> StepResult<()> {
-        let Some(found) = self.find_container(name).await? else {
+        let Some(found) = self.client().find_container(name).await? else {
             return Ok(());
         };
         // First, so that nothing brings it up again.
@@ -156,23 +146,6 @@ impl DockerExecutor {
         };
         let stopped = if_there(docker.stop_container(name, Some(options)).await).map(drop);
         self.client().step("stopping", name, stopped)
-    }
-
-    /// Removes a container with what only it has, whether it runs or not. One that is gone,
-    /// or is just going, is fine.
-    pub(super) async fn remove_container(&self, name: &str) -> StepResult<()> {
-        let docker = self.client().docker().await?;
-        let options = RemoveContainerOptions {
-            force: true,
-            // Volumes without a name; those of shared paths have one.
-            v: true,
-            ..RemoveContainerOptions::default()
-        };
-        let removed = match docker.remove_container(name, Some(options)).await {
-            Err(error) if status(&error) == Some(409) && is_going(&error) => Ok(()),
-            removed => if_there(removed).map(drop),
-        };
-        self.client().step("removing", name, removed)
     }
 
     /// The containers of a project, or of all.
@@ -279,10 +252,6 @@ fn address(instance: &Instance, found: &ContainerInspectResponse) -> StepResult<
 
 fn gone_meanwhile(name: &str) -> StepError {
     Fault::retryable("starting", name, "somebody has removed it meanwhile").into()
-}
-
-fn is_going(error: &Error) -> bool {
-    error.to_string().contains("already in progress")
 }
 
 /// The engine's words without their wrapping.

@@ -139,10 +139,12 @@ impl Executor for DockerExecutor {
         let instance = self.instance().await?;
         for container in self.containers(&instance, Some(slug)).await? {
             if container.number == number {
-                self.remove_container(&container.id).await?;
+                self.client().remove_container(&container.id).await?;
             }
         }
-        self.remove_image(&instance.image(slug, number)).await
+        self.client()
+            .remove_image(&instance.image(slug, number))
+            .await
     }
 
     async fn prune(&self, slug: &Slug, keep: &[i64]) -> StepResult<Vec<i64>> {
@@ -202,7 +204,7 @@ impl DockerExecutor {
         let there = layout.clone();
         if blocking(move || folder::claim(&there, number, release)).await?
             && let Ok(placed) = self.placed(spec).await
-            && self.find_image(&placed.image).await?.is_some()
+            && self.client().find_image(&placed.image).await?.is_some()
         {
             return Ok(());
         }

@@ -20,7 +20,7 @@ impl DockerExecutor {
             let layout = self.layout(&container.slug);
             let placed = blocking(move || layout.numbers()).await?;
             if !placed.contains(&container.number) {
-                self.remove_container(&container.id).await?;
+                self.client().remove_container(&container.id).await?;
                 removed += 1;
             }
         }
@@ -28,7 +28,9 @@ impl DockerExecutor {
             let layout = self.layout(&slug);
             let placed = blocking(move || layout.numbers()).await?;
             if !placed.contains(&number) {
-                self.remove_image(&instance.image(&slug, number)).await?;
+                self.client()
+                    .remove_image(&instance.image(&slug, number))
+                    .await?;
                 removed += 1;
             }
         }

@@ -77,7 +77,7 @@ impl Verify<'_> {
                 return Err(client.fault("watching", &self.name, error).into());
             }
         };
-        let found = self.executor.find_container(&self.name).await?;
+        let found = self.executor.client().find_container(&self.name).await?;
         let state = found.and_then(|found| found.state);
         let starved = state.is_some_and(|state| state.oom_killed == Some(true));
         Ok(match self.executor.run_limits().memory_bytes {

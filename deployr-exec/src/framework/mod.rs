@@ -23,6 +23,16 @@ fn invalid(message: impl Into<String>) -> StepError {
     StepError::verdict(VerdictCode::ConfigInvalid, message)
 }
 
+/// What a builder can make.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Makes {
+    /// Folders.
+    Files,
+    /// Folders, and container images where the repository has a Dockerfile, which then says
+    /// more than any preset could.
+    Images,
+}
+
 /// Decides how the checkout in `dir` is built and run. Reads files of at most 256 KiB,
 /// follows no link out of the checkout, and runs nothing.
 ///
@@ -30,7 +40,7 @@ fn invalid(message: impl Into<String>) -> StepError {
 ///
 /// Verdict `config_invalid`, which names the field and its rule, or says what was
 /// looked for; a fault when the checkout cannot be read.
-pub fn detect(dir: &Path, settings: &ProjectSettings) -> StepResult<Recipe> {
+pub fn detect(dir: &Path, settings: &ProjectSettings, makes: Makes) -> StepResult<Recipe> {
     let checkout = Checkout::open(dir)?;
     let (config, root) = RepoConfig::find(&checkout, settings.root.as_ref())?;
     let folder = checkout.folder(root.as_ref())?;
@@ -46,7 +56,13 @@ pub fn detect(dir: &Path, settings: &ProjectSettings) -> StepResult<Recipe> {
         (None, None) => None,
     };
     let described = start.is_some() || output.is_some();
-    let preset = choose(&presets, named.zip(named_by), &facts, described)?;
+    let choice = Choice {
+        named: named.zip(named_by),
+        described,
+        dockerfile: makes == Makes::Images && output.is_none(),
+        makes,
+    };
+    let preset = choice.of(&presets, &facts)?;
 
     let commands = commands(
         preset,
@@ -81,7 +97,7 @@ pub fn detect(dir: &Path, settings: &ProjectSettings) -> StepResult<Recipe> {
     })
 }
 
-/// Whether there is a preset of that name which this host can build.
+/// Whether there is a preset of that name which such a builder can build.
 ///
 /// # Errors
 ///
@@ -91,23 +107,37 @@ pub fn detect(dir: &Path, settings: &ProjectSettings) -> StepResult<Recipe> {
 /// use deployr_core::value::Framework;
 /// use deployr_exec::framework;
 ///
-/// assert!(framework::check(&Framework::parse("next")?).is_ok());
-/// let refused = framework::check(&Framework::parse("nextt")?).unwrap_err();
+/// use deployr_exec::framework::Makes;
+///
+/// assert!(framework::check(&Framework::parse("next")?, Makes::Files).is_ok());
+/// assert!(framework::check(&Framework::parse("dockerfile")?, Makes::Images).is_ok());
+/// let refused = framework::check(&Framework::parse("nextt")?, Makes::Files).unwrap_err();
 /// assert!(refused.to_string().contains("must be one of next-standalone, next-export, next"));
 /// # Ok::<(), deployr_core::value::InvalidValue>(())
 /// ```
-pub fn check(name: &Framework) -> Result<(), InvalidValue> {
-    let usable = |preset: &Preset| preset.name == *name && preset.needs.is_none();
+pub fn check(name: &Framework, makes: Makes) -> Result<(), InvalidValue> {
+    let usable = |preset: &Preset| preset.name == *name && makes.can(preset);
     if preset::all().is_ok_and(|presets| presets.iter().any(usable)) {
         return Ok(());
     }
     let code = InputCode::FrameworkInvalid;
-    Err(InvalidValue::new(
-        "framework",
-        code,
-        preset::NAMES,
-        name.as_str(),
-    ))
+    let rule = match makes {
+        Makes::Files => preset::NAMES,
+        Makes::Images => preset::ALL_NAMES,
+    };
+    Err(InvalidValue::new("framework", code, rule, name.as_str()))
+}
+
+/// Whether a recipe's release is an image that its Dockerfile makes.
+#[cfg(feature = "docker")]
+pub(crate) fn is_dockerfile(recipe: &Recipe) -> bool {
+    recipe.framework.as_str() == preset::DOCKERFILE
+}
+
+impl Makes {
+    fn can(self, preset: &Preset) -> bool {
+        preset.needs.is_none() || self == Self::Images
+    }
 }
 
 /// Where a recipe's output may lie when neither the settings nor the framework say so:
@@ -135,27 +165,44 @@ fn framework(presets: &[Preset], preset: &Preset, output: Option<&OutputDir>) ->
     plain.filter(|_| at_its_word).unwrap_or(preset).name.clone()
 }
 
-fn choose<'a>(
-    presets: &'a [Preset],
-    named: Option<(&Framework, &str)>,
-    facts: &Facts<'_>,
+/// What a preset is chosen by.
+struct Choice<'a> {
+    /// Its name, and where that stands.
+    named: Option<(&'a Framework, &'a str)>,
+    /// Whether somebody says what to serve.
     described: bool,
-) -> StepResult<&'a Preset> {
-    let by_name = |name: &str| presets.iter().find(|preset| preset.name.as_str() == name);
-    let found = match named {
-        Some((name, _)) => {
-            Some(by_name(name.as_str()).ok_or_else(|| unknown_framework(presets, name))?)
+    /// Whether a Dockerfile comes before all else that is found.
+    dockerfile: bool,
+    makes: Makes,
+}
+
+impl Choice<'_> {
+    fn of<'p>(&self, presets: &'p [Preset], facts: &Facts<'_>) -> StepResult<&'p Preset> {
+        let named = self.named;
+        let by_name = |name: &str| presets.iter().find(|preset| preset.name.as_str() == name);
+        let fits = |preset: &&Preset| facts.fit(&preset.detect);
+        let found = match named {
+            Some((name, _)) => {
+                Some(by_name(name.as_str()).ok_or_else(|| unknown_framework(presets, name))?)
+            }
+            None => by_name(preset::DOCKERFILE)
+                .filter(|preset| self.dockerfile && fits(preset))
+                .or_else(|| presets.iter().find(fits)),
+        };
+        let dockerfile = |preset: &Preset| preset.name.as_str() == preset::DOCKERFILE;
+        match found {
+            Some(preset) if dockerfile(preset) && named.is_none() && !self.dockerfile => {
+                // Whoever says what to serve needs neither a preset nor the Dockerfile.
+                match self.described {
+                    true => Ok(by_name("custom").unwrap_or(preset)),
+                    false => Err(needs_another_builder(preset, None)),
+                }
+            }
+            Some(preset) if self.makes.can(preset) => Ok(preset),
+            Some(preset) => Err(needs_another_builder(preset, named.map(|(_, place)| place))),
+            None if self.described => by_name("custom").ok_or_else(|| unrecognised(presets, facts)),
+            None => Err(unrecognised(presets, facts)),
         }
-        None => presets.iter().find(|preset| facts.fit(&preset.detect)),
-    };
-    match found {
-        Some(preset) if preset.needs.is_none() => Ok(preset),
-        // Whoever says what to serve needs neither a preset nor the Dockerfile.
-        found if named.is_none() && described => by_name("custom")
-            .or(found)
-            .ok_or_else(|| unrecognised(presets, facts)),
-        Some(preset) => Err(needs_another_builder(preset, named.map(|(_, place)| place))),
-        None => Err(unrecognised(presets, facts)),
     }
 }
 
@@ -165,8 +212,8 @@ fn needs_another_builder(preset: &Preset, named_by: Option<&str>) -> StepError {
         None => (format!("was found by {}", preset.looks_for), "set"),
     };
     invalid(format!(
-        "framework `{}` {why}, and needs a Docker builder, which this engine does not have; \
-         {instead} `start` or `output` (and `install` and `build`) to build it without one",
+        "framework `{}` {why}, and needs a Docker builder, which this target does not have; \
+         choose one that has, or {instead} `start` or `output` (and `install` and `build`) to build it without one",
         preset.name,
     ))
 }
@@ -225,6 +272,7 @@ fn commands(
 fn runtime(preset: &Preset, facts: &Facts<'_>, start: Option<BuildCommand>) -> StepResult<Runtime> {
     Ok(match (start, &preset.runtime) {
         (Some(start), _) => Runtime::Process { start },
+        (None, PresetRuntime::Image) => Runtime::Image,
         (None, PresetRuntime::Process { start }) => Runtime::Process {
             start: command(&facts.fill(start))?,
         },

@@ -25,9 +25,16 @@ const PRESETS: [(&str, &str); 9] = [
     ("custom", include_str!("../../presets/custom.toml")),
 ];
 
+/// The preset of repositories that say themselves what their image is.
+pub(super) const DOCKERFILE: &str = "dockerfile";
+
 /// The rule for the name of a preset that can be built here; a test compares.
 pub(super) const NAMES: &str = "must be one of next-standalone, next-export, next, laravel, node, \
                                 node-static, static, custom";
+
+/// The same for a builder that makes images too.
+pub(super) const ALL_NAMES: &str = "must be one of next-standalone, next-export, next, laravel, \
+                                    node, node-static, static, dockerfile, custom";
 
 /// A framework, as data.
 #[derive(Debug, Deserialize)]
@@ -117,6 +124,7 @@ pub(super) enum PresetRuntime {
     Process {
         start: String,
     },
+    Image,
 }
 
 pub(super) fn all() -> StepResult<Vec<Preset>> {
@@ -141,6 +149,7 @@ mod tests {
         let usable = presets.iter().filter(|preset| preset.needs.is_none());
         let usable: Vec<&str> = usable.map(|preset| preset.name.as_str()).collect();
         assert_eq!(NAMES, format!("must be one of {}", usable.join(", ")));
+        assert_eq!(ALL_NAMES, format!("must be one of {}", names.join(", ")));
         let undetected: Vec<&str> = presets
             .iter()
             .filter(|preset| preset.detect.is_empty())

@@ -146,6 +146,31 @@ async fn the_turn_is_kept_where_another_engine_finds_it() {
     assert_eq!(get(caddy.listen(), HOST, "/").body, "two");
 }
 
+/// Whoever read before another wrote must not write over it.
+#[tokio::test(flavor = "multi_thread")]
+async fn of_turns_that_race_the_highest_stays() {
+    let caddy = Caddy::start();
+    let ingress = ingress(&caddy);
+    let servers: Vec<_> = (0..8).map(|n| quick(&n.to_string())).collect();
+    for round in 0..5_i64 {
+        let mut all = JoinSet::new();
+        for (server, n) in servers.iter().zip(0..) {
+            let route = a_route("shop", server.endpoint(), 10 * round + n);
+            let ingress = ingress.clone();
+            all.spawn(async move {
+                match ingress.route(route).await {
+                    Err(StepError::Fault(fault)) if fault.retryable => panic!("{fault}"),
+                    _ => {}
+                }
+            });
+        }
+        all.join_all().await;
+        let highest = a_route("shop", servers[7].endpoint(), 10 * round + 7);
+        assert_eq!(ingress.routes().await.unwrap(), [highest]);
+        assert_eq!(get(caddy.listen(), HOST, "/").body, "7");
+    }
+}
+
 /// All that is running goes on; a change would disturb it, of all projects at once.
 #[tokio::test]
 async fn a_restart_of_the_engine_changes_nothing() {

@@ -27,6 +27,7 @@ pub(crate) fn a_route(name: &str, endpoint: Endpoint, turn: i64) -> Route {
         slug: slug(name),
         release: turn,
         endpoint,
+        domains: Vec::new(),
         turn: Turn::new(turn, 1),
     }
 }

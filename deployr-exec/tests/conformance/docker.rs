@@ -3,12 +3,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
+use deployr_core::builder::Builder;
 use deployr_core::executor::{Endpoint, Executor};
 use deployr_core::model::Runtime;
+use deployr_core::testing::builder;
 use deployr_core::testing::executor::{ExecutorHarness, Serves, Site, conformance};
 use deployr_core::testing::ingress::http_get;
 use deployr_core::value::BuildCommand;
-use deployr_exec::docker::DockerExecutor;
+use deployr_exec::LocalBuilder;
+use deployr_exec::docker::{DockerBuilder, DockerExecutor};
 use deployr_testkit::docker::Docker;
 use tempfile::TempDir;
 
@@ -77,6 +80,31 @@ async fn the_docker_executor_conforms() {
             folder: tempfile::tempdir().unwrap(),
             sites: AtomicUsize::new(0),
         }) as Arc<dyn ExecutorHarness>
+    })
+    .await;
+}
+
+struct Builds(TempDir);
+
+#[async_trait]
+impl builder::BuilderHarness for Builds {
+    async fn builder(&self) -> Arc<dyn Builder> {
+        let docker = Docker::shared();
+        let builder = DockerBuilder::new(self.0.path().join("build"));
+        Arc::new(builder.socket(docker.socket()).image(docker.busybox()))
+    }
+
+    fn passed_variables(&self) -> Vec<String> {
+        LocalBuilder::network_variables()
+            .map(str::to_owned)
+            .collect()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_docker_builder_conforms() {
+    builder::conformance(async || {
+        Arc::new(Builds(tempfile::tempdir().unwrap())) as Arc<dyn builder::BuilderHarness>
     })
     .await;
 }

@@ -74,7 +74,7 @@ async fn a_socket_that_is_not_there_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let socket = folder.path().join("none.sock");
     let executor = DockerExecutor::new(folder.path()).socket(&socket);
-    let fault = fault(executor.engine_version().await);
+    let fault = fault(executor.check_engine().await);
     assert!(fault.retryable);
     assert!(
         fault.to_string().contains(socket.to_str().unwrap()),

@@ -195,3 +195,14 @@ async fn going_back_starts_the_container_that_was_kept() {
     let same = target.docker(&["inspect", "--format", "{{.Id}}", &target.container(1)]);
     assert_eq!(same, id);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_release_reaches_no_other_one() {
+    let target = Target::new();
+    let (_, old) = target.live(1, "old").await;
+    target.live(2, "new").await;
+    let wget = format!("wget -q -T 3 -O - http://{old}/ || echo none");
+    let said = target.docker(&["exec", &target.container(2), "sh", "-c", &wget]);
+    assert_eq!(said, "none");
+    assert_eq!(get(old).await.as_deref(), Ok("old"), "it is there");
+}

@@ -25,6 +25,7 @@ async fn twenty_releases_under_load_lose_and_mix_no_request() {
             slug: target.slug.clone(),
             release: number,
             endpoint: Endpoint::Http { address },
+            domains: Vec::new(),
             turn: Turn::new(number, 1),
         };
         ingress.route(route)

@@ -6,6 +6,7 @@
 )]
 
 mod away;
+mod builds;
 mod confinement;
 mod cut;
 mod images;

@@ -112,6 +112,7 @@ pub(crate) fn a_route(release: i64, endpoint: Endpoint, turn: i64) -> Route {
         slug: slug(),
         release,
         endpoint,
+        domains: Vec::new(),
         turn: Turn::new(turn, 1),
     }
 }

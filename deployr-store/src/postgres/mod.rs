@@ -4,6 +4,7 @@ mod audit;
 mod bus;
 mod calls;
 mod deployments;
+mod domains;
 mod enqueue;
 mod error;
 mod exchange;

@@ -11,7 +11,10 @@ use super::query::{execute, one, scalar};
 use crate::error::{DbError, DbResult};
 
 /// The steps that lead to the newest form of the tables.
-const STEPS: &[&str] = &[include_str!("../../migrations/postgres/0001_initial.sql")];
+const STEPS: &[&str] = &[
+    include_str!("../../migrations/postgres/0001_initial.sql"),
+    include_str!("../../migrations/postgres/0002_domains.sql"),
+];
 
 /// What every connection goes by, whatever the server's own settings are.
 const SETTINGS: [(&str, &str); 7] = [

@@ -17,6 +17,9 @@ macro_rules! columns {
     (projects) => {
         "id, tenant, name, slug, settings, created_at, updated_at"
     };
+    (domains) => {
+        "project, domain, tenant, token, verified_at, created_at"
+    };
     (schedules) => {
         "tenant, name, timetable, job, next_at, last_at, created_at, updated_at"
     };

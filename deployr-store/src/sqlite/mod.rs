@@ -2,6 +2,7 @@
 
 mod audit;
 mod deployments;
+mod domains;
 mod error;
 mod insight;
 mod jobs;

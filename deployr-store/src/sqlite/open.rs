@@ -13,9 +13,10 @@ use rusqlite_migration::{M, Migrations};
 /// How long to wait for other processes.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-const STEPS: &[M<'_>] = &[M::up(include_str!(
-    "../../migrations/sqlite/0001_initial.sql"
-))];
+const STEPS: &[M<'_>] = &[
+    M::up(include_str!("../../migrations/sqlite/0001_initial.sql")),
+    M::up(include_str!("../../migrations/sqlite/0002_domains.sql")),
+];
 const MIGRATIONS: Migrations<'_> = Migrations::from_slice(STEPS);
 
 /// Opens the file for writing, with all tables in their newest form.

@@ -60,6 +60,8 @@ pub(crate) enum Command {
     Why(commands::why::Args),
     /// Manage the variables of a project's environment
     Env(commands::env::Args),
+    /// Manage the domains at which a project is served
+    Domain(commands::domain::Args),
     /// Bring the database up to date with this version
     Migrate,
     /// Check that this machine, or a server that is deployed to, has what deployr needs

@@ -66,6 +66,17 @@ impl DataDir {
         self.0.join("builds")
     }
 
+    /// What the Docker target knows of its releases.
+    #[cfg(feature = "docker")]
+    pub(crate) fn docker(&self) -> PathBuf {
+        self.0.join("docker")
+    }
+
+    #[cfg(feature = "docker")]
+    pub(crate) fn docker_builds(&self) -> PathBuf {
+        self.0.join("docker-builds")
+    }
+
     pub(crate) fn sites(&self) -> PathBuf {
         self.0.join("sites")
     }

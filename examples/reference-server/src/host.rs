@@ -5,11 +5,13 @@ use std::sync::Arc;
 
 use deployr_core::bus::{EventBus, LocalBus};
 use deployr_core::engine::{Engine, EngineError};
+use deployr_core::ingress::Ingress;
 use deployr_core::model::{Actor, Deployment, DeploymentId, Page, Project, ProjectId};
 use deployr_core::notifier::LogNotifier;
 use deployr_core::store::StoreError;
 use deployr_core::value::TenantId;
-use deployr_exec::ingress::BuiltinIngress;
+use deployr_exec::DnsResolver;
+use deployr_exec::ingress::CaddyIngress;
 use deployr_exec::local::Sandbox;
 use deployr_exec::local::build::LocalBuilder;
 use deployr_exec::local::run::LocalExecutor;
@@ -20,6 +22,7 @@ use tempfile::TempDir;
 
 use crate::config::Settings;
 use crate::data::{DataDir, Holder};
+use crate::docker;
 use crate::exit::{Error, Result};
 use crate::keys;
 use crate::shared;
@@ -38,14 +41,14 @@ pub(crate) struct Host {
 }
 
 impl Host {
-    /// An engine that serves through `ingress`; one that only writes and reads where
-    /// there is none, and no worker is started.
+    /// An engine that serves through `builtin`, unless the settings say through Caddy; one
+    /// that only writes and reads where there is neither, and no worker is started.
     pub(crate) async fn open(
         settings: &Settings,
         data: &DataDir,
-        ingress: Option<Arc<BuiltinIngress>>,
+        builtin: Option<Arc<dyn Ingress>>,
     ) -> Result<Self> {
-        Self::over(None, settings, data, ingress).await
+        Self::over(None, settings, data, builtin).await
     }
 
     /// The same over another file.
@@ -53,7 +56,7 @@ impl Host {
         scratch: Option<&Path>,
         settings: &Settings,
         data: &DataDir,
-        ingress: Option<Arc<BuiltinIngress>>,
+        builtin: Option<Arc<dyn Ingress>>,
     ) -> Result<Self> {
         let source = GitSource::new(data.mirrors())
             .allow_local(settings.allow_local)
@@ -85,8 +88,20 @@ impl Host {
         for (target, executor) in &settings.ssh {
             builder = builder.executor(target.as_str(), Arc::new(executor.clone()));
         }
-        if let Some(ingress) = ingress {
-            builder = builder.ingress(ingress);
+        builder = docker::add(builder, settings, &DataDir::at(&settings.data), data);
+        if let Some(caddy) = caddy(settings) {
+            builder = builder.ingress(Arc::new(caddy));
+        } else if let Some(builtin) = builtin {
+            builder = builder.ingress(builtin);
+        }
+        let resolver = match &settings.resolver {
+            Some(servers) => DnsResolver::at(servers).map(Arc::new),
+            None => DnsResolver::system().map(Arc::new),
+        };
+        match resolver {
+            Ok(resolver) => builder = builder.resolver(resolver),
+            // All but domains can do without.
+            Err(fault) => tracing::warn!(%fault, "whose a domain is cannot be looked up"),
         }
         let user = std::env::var("USER").ok().filter(|user| !user.is_empty());
         Ok(Self {
@@ -199,6 +214,21 @@ pub(crate) async fn store(database: &Path) -> Result<SqliteStore> {
         });
     }
     Ok(SqliteStore::open(database).await?)
+}
+
+/// The ingress through Caddy, where the settings say so.
+pub(crate) fn caddy(settings: &Settings) -> Option<CaddyIngress> {
+    let caddy = settings.caddy.as_ref()?;
+    let ingress = CaddyIngress::new(caddy.admin.clone())
+        .domain(&settings.domain)
+        .server(&*caddy.server)
+        .listen(caddy.listen)
+        .trusted_proxies(settings.trusted_proxies.clone());
+    Some(if caddy.tls {
+        ingress
+    } else {
+        ingress.without_tls()
+    })
 }
 
 /// What builds and releases may read of this machine: never the data directory.

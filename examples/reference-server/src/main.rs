@@ -5,6 +5,7 @@ mod cli;
 mod commands;
 mod config;
 mod data;
+mod docker;
 mod exit;
 mod follow;
 mod host;

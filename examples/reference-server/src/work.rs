@@ -6,18 +6,19 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use deployr_core::engine::Engine;
-use deployr_core::ingress::Ingress as _;
+use deployr_core::ingress::Ingress;
 use deployr_core::store::QueueStats;
 use deployr_core::value::Slug;
 use deployr_core::worker::Worker;
-use deployr_exec::ingress::BuiltinIngress;
+use deployr_exec::ingress::{BuiltinIngress, CaddyIngress};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use crate::config::Settings;
 use crate::data::{DataDir, EngineLock, Holder, Lock};
+use crate::docker;
 use crate::exit::{Error, Exit, Result};
-use crate::host::{Host, local_builder};
+use crate::host::{self, Host, local_builder};
 use crate::metrics;
 use crate::signals::Signals;
 use crate::ui::Ui;
@@ -29,6 +30,9 @@ const GRACE: Duration = Duration::from_secs(10);
 
 /// How long a server may be away before those who wait for it give up.
 const RESTART: Duration = Duration::from_secs(10);
+
+/// How often to look whether Caddy still has its routes.
+const LOOK_AT_CADDY: Duration = Duration::from_secs(5);
 
 /// How often to look for what other processes have done.
 const POLL: Duration = Duration::from_millis(250);
@@ -67,7 +71,10 @@ impl Mode {
 /// Works until [`stop`](Self::stop).
 pub(crate) struct Work {
     pub(crate) host: Host,
-    ingress: Option<Arc<BuiltinIngress>>,
+    /// Answers monitors; and visitors, where that is not left to Caddy.
+    builtin: Option<Arc<BuiltinIngress>>,
+    /// What visitors come through.
+    ingress: Option<Arc<dyn Ingress>>,
     worker: Worker,
     _lock: EngineLock,
 }
@@ -82,7 +89,7 @@ impl Work {
         ui: &Ui,
     ) -> Result<Self> {
         let health = Health::new();
-        let ingress = mode.bind().await?.map(|ingress| {
+        let builtin = mode.bind().await?.map(|ingress| {
             let health = health.clone();
             let ingress = ingress
                 .domain(&settings.domain)
@@ -91,8 +98,24 @@ impl Work {
             Arc::new(ingress.with_health(move || health.answer()))
         });
         local_builder(settings, data).remove_stale().await?;
-        let host = Host::open(settings, data, ingress.clone()).await?;
-        if let Some(ingress) = &ingress {
+        if let Err(error) = docker::remove_stale(settings, data).await {
+            ui.warn(format_args!(
+                "what an earlier deployr has left in Docker stays: {error}"
+            ));
+        }
+        let visitors = builtin.clone().map(|builtin| builtin as Arc<dyn Ingress>);
+        let host = Host::open(settings, data, visitors.clone()).await?;
+        let caddy = host::caddy(settings);
+        if let Some(caddy) = &caddy
+            && let Err(fault) = caddy.check().await
+        {
+            ui.warn(format_args!("nothing is served: {fault}"));
+        }
+        let ingress = match &caddy {
+            Some(caddy) => Some(Arc::new(caddy.clone()) as Arc<dyn Ingress>),
+            None => visitors,
+        };
+        if let Some(ingress) = &builtin {
             lock.note(&Holder {
                 pid: std::process::id(),
                 command: "serve".into(), // `deploy --serve` is as good as one
@@ -111,8 +134,11 @@ impl Work {
                 ));
             }
         }
-        if let Some(ingress) = &ingress {
+        if let Some(ingress) = &builtin {
             ingress.ready();
+        }
+        if let Some(caddy) = caddy.filter(|_| mode != Mode::Once) {
+            tokio::spawn(keep_routes(caddy, host.engine.clone()));
         }
         let worker = host
             .engine
@@ -126,6 +152,7 @@ impl Work {
             .spawn();
         Ok(Self {
             host,
+            builtin,
             ingress,
             worker,
             _lock: lock,
@@ -148,7 +175,7 @@ impl Work {
 
     /// Where it serves.
     pub(crate) fn address(&self) -> Option<SocketAddr> {
-        self.ingress.as_ref().map(|ingress| ingress.local_addr())
+        self.builtin.as_ref().map(|ingress| ingress.local_addr())
     }
 
     /// Works until asked to stop.
@@ -194,7 +221,7 @@ impl Work {
             let _ = tokio::time::timeout(patience, in_a_hurry()).await;
         };
         self.worker.drain_until(enough).await;
-        if let Some(ingress) = &self.ingress {
+        if let Some(ingress) = &self.builtin {
             tokio::select! {
                 () = ingress.shutdown(GRACE) => {}
                 () = in_a_hurry() => ingress.shutdown(Duration::ZERO).await,
@@ -205,6 +232,26 @@ impl Work {
             false => GRACE,
         };
         Ok(self.host.executor.shutdown(grace).await?)
+    }
+}
+
+/// Brings the routes back where Caddy was started again and has lost them.
+async fn keep_routes(caddy: CaddyIngress, engine: Engine) {
+    loop {
+        tokio::time::sleep(LOOK_AT_CADDY).await;
+        match caddy.routes().await {
+            // Nothing is live, or nothing of it is routed.
+            Ok(routes) if routes.is_empty() => match engine.restore().await {
+                Ok(restored) if restored.serving > 0 => {
+                    let serving = restored.serving;
+                    tracing::warn!(serving, "Caddy had lost its routes, and has them again");
+                }
+                Ok(_) => {}
+                Err(error) => tracing::warn!(%error, "Caddy's routes cannot be brought back"),
+            },
+            Ok(_) => {}
+            Err(error) => tracing::debug!(%error, "Caddy cannot be asked"),
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 //! asks whether the tests that guard the place turn red.
 
 mod engine;
+mod ingress;
 mod leases;
 mod postgres;
 mod store;
@@ -31,8 +32,11 @@ struct Suite {
     mutants: &'static [Mutant],
 }
 
-const SUITES: [Suite; 11] = [
+const SUITES: [Suite; 14] = [
     engine::PIPELINE,
+    ingress::ROUTES,
+    ingress::DRAIN,
+    ingress::OWNERS,
     leases::ENDED,
     leases::KEPT,
     worker::CLAIMING_AHEAD,

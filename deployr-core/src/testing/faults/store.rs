@@ -2,17 +2,18 @@ use std::time::Duration;
 
 use crate::log::LogLine;
 use crate::model::{
-    Actor, AuditEntry, Claim, Deployment, DeploymentId, EnvEntry, Job, JobId, JobState, Page,
-    Project, ProjectId, ProjectSettings, Release, ReleaseId, Schedule, Stage, StageTimes, WorkerId,
+    Actor, AuditEntry, Claim, Deployment, DeploymentId, Domain, EnvEntry, Job, JobId, JobState,
+    Page, Project, ProjectId, ProjectSettings, Release, ReleaseId, Schedule, Stage, StageTimes,
+    WorkerId,
 };
 use crate::secret::Sealed;
 use crate::store::{
-    Advance, Audit, Beat, ClaimRequest, Deployments, DueSchedules, Exchange, Housekeeping, Insight,
-    JobFault, JobQueue, KindStats, LiveRelease, Logs, NewDeployment, NewJob, NewLine, NewProject,
-    NewRelease, NewSchedule, Outcome, Projects, Pruned, QueueStats, Releases, Retention, Schedules,
-    Standing, StoreResult, Sweep, WorkerReport, WorkerSeen, Workers,
+    Advance, Audit, Beat, ClaimRequest, Deployments, Domains, DueSchedules, Exchange, Housekeeping,
+    Insight, JobFault, JobQueue, KindStats, LiveRelease, Logs, NewDeployment, NewJob, NewLine,
+    NewProject, NewRelease, NewSchedule, Outcome, Projects, Pruned, QueueStats, Releases,
+    Retention, Schedules, Standing, StoreResult, Sweep, WorkerReport, WorkerSeen, Workers,
 };
-use crate::value::{CommitId, EnvName, JobKind, ProjectName, ScheduleName, TenantId};
+use crate::value::{CommitId, CustomDomain, EnvName, JobKind, ProjectName, ScheduleName, TenantId};
 
 forward! { Projects;
     fn create_project(&self, actor: &Actor, new: NewProject) -> StoreResult<Project>;
@@ -33,6 +34,33 @@ forward! { Projects;
         value: Option<Sealed>,
     ) -> StoreResult<()>;
     fn env(&self, tenant: &TenantId, id: ProjectId) -> StoreResult<Vec<EnvEntry>>;
+}
+
+forward! { Domains;
+    fn add_domain(
+        &self,
+        actor: &Actor,
+        project: ProjectId,
+        domain: &CustomDomain,
+        token: &str,
+    ) -> StoreResult<Domain>;
+    fn domains(&self, tenant: &TenantId, project: ProjectId) -> StoreResult<Vec<Domain>>;
+    fn domain_holder(&self, domain: &CustomDomain) -> StoreResult<Option<Domain>>;
+    fn verify_domain(
+        &self,
+        actor: &Actor,
+        project: ProjectId,
+        domain: &CustomDomain,
+        verified: bool,
+        job: NewJob,
+    ) -> StoreResult<Domain>;
+    fn remove_domain(
+        &self,
+        actor: &Actor,
+        project: ProjectId,
+        domain: &CustomDomain,
+        job: NewJob,
+    ) -> StoreResult<()>;
 }
 
 forward! { Deployments;

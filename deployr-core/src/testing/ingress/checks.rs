@@ -8,7 +8,7 @@ use crate::executor::Endpoint;
 use crate::ingress::Route;
 use crate::model::Turn;
 use crate::testing::suite::check_list;
-use crate::value::Slug;
+use crate::value::{CustomDomain, Slug};
 
 type Harness = Arc<IngressHarness>;
 
@@ -18,6 +18,7 @@ check_list! { Harness;
     a_route_of_a_lower_turn_is_refused,
     the_same_route_may_be_made_again,
     each_project_has_its_own_route,
+    a_project_is_reached_at_its_domains_too,
     a_removed_project_is_not_served,
     routes_come_in_the_order_of_their_names,
     routes_that_are_made_at_once_are_all_there,
@@ -46,6 +47,7 @@ fn route(name: &str, endpoint: Endpoint, turn: i64) -> Route {
         slug: slug(name),
         release: turn,
         endpoint,
+        domains: Vec::new(),
         turn: Turn::new(turn, 1),
     }
 }
@@ -127,6 +129,63 @@ async fn each_project_has_its_own_route(h: Harness) {
     h.assert_says("app", "one").await;
     h.assert_says("app-more", "two").await;
     assert!((h.visit)(slug("ap")).await.is_err(), "nobody has that name");
+}
+
+async fn a_project_is_reached_at_its_domains_too(h: Harness) {
+    let Some(visit) = &h.visit_host else {
+        return;
+    };
+    let (one, two) = (quick("one"), quick("two"));
+    let at = |name: &str, to: &HttpServer, turn, domains: &[&str]| Route {
+        domains: domains
+            .iter()
+            .map(|name| CustomDomain::parse(name).unwrap())
+            .collect(),
+        ..route(name, to.endpoint(), turn)
+    };
+    let (shop, www) = ("shop.example.com", "www.example.com");
+    let first = at("app", &one, 1, &[shop, www]);
+    h.ingress.route(first.clone()).await.unwrap();
+    h.ingress
+        .route(at("other", &two, 1, &["other.example.org"]))
+        .await
+        .unwrap();
+    for (host, text) in [
+        (shop, "one"),
+        ("WWW.example.COM", "one"),
+        ("other.example.org", "two"),
+    ] {
+        assert_eq!(visit(host.into()).await.as_deref(), Ok(text), "{host}");
+    }
+    h.assert_says("app", "one").await;
+    assert_eq!(h.ingress.routes().await.unwrap()[0], first);
+    for stranger in ["example.com", "a.shop.example.com", "shop.example.org"] {
+        assert!(
+            visit(stranger.into()).await.is_err(),
+            "{stranger} is nobody's"
+        );
+    }
+    // One goes to another project.
+    h.ingress.route(at("app", &one, 1, &[www])).await.unwrap();
+    assert!(visit(shop.into()).await.is_err());
+    h.ingress
+        .route(at("other", &two, 1, &[shop]))
+        .await
+        .unwrap();
+    for (host, text) in [(shop, "two"), (www, "one")] {
+        assert_eq!(visit(host.into()).await.as_deref(), Ok(text), "{host}");
+    }
+    assert!(visit("other.example.org".into()).await.is_err());
+    // The other way round: its new project comes before its old one has let go.
+    h.ingress
+        .route(at("other", &two, 1, &[shop, www]))
+        .await
+        .unwrap();
+    h.ingress.route(at("app", &one, 1, &[])).await.unwrap();
+    assert_eq!(visit(www.into()).await.as_deref(), Ok("two"));
+    h.assert_says("app", "one").await;
+    h.ingress.remove(&slug("other")).await.unwrap();
+    assert!(visit(shop.into()).await.is_err());
 }
 
 async fn a_removed_project_is_not_served(h: Harness) {

@@ -17,10 +17,13 @@ pub use server::{HttpServer, http_get};
 
 type Visit = Box<dyn Fn(Slug) -> BoxFuture<'static, Result<String, String>> + Send + Sync>;
 
+type VisitHost = Box<dyn Fn(String) -> BoxFuture<'static, Result<String, String>> + Send + Sync>;
+
 /// An ingress to check, without any route.
 pub struct IngressHarness {
     ingress: Arc<dyn Ingress>,
     visit: Visit,
+    visit_host: Option<VisitHost>,
     drains: bool,
     cuts: bool,
 }
@@ -36,6 +39,7 @@ impl IngressHarness {
         Self {
             ingress,
             visit: Box::new(move |slug| Box::pin(visit(slug))),
+            visit_host: None,
             drains: true,
             cuts: true,
         }
@@ -45,11 +49,14 @@ impl IngressHarness {
     #[must_use]
     pub fn listening(ingress: Arc<dyn Ingress>, address: SocketAddr, domain: &str) -> Self {
         let domain = domain.to_owned();
-        Self::new(ingress, move |slug| {
-            let host = format!("{slug}.{domain}");
+        let visit = move |host: String| {
             let visit = tokio::task::spawn_blocking(move || http_get(address, &host));
             async { visit.await.unwrap_or_else(|error| Err(error.to_string())) }
-        })
+        };
+        Self {
+            visit_host: Some(Box::new(move |host| Box::pin(visit(host)))),
+            ..Self::new(ingress, move |slug| visit(format!("{slug}.{domain}")))
+        }
     }
 
     /// For one that only tells others where requests go: it can neither wait for

@@ -2,6 +2,7 @@
 //! each write works on a copy of everything, which replaces the old when it went well.
 
 mod deployments;
+mod domains;
 mod insight;
 mod jobs;
 mod moves;

@@ -3,12 +3,12 @@ use std::sync::Arc;
 
 use crate::log::LogLine;
 use crate::model::{
-    AuditAction, AuditEntry, Claim, Deployment, DeploymentId, EnvEntry, Failure, Job, JobId,
-    JobState, Page, Project, ProjectId, Release, ReleaseId, Schedule, StageTimes, WorkerId,
+    AuditAction, AuditEntry, Claim, Deployment, DeploymentId, Domain, EnvEntry, Failure, Job,
+    JobId, JobState, Page, Project, ProjectId, Release, ReleaseId, Schedule, StageTimes, WorkerId,
 };
 use crate::store::{Outcome, StoreError, StoreResult, Watch, WorkerReport};
 use crate::system::Timestamp;
-use crate::value::{EnvName, JobKind, ScheduleName, TenantId};
+use crate::value::{CustomDomain, EnvName, JobKind, ScheduleName, TenantId};
 
 /// Why a job was taken from its worker.
 pub(super) const LEASE_EXPIRED: &str = "the worker was lost";
@@ -20,6 +20,7 @@ pub(super) struct State {
     pub(super) now: Timestamp,
     pub(super) projects: BTreeMap<ProjectId, Project>,
     pub(super) env: BTreeMap<(ProjectId, EnvName), EnvEntry>,
+    pub(super) domains: BTreeMap<(ProjectId, CustomDomain), Domain>,
     pub(super) deployments: BTreeMap<DeploymentId, DeploymentRow>,
     pub(super) logs: BTreeMap<DeploymentId, Arc<Vec<LogLine>>>,
     pub(super) jobs: BTreeMap<JobId, JobRow>,
@@ -128,6 +129,7 @@ impl State {
             now,
             projects: BTreeMap::new(),
             env: BTreeMap::new(),
+            domains: BTreeMap::new(),
             deployments: BTreeMap::new(),
             logs: BTreeMap::new(),
             jobs: BTreeMap::new(),

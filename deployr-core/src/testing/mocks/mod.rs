@@ -5,6 +5,7 @@ mod builder;
 mod executor;
 mod ingress;
 mod notifier;
+mod resolver;
 mod script;
 mod source;
 
@@ -12,5 +13,6 @@ pub use builder::ScriptedBuilder;
 pub use executor::{MemoryTarget, PlacedRelease, ScriptedExecutor};
 pub use ingress::ScriptedIngress;
 pub use notifier::RecordingNotifier;
+pub use resolver::ScriptedResolver;
 pub use script::Script;
 pub use source::ScriptedSource;

@@ -3,6 +3,7 @@
 mod batches;
 mod bench;
 mod deployments;
+mod domains;
 mod endings;
 mod insight;
 mod invariants;
@@ -67,6 +68,7 @@ use check_list;
 pub fn checks() -> Vec<Check> {
     [
         projects::checks(),
+        domains::checks(),
         deployments::checks(),
         endings::checks(),
         queue::checks(),

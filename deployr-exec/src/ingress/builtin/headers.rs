@@ -139,8 +139,8 @@ pub(super) enum Site {
     Project(Slug),
     /// Below the domain, but no name that a project can have.
     Unknown,
-    /// Not below the domain: the server itself.
-    Server,
+    /// Not below the domain: a project's own, or the server itself.
+    Other(String),
 }
 
 pub(super) fn site(host: &Authority, domain: &str) -> Site {
@@ -150,7 +150,7 @@ pub(super) fn site(host: &Authority, domain: &str) -> Site {
         .and_then(|name| name.strip_suffix('.'))
     {
         Some(label) => Slug::parse(label).map_or(Site::Unknown, Site::Project),
-        None => Site::Server,
+        None => Site::Other(name),
     }
 }
 
@@ -186,9 +186,14 @@ mod tests {
         assert_eq!(site_of("shop.localhost."), shop);
         assert_eq!(site_of("a.shop.localhost"), Site::Unknown);
         assert_eq!(site_of(".localhost"), Site::Unknown);
-        assert_eq!(site_of("localhost"), Site::Server);
-        assert_eq!(site_of("shoplocalhost"), Site::Server);
-        assert_eq!(site_of("[::1]:80"), Site::Server);
+        for (host, name) in [
+            ("localhost", "localhost"),
+            ("ShopLocalhost", "shoplocalhost"),
+            ("[::1]:80", "[::1]"),
+            ("Shop.Example.com.:80", "shop.example.com"),
+        ] {
+            assert_eq!(site_of(host), Site::Other(name.into()));
+        }
     }
 
     /// What an app gets to see of the way, for headers that the peer has sent.

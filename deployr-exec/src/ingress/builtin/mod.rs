@@ -24,8 +24,8 @@ use tokio_util::sync::CancellationToken;
 use self::server::{Server, Settings};
 
 /// A reverse proxy and static file server in this process, on one port for all
-/// projects. A project is reached at `<slug>.<domain>`, in upper or lower case, with or
-/// without the port.
+/// projects. A project is reached at `<slug>.<domain>` and at its own domains, in upper or
+/// lower case, with or without the port.
 ///
 /// ```
 /// use std::time::Duration;
@@ -42,7 +42,7 @@ use self::server::{Server, Settings};
 /// let ingress = BuiltinIngress::bind("127.0.0.1:0".parse()?).await?.domain(&domain);
 /// let slug = Slug::parse("shop")?;
 /// let endpoint = Endpoint::Http { address: "127.0.0.1:3000".parse()? };
-/// ingress.route(Route { slug: slug.clone(), release: 1, endpoint, turn: Turn::new(1, 1) }).await?;
+/// ingress.route(Route { slug: slug.clone(), release: 1, endpoint, domains: vec![], turn: Turn::new(1, 1) }).await?;
 ///
 /// let port = ingress.local_addr().port();
 /// assert_eq!(ingress.url(&slug), Some(format!("http://shop.localhost:{port}")));

@@ -6,7 +6,7 @@ use std::pin::pin;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use deployr_core::value::{Network, Slug};
+use deployr_core::value::{CustomDomain, Network};
 use http::header::{HeaderValue, RETRY_AFTER};
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::BodyExt;
@@ -23,7 +23,7 @@ use tokio_util::task::TaskTracker;
 use super::backend::{Body, Counted, Pass, Target};
 use super::headers::{self, RELEASE, Site, page};
 use super::proxy::{Origin, RESTART_GAP, RESTART_PROBE};
-use super::table::Table;
+use super::table::{Table, Wanted};
 
 /// How long a request's head may take to arrive, and how long a connection may be idle.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
@@ -167,17 +167,32 @@ impl Server {
             trusted,
             ready,
         } = self.settings();
-        let slug = match headers::site(&host, &domain) {
-            Site::Project(slug) => slug,
-            Site::Server => return healthz(&request, health).unwrap_or_else(no_such_site),
+        let (slug, name) = match headers::site(&host, &domain) {
+            Site::Project(slug) => (Some(slug), String::new()),
+            Site::Other(name) => (None, name),
             Site::Unknown => return no_such_site(),
         };
-        let pass = match self.table.enter(&slug) {
+        let wanted = match &slug {
+            Some(slug) => Wanted::Slug(slug),
+            None => Wanted::Domain(&name),
+        };
+        let pass = match self.table.enter(wanted) {
             Some(pass) => pass,
-            None => match self.enter_once_up(&slug, ready).await {
-                Ok(pass) => pass,
-                Err(nobody) => return nobody,
-            },
+            None => {
+                // The server itself, or a domain that nobody has.
+                if slug.is_none() {
+                    if let Some(health) = healthz(&request, health) {
+                        return health;
+                    }
+                    if CustomDomain::parse(&name).is_err() {
+                        return no_such_site();
+                    }
+                }
+                match self.enter_once_up(wanted, ready).await {
+                    Ok(pass) => pass,
+                    Err(nobody) => return nobody,
+                }
+            }
         };
         let origin = Origin {
             peer,
@@ -192,7 +207,7 @@ impl Server {
     /// While routes are still to come, a name that has none may get one.
     async fn enter_once_up(
         &self,
-        slug: &Slug,
+        wanted: Wanted<'_>,
         ready: Option<CancellationToken>,
     ) -> Result<Pass, Response<Body>> {
         let Some(ready) = ready else {
@@ -204,7 +219,7 @@ impl Server {
                     () = ready.cancelled() => {}
                     () = sleep(RESTART_PROBE) => {}
                 }
-                if let Some(pass) = self.table.enter(slug) {
+                if let Some(pass) = self.table.enter(wanted) {
                     return Ok(pass);
                 }
             }

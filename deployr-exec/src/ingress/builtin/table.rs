@@ -6,16 +6,30 @@ use std::time::Duration;
 
 use deployr_core::error::Fault;
 use deployr_core::ingress::Route;
-use deployr_core::value::Slug;
+use deployr_core::value::{CustomDomain, Slug};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::backend::{Backend, Pass};
 
 pub(super) struct Table {
-    entries: RwLock<HashMap<Slug, Entry>>,
+    sites: RwLock<Sites>,
     /// Cuts every request.
     cut: CancellationToken,
+}
+
+#[derive(Default)]
+struct Sites {
+    entries: HashMap<Slug, Entry>,
+    /// Each is that of the project which was routed with it last.
+    domains: HashMap<CustomDomain, Slug>,
+}
+
+/// For which site a request is.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Wanted<'r> {
+    Slug(&'r Slug),
+    Domain(&'r str),
 }
 
 #[derive(Default)]
@@ -29,21 +43,29 @@ struct Entry {
 impl Table {
     pub(super) fn new(cut: CancellationToken) -> Self {
         Self {
-            entries: RwLock::default(),
+            sites: RwLock::default(),
             cut,
         }
     }
 
     /// Takes a request in. It is counted under the lock, so that a backend which a
     /// switch finds idle stays idle.
-    pub(super) fn enter(&self, slug: &Slug) -> Option<Pass> {
-        let table = self.read();
-        let (_, backend) = table.get(slug)?.present.as_ref()?;
+    pub(super) fn enter(&self, wanted: Wanted<'_>) -> Option<Pass> {
+        let sites = self.read();
+        let slug = match wanted {
+            Wanted::Slug(slug) => slug,
+            Wanted::Domain(name) => sites.domains.get(name)?,
+        };
+        let (_, backend) = sites.entries.get(slug)?.present.as_ref()?;
         Some(Pass::new(Arc::clone(backend)))
     }
 
     pub(super) fn route(&self, route: Route) -> Result<(), Fault> {
-        let mut table = self.write();
+        let mut sites = self.write();
+        let Sites {
+            entries: table,
+            domains,
+        } = &mut *sites;
         let present = table
             .get(&route.slug)
             .and_then(|entry| entry.present.as_ref());
@@ -75,6 +97,9 @@ impl Table {
                 Arc::new(Backend::new(route.release, route.endpoint.clone(), cut)?)
             }
         };
+        domains.retain(|_, slug| *slug != route.slug);
+        let named = route.domains.iter().cloned();
+        domains.extend(named.map(|domain| (domain, route.slug.clone())));
         let entry = table.entry(route.slug.clone()).or_default();
         entry.retire();
         entry.present = Some((route, backend));
@@ -82,7 +107,9 @@ impl Table {
     }
 
     pub(super) fn remove(&self, slug: &Slug) {
-        let mut table = self.write();
+        let mut sites = self.write();
+        sites.domains.retain(|_, of| of != slug);
+        let table = &mut sites.entries;
         if let Some(entry) = table.get_mut(slug) {
             entry.retire();
             if entry.former.is_empty() {
@@ -92,7 +119,7 @@ impl Table {
     }
 
     pub(super) async fn drain(&self, slug: &Slug, limit: Duration) -> usize {
-        let former = match self.read().get(slug) {
+        let former = match self.read().entries.get(slug) {
             Some(entry) => entry.former.clone(),
             None => return 0,
         };
@@ -103,7 +130,7 @@ impl Table {
         };
         let _ = timeout(limit, all_idle).await;
         // Only what was waited for and still is a former one.
-        let mut table = self.write();
+        let table = &mut self.write().entries;
         let Some(entry) = table.get_mut(slug) else {
             return 0;
         };
@@ -122,19 +149,22 @@ impl Table {
 
     pub(super) fn routes(&self) -> Vec<Route> {
         let table = self.read();
-        let present = table.values().filter_map(|entry| entry.present.as_ref());
+        let present = table
+            .entries
+            .values()
+            .filter_map(|entry| entry.present.as_ref());
         let mut routes: Vec<Route> = present.map(|(route, _)| route.clone()).collect();
         routes.sort_by(|a, b| a.slug.cmp(&b.slug));
         routes
     }
 
     // Nothing panics with the lock held, so a poisoned table is a whole one.
-    fn read(&self) -> RwLockReadGuard<'_, HashMap<Slug, Entry>> {
-        self.entries.read().unwrap_or_else(PoisonError::into_inner)
+    fn read(&self) -> RwLockReadGuard<'_, Sites> {
+        self.sites.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn write(&self) -> RwLockWriteGuard<'_, HashMap<Slug, Entry>> {
-        self.entries.write().unwrap_or_else(PoisonError::into_inner)
+    fn write(&self) -> RwLockWriteGuard<'_, Sites> {
+        self.sites.write().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -92,6 +92,8 @@ impl Site {
     /// A project's route, whole.
     pub(super) fn route(&self, entry: &Entry) -> Result<Value, Fault> {
         let Route { slug, release, .. } = &entry.route;
+        let mut hosts = vec![format!("{slug}.{}", self.domain)];
+        hosts.extend(entry.route.domains.iter().map(ToString::to_string));
         let mut routes: Vec<Value> = Vec::new();
         for former in &entry.former {
             routes.push(json!({
@@ -114,7 +116,7 @@ impl Site {
         }
         Ok(json!({
             "@id": self.id(slug),
-            "match": [{"host": [format!("{slug}.{}", self.domain)]}],
+            "match": [{"host": hosts}],
             "terminal": true,
             "handle": [
                 {"handler": "vars", "deployr": entry},

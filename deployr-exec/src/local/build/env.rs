@@ -41,21 +41,21 @@ const MIRRORS: &[&str] = &[
 ];
 
 /// What a build cannot know by itself of the network that the host is in.
-pub(super) fn network_variables() -> Vec<&'static str> {
+pub(crate) fn network_variables() -> Vec<&'static str> {
     [PROXIES, CERTIFICATES, MIRRORS].concat()
 }
 
 /// Those of the engine's variables that builds get, and the files that they name.
 #[derive(Debug, Default)]
-pub(super) struct Passed {
+pub(crate) struct Passed {
     variables: Vec<(String, String)>,
-    pub(super) files: Vec<PathBuf>,
+    pub(crate) files: Vec<PathBuf>,
 }
 
 impl Passed {
     /// Variables of these names, as far as they are set. None of the engine's own: they
     /// hold its keys.
-    pub(super) fn from_env(names: &[String]) -> Self {
+    pub(crate) fn from_env(names: &[String]) -> Self {
         Self::from(names, |name| std::env::var(name).ok())
     }
 
@@ -76,7 +76,7 @@ impl Passed {
 
 /// Everything that a build's processes get; of the engine's own environment only `PATH`
 /// and what is passed on.
-pub(super) fn environment(
+pub(crate) fn environment(
     marker: &str,
     path: String,
     workspace: &Path,

@@ -1,14 +1,14 @@
 //! Builds as confined processes on this host.
 
-mod env;
+pub(crate) mod env;
 mod lifeline;
 mod limits;
 mod output;
 mod process;
 mod pump;
 mod reap;
-mod verdict;
-mod workspace;
+pub(crate) mod verdict;
+pub(crate) mod workspace;
 
 use std::collections::HashMap;
 use std::fs;
@@ -29,7 +29,7 @@ pub use limits::BuildLimits;
 
 use super::blocking;
 use super::sandbox::{Cell, Confinement, Own, Rules, Sandbox};
-use crate::framework;
+use crate::framework::{self, Makes};
 use env::Passed;
 use process::{Ended, Job};
 
@@ -135,7 +135,7 @@ impl LocalBuilder {
     }
 
     /// The name of a workspace of this builder. Nothing else is ever removed or built in.
-    fn name_of(&self, workspace: &Workspace) -> Result<String, Fault> {
+    pub(crate) fn name_of(&self, workspace: &Workspace) -> Result<String, Fault> {
         let name = workspace.path.file_name().and_then(|name| name.to_str());
         let work =
             fs::canonicalize(self.root.join("work")).unwrap_or_else(|_| self.root.join("work"));
@@ -232,7 +232,10 @@ impl Builder for LocalBuilder {
     }
 
     fn check(&self, settings: &ProjectSettings) -> Result<(), InvalidValue> {
-        settings.framework.as_ref().map_or(Ok(()), framework::check)
+        settings
+            .framework
+            .as_ref()
+            .map_or(Ok(()), |name| framework::check(name, Makes::Files))
     }
 
     fn plan(&self, recipe: &Recipe) -> Vec<PlannedStep> {
@@ -262,25 +265,14 @@ impl Builder for LocalBuilder {
         settings: &ProjectSettings,
     ) -> StepResult<Recipe> {
         let (dir, settings) = (workspace.checkout.clone(), settings.clone());
-        blocking(move || framework::detect(&dir, &settings)).await
+        blocking(move || framework::detect(&dir, &settings, Makes::Files)).await
     }
 
     async fn build(&self, spec: &BuildSpec, ctx: &StepContext) -> StepResult<Artifact> {
         let began = SystemTime::now();
         self.run_all(spec, ctx).await?;
 
-        let candidates = framework::output_candidates(&spec.recipe)?;
-        let max_bytes = self.limits.output_bytes;
-        let (checkout, recipe) = (spec.workspace.checkout.clone(), spec.recipe.clone());
-        let cancel = ctx.cancel.clone();
-        let artifact = blocking(move || {
-            let folder = app_folder(&checkout, recipe.root.as_ref())?;
-            let checkout = fs::canonicalize(&checkout)
-                .map_err(|error| Fault::io("reading", checkout.display(), error))?;
-            let dir = output::find(&checkout, &folder, &recipe.output, &candidates, began)?;
-            output::collect(dir, max_bytes, &cancel)
-        });
-        artifact.await
+        artifact_of(spec, self.limits.output_bytes, began, ctx).await
     }
 
     async fn clean(&self, workspace: &Workspace) -> StepResult<()> {
@@ -294,8 +286,28 @@ impl Builder for LocalBuilder {
     }
 }
 
+/// What a build has made since it began, read and checked.
+pub(crate) async fn artifact_of(
+    spec: &BuildSpec,
+    max_bytes: u64,
+    began: SystemTime,
+    ctx: &StepContext,
+) -> StepResult<Artifact> {
+    let candidates = framework::output_candidates(&spec.recipe)?;
+    let (checkout, recipe) = (spec.workspace.checkout.clone(), spec.recipe.clone());
+    let cancel = ctx.cancel.clone();
+    let artifact = blocking(move || {
+        let folder = app_folder(&checkout, recipe.root.as_ref())?;
+        let checkout = fs::canonicalize(&checkout)
+            .map_err(|error| Fault::io("reading", checkout.display(), error))?;
+        let dir = output::find(&checkout, &folder, &recipe.output, &candidates, began)?;
+        output::collect(dir, max_bytes, &cancel)
+    });
+    artifact.await
+}
+
 /// The folder of the app, which is in the checkout whatever links lead there.
-fn app_folder(checkout: &Path, root: Option<&RelPath>) -> StepResult<PathBuf> {
+pub(crate) fn app_folder(checkout: &Path, root: Option<&RelPath>) -> StepResult<PathBuf> {
     let fault = |error| Fault::io("entering", "the checkout", error);
     let top = fs::canonicalize(checkout).map_err(fault)?;
     let Some(root) = root else { return Ok(top) };

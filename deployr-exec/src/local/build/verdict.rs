@@ -83,7 +83,7 @@ pub(super) fn failed(
 }
 
 /// The verdict on a build that took too long.
-pub(super) fn timed_out(line: &str, limit: Duration) -> StepError {
+pub(crate) fn timed_out(line: &str, limit: Duration) -> StepError {
     StepError::verdict(
         VerdictCode::BuildTimedOut,
         format!(
@@ -103,7 +103,7 @@ fn is_full(workspace: &Path) -> bool {
 }
 
 /// The first line of a command, cut where it is long.
-pub(super) fn shown(line: &str) -> String {
+pub(crate) fn shown(line: &str) -> String {
     let first = line.lines().next().unwrap_or_default();
     let mut shown: String = first.chars().take(80).collect();
     if shown.len() < line.len() {

@@ -21,7 +21,7 @@ use crate::local::proc;
 pub(super) type Lock = Flock<File>;
 
 /// The name of a workspace, and the marker of its processes.
-pub(super) fn name(ctx: &StepContext) -> String {
+pub(crate) fn name(ctx: &StepContext) -> String {
     format!("{}-{}", ctx.deployment, ctx.attempt)
 }
 
@@ -52,7 +52,7 @@ pub(super) fn prepare(root: &Path, ctx: &StepContext) -> Result<(Workspace, Lock
 }
 
 /// The project's cache, made where it is missing.
-pub(super) fn cache(root: &Path, project: &str) -> Result<PathBuf, Fault> {
+pub(crate) fn cache(root: &Path, project: &str) -> Result<PathBuf, Fault> {
     let dir = root.join("cache").join(project);
     let made = make_dir(&dir).and_then(|()| fs::canonicalize(&dir));
     made.map_err(|error| Fault::io("making the cache", dir.display(), error))

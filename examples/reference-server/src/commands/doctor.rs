@@ -16,7 +16,7 @@ use crate::data::DataDir;
 use crate::exit::Error;
 use crate::exit::{Exit, Result};
 use crate::ui::Ui;
-use crate::{host, keys};
+use crate::{docker, host, keys};
 
 const ROOM: u64 = 1 << 30;
 
@@ -56,7 +56,21 @@ pub(super) async fn run(args: &Args, settings: &Settings, ui: &Ui) -> Result<Exi
         checks.push(("keys", key_file(&data)));
     }
     checks.push(("port", port(settings, &data)));
+    if let Some(caddy) = host::caddy(settings) {
+        checks.push((
+            "caddy",
+            match caddy.check().await {
+                Ok(()) => Found::Good("its admin API answers".into()),
+                Err(fault) => Found::Missing(
+                    fault.reason,
+                    "no project is served without it; --ingress builtin does without Caddy",
+                ),
+            },
+        ));
+        checks.push(("tcp_migrate_req", migrating()));
+    }
     checks.push(("confinement", confinement(settings, &data)));
+    checks.push(("docker", docker(settings, &data).await));
     checks.push(("clock", clock()));
     for (program, need) in PROGRAMS {
         checks.push((program, find(program, *need)));
@@ -243,6 +257,30 @@ fn confinement(settings: &Settings, data: &DataDir) -> Found {
             "builds and releases may do all that you may do; deploy only what you would run by hand",
         ),
         other => Found::Good(format!("{other:?}")),
+    }
+}
+
+/// Whether connections survive that Caddy listens anew.
+fn migrating() -> Found {
+    match std::fs::read_to_string("/proc/sys/net/ipv4/tcp_migrate_req")
+        .as_deref()
+        .map(str::trim)
+    {
+        Ok("1") => Found::Good("on".into()),
+        _ => Found::Lacking(
+            "off".into(),
+            "set net.ipv4.tcp_migrate_req=1 (sysctl), or a deployment may cost some connections: docs/caddy.md",
+        ),
+    }
+}
+
+async fn docker(settings: &Settings, data: &DataDir) -> Found {
+    match docker::engine(settings, data).await {
+        Ok(version) => Found::Good(version),
+        Err(error) => Found::Lacking(
+            error,
+            "only for `--target docker`: install Docker, or name its socket with --docker-socket",
+        ),
     }
 }
 

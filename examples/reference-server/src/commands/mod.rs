@@ -6,6 +6,7 @@ pub(crate) mod completions;
 pub(crate) mod demo;
 pub(crate) mod deploy;
 pub(crate) mod doctor;
+pub(crate) mod domain;
 pub(crate) mod env;
 pub(crate) mod list;
 pub(crate) mod logs;
@@ -36,6 +37,7 @@ pub(crate) async fn run(cli: Cli, ui: &Ui) -> Result<Exit> {
         Command::Demo(args) => demo::run(&args, settings, ui).await,
         Command::Deploy(args) => deploy::run(&args, &settings, ui).await,
         Command::Doctor(args) => doctor::run(&args, &settings, ui).await,
+        Command::Domain(args) => domain::run(&args, &settings, ui).await,
         Command::Env(args) => env::run(&args, &settings, ui).await,
         Command::List(args) => list::run(&args, &settings, ui).await,
         Command::Logs(args) => logs::run(&args, &settings, ui).await,

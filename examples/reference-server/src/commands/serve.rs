@@ -35,14 +35,20 @@ pub(crate) async fn run(settings: &Settings, ui: &Ui) -> Result<Exit> {
         .address()
         .ok_or_else(|| Error::fault("there is no ingress"))?;
     ui.emit(&json!({"event": "serving", "address": address, "domain": settings.domain, "pid": std::process::id()}));
-    ui.say(format_args!(
-        "serving at http://<project>.{}:{}",
-        settings.domain,
-        address.port()
-    ));
+    match &settings.caddy {
+        Some(caddy) => ui.say(format_args!(
+            "serving at <project>.{} through Caddy at {}",
+            settings.domain, caddy.admin
+        )),
+        None => ui.say(format_args!(
+            "serving at http://<project>.{}:{}",
+            settings.domain,
+            address.port()
+        )),
+    }
     ui.say(format_args!("  data    {}", data.path().display()));
     ui.say(format_args!("  health  http://{address}/healthz"));
-    for slug in work.served().await? {
+    for slug in work.served().await.unwrap_or_default() {
         let url = work.url(&slug).unwrap_or_default();
         ui.emit(&json!({"event": "served", "project": slug, "url": url}));
         ui.say(format_args!("  {url}"));

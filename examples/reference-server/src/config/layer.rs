@@ -8,6 +8,8 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use deployr_core::value::{DomainName, InvalidValue, Network};
+use deployr_exec::ingress::AdminAddress;
+use deployr_exec::ingress::caddy::InvalidAddress;
 use serde::Deserialize;
 
 use super::database::Database;
@@ -40,8 +42,8 @@ pub(crate) struct Layer {
         hide_env_values = true
     )]
     pub(super) database: Option<Database>,
-    /// The name of this machine among many: its target is `local:<NODE>` [default: none, and
-    /// the target is `local`]
+    /// The name of this machine among many: its targets are `local:<NODE>` and `docker:<NODE>`
+    /// [default: none, and they are `local` and `docker`]
     #[arg(
         long,
         global = true,
@@ -62,9 +64,84 @@ pub(crate) struct Layer {
         hide_short_help = true
     )]
     pub(super) metrics_listen: Option<SocketAddr>,
+    /// The socket of the Docker engine, for the target `docker` [default: /var/run/docker.sock]
+    #[arg(
+        long,
+        global = true,
+        env = "DEPLOYR_DOCKER_SOCKET",
+        value_name = "PATH",
+        hide_short_help = true
+    )]
+    pub(super) docker_socket: Option<PathBuf>,
+    /// The image that commands are run in there, and what they build, as `node:22` [default: none]
+    #[arg(
+        long,
+        global = true,
+        env = "DEPLOYR_DOCKER_IMAGE",
+        value_name = "IMAGE",
+        hide_short_help = true
+    )]
+    pub(super) docker_image: Option<String>,
     /// Projects are served at <name>.<DOMAIN> [default: localhost]
     #[arg(long, global = true, env = "DEPLOYR_DOMAIN", hide_short_help = true)]
     pub(super) domain: Option<DomainName>,
+    /// What serves the projects: `builtin`, or `caddy` by its admin API [default: builtin]
+    #[arg(
+        long,
+        global = true,
+        env = "DEPLOYR_INGRESS",
+        value_name = "KIND",
+        hide_short_help = true
+    )]
+    pub(super) ingress: Option<IngressKind>,
+    /// Caddy's admin API, as ADDRESS:PORT or unix//SOCKET [default: localhost:2019]
+    #[arg(
+        long,
+        global = true,
+        env = "DEPLOYR_CADDY_ADMIN",
+        value_name = "ADDRESS",
+        hide_short_help = true
+    )]
+    pub(super) caddy_admin: Option<CaddyAdmin>,
+    /// The server in Caddy's configuration that gets the routes; made where there is none of
+    /// the name [default: deployr]
+    #[arg(
+        long,
+        global = true,
+        env = "DEPLOYR_CADDY_SERVER",
+        value_name = "NAME",
+        hide_short_help = true
+    )]
+    pub(super) caddy_server: Option<String>,
+    /// Where that server listens, if it has to be made [default: [::]:443]
+    #[arg(
+        long,
+        global = true,
+        env = "DEPLOYR_CADDY_LISTEN",
+        value_name = "ADDRESS",
+        hide_short_help = true
+    )]
+    pub(super) caddy_listen: Option<SocketAddr>,
+    /// Whether that server speaks HTTPS, with certificates that Caddy gets [default: true]
+    #[arg(
+        long,
+        global = true,
+        env = "DEPLOYR_CADDY_TLS",
+        value_name = "BOOL",
+        hide_short_help = true
+    )]
+    pub(super) caddy_tls: Option<bool>,
+    /// The name servers that are asked whose a domain is, with commas between [default: those
+    /// of this machine]
+    #[arg(
+        long,
+        global = true,
+        env = "DEPLOYR_RESOLVER",
+        value_name = "ADDRESSES",
+        hide_short_help = true,
+        value_delimiter = ','
+    )]
+    pub(super) resolver: Option<Vec<SocketAddr>>,
     /// How many deployments at a time [default: 2]
     #[arg(long, global = true, env = "DEPLOYR_CONCURRENCY", value_name = "N", hide_short_help = true,
         value_parser = clap::value_parser!(u32).range(CONCURRENCY))]
@@ -151,6 +228,35 @@ pub(crate) struct Layer {
     #[arg(skip)]
     #[serde(default)]
     pub(super) ssh: BTreeMap<String, Servers>,
+}
+
+/// What serves the projects.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum IngressKind {
+    Builtin,
+    Caddy,
+}
+
+/// Where Caddy's admin API is.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub(super) struct CaddyAdmin(pub(super) AdminAddress);
+
+impl FromStr for CaddyAdmin {
+    type Err = InvalidAddress;
+
+    fn from_str(text: &str) -> std::result::Result<Self, InvalidAddress> {
+        text.parse().map(Self)
+    }
+}
+
+impl TryFrom<String> for CaddyAdmin {
+    type Error = InvalidAddress;
+
+    fn try_from(text: String) -> std::result::Result<Self, InvalidAddress> {
+        text.parse()
+    }
 }
 
 /// Networks as one value, so that none can be asked for too.

@@ -8,7 +8,7 @@ mod tests;
 
 #[cfg(feature = "ssh")]
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -17,7 +17,10 @@ use deployr_core::value::{DomainName, Network, TargetName, UrlPolicy};
 #[cfg(feature = "ssh")]
 use deployr_exec::ssh::SshExecutor;
 
+use deployr_exec::ingress::AdminAddress;
+
 pub(crate) use database::Database;
+use layer::IngressKind;
 pub(crate) use layer::Layer;
 
 use crate::exit::{Error, Result};
@@ -32,6 +35,14 @@ pub(crate) struct Settings {
     pub(crate) node: String,
     /// What this machine's own executor is called.
     pub(crate) target: TargetName,
+    /// What this machine's Docker engine is called.
+    pub(crate) docker_target: TargetName,
+    /// None for where Docker usually listens.
+    #[cfg_attr(not(feature = "docker"), allow(dead_code))]
+    pub(crate) docker_socket: Option<PathBuf>,
+    /// What commands and folders are run in there.
+    #[cfg_attr(not(feature = "docker"), allow(dead_code))]
+    pub(crate) docker_image: Option<String>,
     pub(crate) listen: SocketAddr,
     /// Whether somebody has chosen `listen`.
     pub(crate) listen_chosen: bool,
@@ -49,9 +60,22 @@ pub(crate) struct Settings {
     pub(crate) trusted_proxies: Vec<Network>,
     /// None for the builder's own list.
     pub(crate) pass_env: Option<Vec<String>>,
+    /// None for the built-in ingress.
+    pub(crate) caddy: Option<Caddy>,
+    /// None for those of this machine.
+    pub(crate) resolver: Option<Vec<SocketAddr>>,
     /// Servers as targets.
     #[cfg(feature = "ssh")]
     pub(crate) ssh: BTreeMap<TargetName, SshExecutor>,
+}
+
+/// The Caddy that serves the projects.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Caddy {
+    pub(crate) admin: AdminAddress,
+    pub(crate) server: String,
+    pub(crate) listen: SocketAddr,
+    pub(crate) tls: bool,
 }
 
 impl Settings {
@@ -77,16 +101,22 @@ impl Layer {
             *data = config.parent().unwrap_or(Path::new("")).join(&*data);
         }
         let node = self.node.or(file.node);
-        let target = match &node {
-            Some(node) => format!("local:{node}"),
-            None => "local".into(),
+        let target = |kind: &str| {
+            let name = match &node {
+                Some(node) => format!("{kind}:{node}"),
+                None => kind.to_owned(),
+            };
+            TargetName::parse(name).map_err(|error| Error::usage(format!("node: {error}")))
         };
+        let (local, docker) = (target("local")?, target("docker")?);
         let listen = self.listen.or(file.listen);
         Ok(Settings {
             node: node.unwrap_or_else(|| "this machine".into()),
             database: self.database.or(file.database),
-            target: TargetName::parse(&target)
-                .map_err(|error| Error::usage(format!("node: {error}")))?,
+            target: local,
+            docker_target: docker,
+            docker_socket: self.docker_socket.or(file.docker_socket),
+            docker_image: self.docker_image.or(file.docker_image),
             data: absolute(&self.data.or(file.data).unwrap_or_else(|| DATA.into()))?,
             listen: listen.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8080))),
             listen_chosen: listen.is_some(),
@@ -124,6 +154,25 @@ impl Layer {
             pass_env: self.pass_env.or(file.pass_env),
             #[cfg(feature = "ssh")]
             ssh: crate::ssh::targets(&file.ssh)?,
+            caddy: match self.ingress.or(file.ingress) {
+                Some(IngressKind::Caddy) => Some(Caddy {
+                    admin: self
+                        .caddy_admin
+                        .or(file.caddy_admin)
+                        .map_or_else(AdminAddress::default, |admin| admin.0),
+                    server: self
+                        .caddy_server
+                        .or(file.caddy_server)
+                        .unwrap_or_else(|| "deployr".into()),
+                    listen: self
+                        .caddy_listen
+                        .or(file.caddy_listen)
+                        .unwrap_or_else(|| SocketAddr::from((Ipv6Addr::UNSPECIFIED, 443))),
+                    tls: self.caddy_tls.or(file.caddy_tls).unwrap_or(true),
+                }),
+                Some(IngressKind::Builtin) | None => None,
+            },
+            resolver: self.resolver.or(file.resolver),
         })
     }
 }

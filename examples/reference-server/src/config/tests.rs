@@ -9,6 +9,8 @@ const EVERY_KEY: &str = r#"
     concurrency = 3
     database = "postgres://deployr@db.example.com/deployr"
     node = "web-1"
+    docker_socket = "/run/other.sock"
+    docker_image = "node:22"
     lease_seconds = 7
     keep_log_days = 14
     allow_local = false
@@ -18,6 +20,12 @@ const EVERY_KEY: &str = r#"
     confine_releases = false
     trusted_proxies = ["10.0.0.0/8"]
     pass_env = ["HTTPS_PROXY", "NO_PROXY"]
+    ingress = "caddy"
+    caddy_admin = "unix//run/caddy/admin.sock"
+    caddy_server = "srv0"
+    caddy_listen = "127.0.0.1:8443"
+    caddy_tls = false
+    resolver = ["9.9.9.9:53"]
 
     [ssh.web]
     after_switch = [["sudo", "-n", "systemctl", "reload", "php8.2-fpm"]]
@@ -45,9 +53,25 @@ fn the_command_line_wins_over_the_file_and_that_over_the_defaults() {
     assert!(!settings.allow_local && settings.allow_private_hosts);
     assert_eq!(settings.pass_env.unwrap(), ["HTTPS_PROXY", "NO_PROXY"]);
     assert_eq!(settings.readable.unwrap().len(), 2);
+    assert_eq!(settings.docker_target.as_str(), "docker:web-1");
+    assert_eq!(
+        settings.docker_socket.unwrap(),
+        Path::new("/run/other.sock")
+    );
+    assert_eq!(settings.docker_image.unwrap(), "node:22");
     assert!(!settings.confine_releases);
     #[cfg(feature = "ssh")]
     assert_eq!(settings.ssh.keys().next().unwrap().as_str(), "ssh:web");
+    assert_eq!(
+        settings.caddy.unwrap(),
+        Caddy {
+            admin: "unix//run/caddy/admin.sock".parse().unwrap(),
+            server: "srv0".into(),
+            listen: "127.0.0.1:8443".parse().unwrap(),
+            tls: false,
+        }
+    );
+    assert_eq!(settings.resolver.unwrap(), ["9.9.9.9:53".parse().unwrap()]);
     assert_eq!(
         settings.trusted_proxies,
         [Network::parse("10.0.0.0/8").unwrap()]
@@ -69,6 +93,7 @@ fn the_command_line_wins_over_the_file_and_that_over_the_defaults() {
     );
     assert_eq!(defaults.retention, Retention::default());
     assert_eq!(defaults.trusted_proxies, Network::LOOPBACK);
+    assert!(defaults.caddy.is_none() && defaults.resolver.is_none());
     assert!(defaults.confine_releases && defaults.readable.is_none());
 }
 

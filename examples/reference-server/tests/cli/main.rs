@@ -9,7 +9,10 @@ mod machine;
 
 mod demo;
 mod deploying;
+#[cfg(feature = "docker")]
+mod docker;
 mod doctor;
+mod domains;
 mod machines;
 mod refusals;
 mod serving;

@@ -182,6 +182,31 @@ impl Docker {
         String::from_utf8_lossy(&output.stdout).trim().to_owned()
     }
 
+    /// Removes all containers, networks and volumes that bear a label, as `name=value`.
+    ///
+    /// # Panics
+    ///
+    /// When one cannot be removed.
+    pub fn remove_all_with(&self, label: &str) {
+        let filter = format!("label={label}");
+        let list = |what: &[&str]| {
+            let all = self.run(&[what, &["--quiet", "--filter", &filter]].concat());
+            all.lines().map(str::to_owned).collect::<Vec<_>>()
+        };
+        // Not by `prune`, of which an engine does one at a time and refuses others.
+        for (list_of, remove) in [
+            (&["ps", "--all"][..], &["rm", "--force", "--volumes"][..]),
+            (&["network", "ls"], &["network", "rm"]),
+            (&["volume", "ls"], &["volume", "rm"]),
+        ] {
+            let left = list(list_of);
+            let left: Vec<&str> = left.iter().map(String::as_str).collect();
+            if !left.is_empty() {
+                self.run(&[remove, &left[..]].concat());
+            }
+        }
+    }
+
     /// Ends the engine with a signal: `TERM` stops its containers first, after `KILL` they go
     /// on until it is back. It stays away until [`up`](Self::up), and then starts those that
     /// want to be restarted.

@@ -33,6 +33,7 @@ const ALONE: [(&str, &[&str]); 3] = [
             "docker",
             "local-builder",
             "local-executor",
+            "ssh",
         ],
     ),
     ("deployr-store", &["", "postgres", "sqlite"]),

@@ -63,11 +63,12 @@ impl Host {
         let words = [number.as_str(), &commit, &release, &attempt];
         let found = self.ask(slug, script::SURVEY, &words, None).await?;
         let mut found = found.lines();
-        if found.next() == Some("placed") {
-            return Ok(());
+        match found.next() {
+            Some("placed") => return Ok(()),
+            Some("stale") => self.discard(&spec.slug, spec.number).await?,
+            _ => {}
         }
         let (base, like) = (found.next().unwrap_or_default(), found.next());
-        self.discard(&spec.slug, spec.number).await?;
 
         let random = RandomState::new().hash_one(&attempt);
         let static_files = matches!(spec.recipe.runtime, Runtime::Static { .. });

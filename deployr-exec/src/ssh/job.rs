@@ -36,15 +36,14 @@ impl Job<'_> {
     pub(super) async fn run(&self, ctx: &StepContext) -> StepResult<i32> {
         let (mut heard, mut away, mut pause) = (0, None, Duration::from_millis(100));
         loop {
-            let step = tokio::select! {
-                biased;
-                () = ctx.cancel.cancelled() => {
-                    self.host.ask(self.slug, script::END_JOB, &[&self.name], None).await?;
-                    return Err(StepError::Stopped);
-                }
-                step = self.step(&mut heard, ctx) => step,
-            };
-            match step {
+            if ctx.cancel.is_cancelled() {
+                let words = [self.name.as_str()];
+                self.host
+                    .ask(self.slug, script::END_JOB, &words, None)
+                    .await?;
+                return Err(StepError::Stopped);
+            }
+            match self.step(&mut heard, ctx).await {
                 Ok(Some(code)) => return Ok(code),
                 Ok(None) => (away, pause) = (None, Duration::from_millis(100)),
                 Err(StepError::Fault(fault)) if fault.retryable => {
@@ -70,7 +69,11 @@ impl Job<'_> {
         words.extend(self.command.args.iter().map(String::as_str));
         let state = self.host.ask(self.slug, script::JOB, &words, None).await?;
         let state = state.trim();
-        self.follow(heard, ctx).await?;
+        // Not before: it would be started after it was to end.
+        tokio::select! {
+            () = ctx.cancel.cancelled() => return Ok(None),
+            followed = self.follow(heard, ctx) => followed?,
+        }
         if state == "running" {
             return Ok(None);
         }

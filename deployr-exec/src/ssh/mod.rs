@@ -124,10 +124,12 @@ impl SshExecutor {
         }
     }
 
-    /// Adds a command that each host runs in the release's folder before it switches, such
-    /// as a migration of a database of its own. It runs once for a deployment, however
-    /// often the connection is cut or the deployment tried again; when it fails, so does
-    /// the deployment. Secrets must not be in it: all users of the host see it.
+    /// Adds a command that each host runs in the release's folder before it switches to a
+    /// newer release, such as a migration of a database of its own; on the way back to an
+    /// older one it does not run. It runs once for a deployment, however often the
+    /// connection is cut or the deployment tried again, unless that was stopped in the
+    /// midst of it; when it fails, so does the deployment. Secrets must not be in it: all
+    /// users of the host see it.
     #[must_use]
     pub fn before_switch(mut self, command: Command) -> Self {
         self.before_switch = with(&self.before_switch, command);

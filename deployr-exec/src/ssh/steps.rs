@@ -106,8 +106,14 @@ impl Executor for SshExecutor {
 
     async fn switch(&self, spec: &ReleaseSpec, turn: Turn, ctx: &StepContext) -> StepResult<()> {
         go_on(ctx)?;
-        // The barrier: nothing is changed until every host has said that it can.
         let given = Arc::new((spec.clone(), turn));
+        if let [host] = &*self.hosts
+            && self.before_switch.is_empty()
+        {
+            host.switch(spec, turn).await?;
+            return self.follow_up(spec, turn, ctx).await;
+        }
+        // The barrier: nothing is changed until every host has said that it can.
         let asked = Arc::clone(&given);
         let before = self
             .on_all(move |host| {
@@ -115,7 +121,8 @@ impl Executor for SshExecutor {
                 async move { host.ready(&asked.0, asked.1).await }
             })
             .await?;
-        if before.iter().any(|before| *before != Some(spec.number)) {
+        // A way back must not fail for what was to happen on the way forward.
+        if before.iter().any(|before| *before < Some(spec.number)) {
             self.run_hooks("before", &self.before_switch, spec, turn, ctx)
                 .await?;
         }
@@ -130,14 +137,7 @@ impl Executor for SshExecutor {
             self.switch_back(spec, turn, &before, ctx).await;
             return Err(error);
         }
-        if let Err(error) = self
-            .run_hooks("after", &self.after_switch, spec, turn, ctx)
-            .await
-        {
-            // It is the present one already: that stays so.
-            ctx.log.say(format!("warning: {error}")).await;
-        }
-        Ok(())
+        self.follow_up(spec, turn, ctx).await
     }
 
     /// The release that is present on all hosts; none where they differ.
@@ -249,6 +249,18 @@ impl SshExecutor {
                 ctx.log.say(say).await;
             }
         }
+    }
+
+    /// What comes after the switch. When it fails that is told, and the switch stays.
+    async fn follow_up(&self, spec: &ReleaseSpec, turn: Turn, ctx: &StepContext) -> StepResult<()> {
+        match self
+            .run_hooks("after", &self.after_switch, spec, turn, ctx)
+            .await
+        {
+            Err(StepError::Stopped) | Ok(()) => {}
+            Err(error) => ctx.log.say(format!("warning: {error}")).await,
+        }
+        Ok(())
     }
 
     async fn run_hooks(

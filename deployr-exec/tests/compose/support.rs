@@ -114,14 +114,8 @@ impl Target {
 impl Drop for Target {
     fn drop(&mut self) {
         let label = self.label();
-        let left = self.containers();
-        let left: Vec<&str> = left.iter().map(|(id, _)| id.as_str()).collect();
-        if !left.is_empty() {
-            self.docker(&[&["rm", "--force", "--volumes"], &left[..]].concat());
-        }
-        for what in ["network", "volume"] {
-            self.docker(&[what, "prune", "--force", "--filter", &label]);
-        }
+        let label = label.trim_start_matches("label=");
+        self.docker.remove_all_with(label);
     }
 }
 

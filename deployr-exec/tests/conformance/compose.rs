@@ -31,17 +31,9 @@ impl Drop for Harness {
     /// The release that is present at the end still runs.
     fn drop(&mut self) {
         let instance = fs::read_to_string(self.folder.path().join("docker/instance"));
-        let label = format!("label=deployr.instance={}", instance.unwrap_or_default());
-        let left = self
-            .docker
-            .run(&["ps", "--all", "--quiet", "--filter", &label]);
-        let left: Vec<&str> = left.lines().collect();
-        if !left.is_empty() {
-            self.docker
-                .run(&[&["rm", "--force", "--volumes"], &left[..]].concat());
-        }
+        let instance = instance.unwrap_or_default();
         self.docker
-            .run(&["network", "prune", "--force", "--filter", &label]);
+            .remove_all_with(&format!("deployr.instance={instance}"));
     }
 }
 

@@ -43,7 +43,9 @@ impl ExecutorHarness for Harness {
     }
 }
 
-async fn conforms(sshd: &Sshd) {
+#[tokio::test(flavor = "multi_thread")]
+async fn the_ssh_executor_conforms() {
+    let sshd = Sshd::start();
     let roots = AtomicUsize::new(0);
     conformance(async || {
         let root = format!("it's root {}", roots.fetch_add(1, Ordering::Relaxed));
@@ -60,14 +62,4 @@ async fn conforms(sshd: &Sshd) {
         }) as Arc<dyn ExecutorHarness>
     })
     .await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn the_ssh_executor_conforms() {
-    conforms(&Sshd::start()).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn the_ssh_executor_conforms_where_a_host_has_little() {
-    conforms(&Sshd::start_without(&["flock", "perl", "rsync"])).await;
 }

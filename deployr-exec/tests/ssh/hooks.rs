@@ -1,6 +1,7 @@
 use std::fs;
 
 use deployr_core::command::Command;
+use deployr_core::context::StepContext;
 use deployr_core::error::StepError;
 use deployr_core::executor::Executor;
 use deployr_core::model::Turn;
@@ -59,6 +60,20 @@ async fn a_command_goes_on_when_the_connection_is_cut_and_runs_once() {
         lab.deploy(&site(number), &artifact).await.unwrap();
     }
     assert_eq!(fs::read_to_string(&runs).unwrap(), "run\nrun\nrun\n");
+    // A way back runs none.
+    lab.executor
+        .switch(&site(2), Turn::new(4, 1), &context())
+        .await
+        .unwrap();
+    assert_eq!(fs::read_to_string(&runs).unwrap(), "run\nrun\nrun\n");
+    lab.executor
+        .switch(&site(3), Turn::new(3, 9), &context())
+        .await
+        .unwrap_err();
+    lab.executor
+        .switch(&site(3), Turn::new(5, 1), &context())
+        .await
+        .unwrap();
     lab.executor.prune(&spec.slug, &[3]).await.unwrap();
     assert_eq!(fs::read_dir(lab.path("jobs")).unwrap().count(), 1);
 }
@@ -111,6 +126,18 @@ async fn a_command_ends_when_the_deployment_is_to_stop() {
         fs::read_to_string(format!("/proc/{pid}/cmdline"))
             .is_ok_and(|line| line.contains("echo begun"))
     };
-    assert!(!lab.sshd.processes().iter().any(running));
+    // Calls that only speak of it may be about to end.
+    eventually("its end", || !lab.sshd.processes().iter().any(running)).await;
     assert!(!lab.path("current").exists());
+    // What was stopped is begun anew.
+    fs::write(lab.sshd.home().join("go"), "").unwrap();
+    let again = StepContext {
+        attempt: 2,
+        ..context()
+    };
+    deploy(&lab.executor, &spec, &artifact, &again)
+        .await
+        .unwrap();
+    let runs = fs::read_to_string(lab.sshd.home().join("runs")).unwrap();
+    assert_eq!(runs, "run\nrun\n");
 }

@@ -11,6 +11,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use futures::{StreamExt, stream};
 
 use self::bench::Bench;
 use super::suite;
@@ -107,28 +108,35 @@ pub trait ExecutorHarness: Send + Sync {
     async fn fetch(&self, endpoint: &Endpoint) -> Result<String, String>;
 }
 
-/// Runs every check, each on a target of its own that `make` gives.
+/// How many checks run at a time: a target mostly waits for others.
+const AT_ONCE: usize = 4;
+
+/// Runs every check, each on a target of its own that `make` gives, some at the same time.
 ///
 /// # Panics
 ///
 /// When a check fails; all that failed are named.
 pub async fn conformance<F, Fut>(make: F)
 where
-    F: Fn() -> Fut,
-    Fut: Future<Output = Arc<dyn ExecutorHarness>>,
+    F: Fn() -> Fut + Send + Sync,
+    Fut: Future<Output = Arc<dyn ExecutorHarness>> + Send,
 {
     let capabilities = make().await.executor().await.capabilities();
     let mut kinds = vec![Serves::Files];
     kinds.extend(capabilities.processes.then_some(Serves::Process));
-    let mut failed = Vec::new();
-    for serves in kinds {
-        for (name, check) in deploy::checks().iter().chain(change::checks()) {
-            let bench = Arc::new(Bench::new(make().await, serves));
-            if let Err(reason) = suite::outcome(check(Arc::clone(&bench))).await {
-                failed.push(format!("{name} ({serves:?}): {reason}"));
-            }
-            bench.stop_all().await;
-        }
-    }
+    let all = || deploy::checks().iter().chain(change::checks());
+    let all = kinds
+        .iter()
+        .flat_map(|serves| all().map(move |check| (*serves, check)));
+    let make = &make;
+    let outcomes = all.map(async |(serves, (name, check))| {
+        let bench = Arc::new(Bench::new(make().await, serves));
+        let outcome = suite::outcome(check(Arc::clone(&bench))).await;
+        bench.stop_all().await;
+        let failed = |reason| format!("{name} ({serves:?}): {reason}");
+        outcome.err().map(failed)
+    });
+    let outcomes = stream::iter(outcomes).buffered(AT_ONCE);
+    let failed: Vec<String> = outcomes.filter_map(std::future::ready).collect().await;
     suite::tell(&failed);
 }

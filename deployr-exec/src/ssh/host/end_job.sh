@@ -1,4 +1,5 @@
-# <name>: kills a command that shall not go on, with all that it has started.
+# <name>: kills a command that shall not go on, with all that it has started. Whoever asks
+# for it again begins it anew.
 job=$base/jobs/$1
 if leader=$(process_of "$job/pid"); then
     kill -s TERM -- "-$leader" 2>/dev/null || :
@@ -9,3 +10,4 @@ if leader=$(process_of "$job/pid"); then
     done
     kill -s KILL -- "-$leader" 2>/dev/null || :
 fi
+remove "$job"

@@ -92,9 +92,14 @@ remove() {
     rm -rf -- "$@"
 }
 
-# Makes what was written durable, as far as the host can.
+# Makes all that was written on the disk of $1 durable, as far as the host can.
 settle() {
     sync -f "$1" 2>/dev/null || sync
+}
+
+# The same for the names in folder $1 alone.
+settle_names() {
+    sync "$1" 2>/dev/null || sync
 }
 
 # Puts $1 in the place of $2 in one step, a link there notwithstanding.

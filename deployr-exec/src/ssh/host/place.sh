@@ -61,4 +61,4 @@ if there=$(release_of "$number"); then
 fi
 still_locked
 mv -- "$folder" "$to"
-settle "$base/releases"
+settle_names "$base/releases"

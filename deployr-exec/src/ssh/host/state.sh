@@ -1,4 +1,4 @@
-# <number>: `up`, or `ended <code>`, or `port taken`; then its last output.
+# <number>: `up`, or `ended`, perhaps `with <code>`; then its last output.
 run=$base/run/$1
 if [ -e "$run/exit" ]; then
     echo "ended with $(cat "$run/exit")"
@@ -7,4 +7,7 @@ elif process_of "$run/pid" >/dev/null; then
 else
     echo ended
 fi
-tail -c +"$(($(cat "$run/from" 2>/dev/null || echo 0) + 1))" "$run/log" 2>/dev/null | tail -n 50 | tail -c 65536
+[ -e "$run/log" ] || exit 0
+from=$(cat "$run/from" 2>/dev/null) || from=0
+[ "$from" -le "$(wc -c <"$run/log")" ] || from=0 # shortened since
+tail -c +"$((from + 1))" "$run/log" | tail -n 50 | tail -c 65536

@@ -14,5 +14,5 @@ if [ "$now" != "$1" ]; then
     ln -s "releases/${folder##*/}" "$base/.current.tmp"
     replace "$base/.current.tmp" "$base/current"
 fi
-settle "$base"
+settle_names "$base"
 printf '%s\n' "$now"

@@ -71,6 +71,18 @@ fn a_process_on_a_server_is_reached_through_the_ingress_and_outlives_a_restart()
         );
         assert!(server.get("site.localhost", "/").ends_with(says));
     }
+    // What the server's own web server gives out has no route here.
+    let page = Repository::new(&machine, "page", "mkdir dist && echo hi > dist/index.html");
+    let deployed = machine.run(&["deploy", page.path(), "--target", "ssh:web"]);
+    assert_eq!(
+        code(&deployed),
+        0,
+        "{}{}",
+        stdout(&deployed),
+        stderr(&deployed)
+    );
+    assert!(server.get("page.localhost", "/").contains("404"));
+    assert!(sshd.home().join("sites/page/current/index.html").exists());
     assert_eq!(server.stop(nix::sys::signal::Signal::SIGINT), Some(0));
     let server = machine.serve(&[]);
     assert!(server.get("site.localhost", "/").ends_with("two"));

@@ -35,7 +35,8 @@ const AREAS: [(&str, usize, &[&str]); 11] = [
     ("subdomain", 7, &["subdomain"]),
 ];
 
-/// Areas of what there is not yet: accounts, the HTTP API, runners, uploads, Compose.
+/// Areas of what there is not yet: accounts, the HTTP API, runners, uploads; and compose files,
+/// which are tried where they are run (`deployr-exec/tests/compose`).
 const NOT_YET: [&str; 11] = [
     "archive",
     "compose",

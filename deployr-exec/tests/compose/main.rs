@@ -6,4 +6,5 @@
 )]
 
 mod beside;
+mod corpus;
 mod support;

@@ -1,6 +1,7 @@
 //! `cargo xtask mutate`: breaks the engine on purpose, in a copy, one place at a time, and
 //! asks whether the tests that guard the place turn red.
 
+mod compose;
 mod docker;
 mod engine;
 mod ingress;
@@ -33,7 +34,9 @@ struct Suite {
     mutants: &'static [Mutant],
 }
 
-const SUITES: [Suite; 15] = [
+const SUITES: [Suite; 17] = [
+    compose::ALLOWED,
+    compose::SERVICES,
     docker::DOCKER,
     engine::PIPELINE,
     ingress::ROUTES,

@@ -1,0 +1,50 @@
+//! What keeps compose files from harm, and releases of them apart.
+
+use super::{Mutant, Suite};
+
+const RULES: &str = "deployr-exec/src/docker/compose/rules.rs";
+const PARTS: &str = "deployr-exec/src/docker/compose/parts.rs";
+
+/// What may be run.
+pub(super) const ALLOWED: Suite = Suite {
+    test: &["-p=deployr-exec", "--lib", "compose"],
+    mutants: &[
+        Mutant {
+            name: "a compose file mounts what it likes",
+            file: RULES,
+            find: "(\"bind\", Some(path)) if is_inside(root, Path::new(path)) => Ok(()),",
+            replace: "(\"bind\", Some(_)) => Ok(()),",
+        },
+        Mutant {
+            name: "a compose file reads what it likes",
+            file: RULES,
+            find: "match path.contains('$') || !is_inside(root, &root.join(path)) {",
+            replace: "match path.contains('\\0') {",
+        },
+        Mutant {
+            name: "a link that leads nowhere yet is inside",
+            file: RULES,
+            find: "Err(_) if fs::symlink_metadata(there).is_ok() => return false,",
+            replace: "Err(_) if fs::symlink_metadata(there).is_ok() => return true,",
+        },
+    ],
+};
+
+/// On a real engine.
+pub(super) const SERVICES: Suite = Suite {
+    test: &["-p=deployr-exec", "--test=compose"],
+    mutants: &[
+        Mutant {
+            name: "a database that is there twice",
+            file: PARTS,
+            find: "let why = if volume.any(|mount| mount.source.is_some()) {",
+            replace: "let why = if volume.any(|mount| mount.source.is_none()) {",
+        },
+        Mutant {
+            name: "a generation without the project's variables",
+            file: PARTS,
+            find: "let own = own.filter(|name| *name != \"PORT\");",
+            replace: "let own = own.filter(|name| *name == \"PORT\");",
+        },
+    ],
+};

@@ -7,4 +7,5 @@
 
 mod beside;
 mod corpus;
+mod load;
 mod support;

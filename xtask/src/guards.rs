@@ -29,6 +29,7 @@ const ALONE: [(&str, &[&str]); 3] = [
         &[
             "builtin-ingress",
             "caddy-ingress",
+            "compose",
             "dns",
             "docker",
             "local-builder",

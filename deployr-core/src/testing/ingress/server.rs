@@ -49,8 +49,12 @@ impl HttpServer {
                 if let (Ok(stream), Ok(mut open)) = (stream.try_clone(), open.lock()) {
                     open.push(stream);
                 }
-                // Whoever asks may go away at any time.
-                std::thread::spawn(move || answer(stream, &text, pause, &asked));
+                std::thread::spawn(move || {
+                    // Whoever asks may go away at any time.
+                    let _ = answer(&stream, &text, pause, &asked);
+                    // What is kept of it would hold it open.
+                    stream.shutdown(Shutdown::Both)
+                });
             }
         });
         server
@@ -89,7 +93,7 @@ impl Drop for HttpServer {
 }
 
 /// Reads a message up to the end of its header.
-fn read_header(stream: &mut TcpStream) -> std::io::Result<String> {
+fn read_header(mut stream: &TcpStream) -> std::io::Result<String> {
     let mut header = Vec::new();
     let mut byte = [0];
     while !header.ends_with(b"\r\n\r\n") && stream.read(&mut byte)? > 0 {
@@ -99,13 +103,13 @@ fn read_header(stream: &mut TcpStream) -> std::io::Result<String> {
 }
 
 fn answer(
-    mut stream: TcpStream,
+    mut stream: &TcpStream,
     text: &str,
     pause: Duration,
     asked: &AtomicUsize,
 ) -> std::io::Result<()> {
     stream.set_read_timeout(Some(PATIENCE))?;
-    if read_header(&mut stream)?.is_empty() {
+    if read_header(stream)?.is_empty() {
         return Ok(());
     }
     asked.fetch_add(1, Ordering::SeqCst);

@@ -23,6 +23,8 @@
 //!
 //! Recipes of other kinds are run as by a [`DockerExecutor`].
 
+mod images;
+mod kept;
 mod model;
 mod parts;
 mod place;

@@ -289,6 +289,12 @@ fn what_cannot_be_recognised_is_explained() {
     let message = refused(checkout(&[("Dockerfile", "FROM x")]).path(), &settings());
     let told = "was found by a `Dockerfile`, and needs a Docker builder";
     assert!(message.contains(told), "{message}");
+    let message = refused(
+        checkout(&[("compose.yml", "services: {}")]).path(),
+        &settings(),
+    );
+    let told = "was found by a compose file, and needs the compose tool";
+    assert!(message.contains(told), "{message}");
     let message = refused(checkout(&[("package.json", "{,}")]).path(), &settings());
     assert!(message.contains("package.json"), "{message}");
 }

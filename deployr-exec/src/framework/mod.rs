@@ -228,11 +228,11 @@ fn needs_another_builder(preset: &Preset, named_by: Option<&str>) -> StepError {
         None => (format!("was found by {}", preset.looks_for), "set"),
     };
     invalid(format!(
-        "framework `{}` {why}, and needs a target {} run it, which this one does not; \
-         choose one that does, or {instead} `start` or `output` (and `install` and `build`) to \
-         build it without one",
+        "framework `{}` {why}, and needs {}, which this target does not have; \
+         choose one that has, or {instead} `start` or `output` (and `install` and `build`) to \
+         build it without",
         preset.name,
-        preset.needs.map_or("that can", Need::told),
+        preset.needs.map_or("more", Need::told),
     ))
 }
 

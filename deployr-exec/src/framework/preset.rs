@@ -76,11 +76,11 @@ pub(super) enum Need {
 }
 
 impl Need {
-    /// In words that stand between "a target" and "run it".
+    /// In words that follow "needs".
     pub(super) fn told(self) -> &'static str {
         match self {
-            Self::Docker => "whose Docker builder can",
-            Self::Compose => "whose compose tool can",
+            Self::Docker => "a Docker builder",
+            Self::Compose => "the compose tool",
         }
     }
 }

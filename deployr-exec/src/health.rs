@@ -8,7 +8,8 @@ use std::path::Path;
 use std::pin::pin;
 use std::time::Duration;
 
-use deployr_core::model::HealthCheck;
+use deployr_core::command::{Command, PlannedStep};
+use deployr_core::model::{HealthCheck, Recipe, Runtime};
 use http_body_util::Empty;
 use hyper::body::Bytes;
 use hyper::client::conn::http1;
@@ -23,6 +24,19 @@ use tokio::time::{Instant, sleep, timeout_at};
 /// app that is up at once is live at once.
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
 const KEPT: usize = 5;
+
+/// What a deployment would do to find out, on a target that runs releases as its own processes.
+pub(crate) fn planned(recipe: &Recipe) -> PlannedStep {
+    let health = &recipe.health;
+    let limit = format!("until it is healthy, at most {} ms", health.deadline_ms);
+    match (&health.command, &recipe.runtime) {
+        (Some(line), _) => PlannedStep::run(format!("run {limit}"), Command::shell(line.as_str())),
+        (None, Runtime::Static { .. }) => {
+            PlannedStep::new(format!("look for the file of {}", health.path))
+        }
+        (None, _) => PlannedStep::new(format!("ask for {} {limit}", health.path)),
+    }
+}
 
 /// What one probe found: healthy or not, in words such as `200 OK`.
 pub type Answer = Result<String, String>;

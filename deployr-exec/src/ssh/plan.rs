@@ -5,6 +5,7 @@ use deployr_core::model::{Recipe, Runtime};
 use deployr_core::value::Slug;
 
 use super::target::SshTarget;
+use crate::health;
 
 pub(super) fn plan(
     targets: &[&SshTarget],
@@ -29,15 +30,7 @@ pub(super) fn plan(
         let what = "start it on a free port of the host, told by PORT";
         steps.push(PlannedStep::run(what, Command::shell(start.as_str())));
     }
-    let health = &recipe.health;
-    let limit = format!("until it is healthy, at most {} ms", health.deadline_ms);
-    steps.push(match (&health.command, &recipe.runtime) {
-        (Some(line), _) => PlannedStep::run(format!("run {limit}"), Command::shell(line.as_str())),
-        (None, Runtime::Static { .. }) => {
-            PlannedStep::new(format!("look for the file of {}", health.path))
-        }
-        (None, _) => PlannedStep::new(format!("ask for {} {limit}", health.path)),
-    });
+    steps.push(health::planned(recipe));
     let run = |command: &Command| PlannedStep::run("run on the host", command.clone());
     steps.extend(before.iter().map(run));
     let all = if targets.len() > 1 {

@@ -98,15 +98,16 @@ impl ComposeExecutor {
                 (Some(_), _) | (None, None) => parts.image(name),
                 (None, Some(image)) => image.clone(),
             };
-            if service.build.is_none() && self.docker.client().find_image(&image).await?.is_none() {
+            let mut found = self.docker.client().find_image(&image).await?;
+            if service.build.is_none() && found.is_none() {
                 ctx.log.say(format!("fetching {image} for {name}")).await;
                 tokio::select! {
                     biased;
                     () = ctx.cancel.cancelled() => return Err(StepError::Stopped),
                     pulled = self.docker.client().pull(&image) => pulled?,
                 }
+                found = self.docker.client().find_image(&image).await?;
             }
-            let found = self.docker.client().find_image(&image).await?;
             let id = found.and_then(|found| found.id).ok_or_else(|| {
                 Fault::retryable("looking at an image", &image, "it is gone again")
             })?;

@@ -9,6 +9,7 @@ use bollard::models::{
 };
 use deployr_core::context::StepContext;
 use deployr_core::error::{StepError, StepResult, VerdictCode};
+use deployr_core::value::Slug;
 use tokio::time::Instant;
 
 use super::super::network;
@@ -75,12 +76,8 @@ impl ComposeExecutor {
         generation: &Model,
         entry: &str,
     ) -> StepResult<()> {
-        for container in self.containers(&parts.spec.slug).await? {
-            let labels = container.labels.unwrap_or_default();
-            let (Some(service), Some(id)) = (labels.get(KEPT), container.id) else {
-                continue;
-            };
-            let Some(given) = parts.model.services.get(service) else {
+        for (service, id) in self.kept_containers(&parts.spec.slug).await? {
+            let Some(given) = parts.model.services.get(&service) else {
                 continue;
             };
             let joined = match &given.networks {
@@ -181,18 +178,22 @@ impl ComposeExecutor {
     }
 
     async fn is_healthy(&self, parts: &Parts<'_>, service: &str) -> StepResult<bool> {
-        for container in self.containers(&parts.spec.slug).await? {
-            let labels = container.labels.unwrap_or_default();
-            let (Some(of), Some(id)) = (labels.get(KEPT), container.id) else {
-                continue;
-            };
-            if of != service {
-                continue;
-            }
-            let found = self.docker.client().find_container(&id).await?;
-            let health = found.and_then(|found| found.state?.health?.status);
-            return Ok(health == Some(HealthStatusEnum::HEALTHY));
-        }
-        Ok(false)
+        let all = self.kept_containers(&parts.spec.slug).await?;
+        let Some((_, id)) = all.into_iter().find(|(of, _)| of == service) else {
+            return Ok(false);
+        };
+        let found = self.docker.client().find_container(&id).await?;
+        let health = found.and_then(|found| found.state?.health?.status);
+        Ok(health == Some(HealthStatusEnum::HEALTHY))
+    }
+
+    /// The services of a project that are kept, each with the id of its container.
+    async fn kept_containers(&self, slug: &Slug) -> StepResult<Vec<(String, String)>> {
+        let all = self.containers(slug).await?.into_iter();
+        let kept = all.filter_map(|container| {
+            let service = container.labels?.remove(KEPT)?;
+            Some((service, container.id?))
+        });
+        Ok(kept.collect())
     }
 }

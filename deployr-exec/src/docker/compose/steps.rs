@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use deployr_core::builder::Artifact;
 use deployr_core::command::PlannedStep;
 use deployr_core::context::StepContext;
-use deployr_core::error::{StepError, StepResult};
+use deployr_core::error::StepResult;
 use deployr_core::executor::{Endpoint, Executor, ExecutorCapabilities, ReleaseSpec};
 use deployr_core::model::{Recipe, Runtime, Turn};
 use deployr_core::value::Slug;
@@ -14,7 +14,7 @@ use deployr_core::value::Slug;
 use super::ComposeExecutor;
 use super::place;
 use crate::local::blocking;
-use crate::local::run::{link, place as folder};
+use crate::local::run::place as folder;
 
 /// How long the containers of a release that is discarded have to end.
 const DISCARD_GRACE: Duration = Duration::from_secs(1);
@@ -97,19 +97,12 @@ impl Executor for ComposeExecutor {
     }
 
     async fn switch(&self, spec: &ReleaseSpec, turn: Turn, ctx: &StepContext) -> StepResult<()> {
-        if !is_compose(&spec.recipe) {
-            return self.docker.switch(spec, turn, ctx).await;
+        // Its entry is called as the container of any other release.
+        self.docker.switch(spec, turn, ctx).await?;
+        match is_compose(&spec.recipe) {
+            true => self.restart_by_itself(&spec.slug, spec.number).await,
+            false => Ok(()),
         }
-        if ctx.cancel.is_cancelled() {
-            return Err(StepError::Stopped);
-        }
-        let (layout, number, release) = (self.docker.layout(&spec.slug), spec.number, spec.release);
-        blocking(move || {
-            let is_placed = || folder::check(&layout, number, release);
-            link::switch(&layout, number, turn, is_placed)
-        })
-        .await?;
-        self.restart_by_itself(&spec.slug, number).await
     }
 
     async fn current(&self, slug: &Slug) -> StepResult<Option<i64>> {

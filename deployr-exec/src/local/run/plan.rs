@@ -4,6 +4,7 @@ use deployr_core::command::{Command, PlannedStep};
 use deployr_core::model::{Recipe, Runtime};
 
 use super::layout::Layout;
+use crate::health;
 
 pub(super) fn plan(layout: &Layout, recipe: &Recipe) -> Vec<PlannedStep> {
     let base = layout.base.display();
@@ -19,15 +20,7 @@ pub(super) fn plan(layout: &Layout, recipe: &Recipe) -> Vec<PlannedStep> {
         let what = "start it on a free port of 127.0.0.1, told by PORT";
         steps.push(PlannedStep::run(what, Command::shell(start.as_str())));
     }
-    let health = &recipe.health;
-    let limit = format!("until it is healthy, at most {} ms", health.deadline_ms);
-    steps.push(match (&health.command, &recipe.runtime) {
-        (Some(line), _) => PlannedStep::run(format!("run {limit}"), Command::shell(line.as_str())),
-        (None, Runtime::Static { .. }) => {
-            PlannedStep::new(format!("look for the file of {}", health.path))
-        }
-        (None, _) => PlannedStep::new(format!("ask for {} {limit}", health.path)),
-    });
+    steps.push(health::planned(recipe));
     steps.push(PlannedStep::new(format!("let {base}/current lead to it")));
     if matches!(recipe.runtime, Runtime::Process { .. }) {
         steps.push(PlannedStep::new("stop the process of the release before"));

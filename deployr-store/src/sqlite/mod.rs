@@ -64,7 +64,7 @@ impl Default for Options {
 ///
 /// Several processes of one machine may have the file open at the same time; it must
 /// be on a local disk. Clones share the same connections, which are closed when the
-/// last clone is dropped. Calls need a Tokio runtime.
+/// last clone is dropped: that waits for writes under way. Calls need a Tokio runtime.
 ///
 /// ```
 /// use deployr_core::store::JobQueue;
@@ -84,9 +84,10 @@ pub struct SqliteStore(Arc<Inner>);
 
 struct Inner {
     clock: Arc<dyn Clock>,
+    // Dropped before the writer, so that the last to close the file can tidy up.
+    readers: Readers,
     /// None where there is only reading.
     writer: Option<Writer>,
-    readers: Readers,
 }
 
 impl SqliteStore {

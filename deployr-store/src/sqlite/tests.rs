@@ -72,6 +72,24 @@ async fn a_full_disk_loses_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn once_it_is_dropped_nothing_is_left_beside_the_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("deployr.db");
+    let store = SqliteStore::open(&path).await.unwrap();
+    store
+        .enqueue(&tenant(), new_job(1))
+        .await
+        .expect("a job is stored");
+    assert_eq!(store.queue_stats().await.unwrap().queued, 1);
+    drop(store);
+    let left: Vec<_> = std::fs::read_dir(&folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name())
+        .collect();
+    assert_eq!(left, ["deployr.db"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_panic_stops_only_its_own_call() {
     let folder = tempfile::tempdir().unwrap();
     let store = SqliteStore::open(folder.path().join("deployr.db"))

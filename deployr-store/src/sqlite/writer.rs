@@ -4,6 +4,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, mpsc};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use super::error;
@@ -158,20 +159,29 @@ where
     }
 }
 
-/// The sending end of the thread. The thread ends when the last of these is dropped.
-pub(super) struct Writer(mpsc::Sender<Box<dyn Call>>);
+/// The sending end of the thread. Dropping it waits until the thread has done what it was
+/// sent and has closed the file: a process that ends halfway through the closing leaves a
+/// log without its index, which nobody can open where nothing can be written.
+pub(super) struct Writer {
+    /// None while this is dropped.
+    calls: Option<mpsc::Sender<Box<dyn Call>>>,
+    thread: Option<JoinHandle<()>>,
+}
 
 impl Writer {
     pub(super) fn start(db: Connection, clock: Arc<dyn Clock>) -> StoreResult<Self> {
         let (sender, calls) = mpsc::channel();
-        std::thread::Builder::new()
+        let thread = std::thread::Builder::new()
             .name("deployr-store".to_owned())
             .spawn(move || serve(&db, clock.as_ref(), &calls))
             .map_err(|error| StoreError::Unavailable {
                 operation: "open",
                 reason: format!("no thread to write with: {error}"),
             })?;
-        Ok(Self(sender))
+        Ok(Self {
+            calls: Some(sender),
+            thread: Some(thread),
+        })
     }
 
     /// Does `work` in a transaction; returns once that is committed.
@@ -181,15 +191,30 @@ impl Writer {
         work: impl FnOnce(&Tx<'_>) -> DbResult<T> + Send + 'static,
     ) -> StoreResult<T> {
         let (reply, answer) = oneshot::channel();
-        self.0
-            .send(Box::new(Work {
-                operation,
-                work: Some(work),
-                done: None,
-                reply,
-            }))
-            .map_err(|_| stopped(operation))?;
+        let call = Box::new(Work {
+            operation,
+            work: Some(work),
+            done: None,
+            reply,
+        });
+        match &self.calls {
+            Some(calls) => calls.send(call).map_err(|_| stopped(operation))?,
+            None => return Err(stopped(operation)),
+        }
         answer.await.map_err(|_| stopped(operation))?
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        drop(self.calls.take());
+        if let Some(thread) = self.thread.take()
+            // What a call holds may be the last that holds this: it cannot wait for itself.
+            && thread.thread().id() != std::thread::current().id()
+            && thread.join().is_err()
+        {
+            tracing::error!("the store's writer panicked");
+        }
     }
 }
 

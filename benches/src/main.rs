@@ -8,6 +8,7 @@
 )]
 
 mod cluster;
+mod docker;
 mod engine;
 mod logs;
 mod logs_postgres;
@@ -28,6 +29,7 @@ type Bench = fn() -> Rows;
 
 /// The benches, by the name that the command line knows.
 const BENCHES: &[(&str, Bench)] = &[
+    ("docker", docker::run),
     ("logs", logs::run),
     ("logs-postgres", logs_postgres::run),
     ("pipeline", pipeline::run),

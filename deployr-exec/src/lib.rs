@@ -43,6 +43,7 @@
 //! * `dns`: looks up whose a domain is.
 //! * `docker`: builds in, and releases as, containers of a Docker engine on this host.
 //! * `ssh`: releases on servers, over the `ssh` program.
+//! * `swarm`: releases as services of a Docker Swarm.
 
 #[cfg(feature = "dns")]
 pub mod dns;
@@ -63,6 +64,8 @@ pub mod ssh;
 pub use dns::DnsResolver;
 #[cfg(feature = "compose")]
 pub use docker::compose::ComposeExecutor;
+#[cfg(feature = "swarm")]
+pub use docker::swarm::SwarmExecutor;
 #[cfg(feature = "docker")]
 pub use docker::{DockerBuilder, DockerExecutor};
 #[cfg(feature = "builtin-ingress")]

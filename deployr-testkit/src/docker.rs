@@ -5,7 +5,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -58,8 +58,11 @@ pub struct Docker {
     folder: PathBuf,
     /// The parent of the first process in the namespaces.
     unshare: u32,
-    /// Held while an image is made that is made once.
+    /// Its own, as its containers and this host know it.
+    address: String,
+    /// Held while something is made that is made once.
     making: Mutex<()>,
+    in_swarm: AtomicBool,
     _keeper: Keeper,
 }
 
@@ -106,7 +109,9 @@ impl Docker {
         let docker = Self {
             folder,
             unshare,
+            address: format!("{}.255.2", net.prefix),
             making: Mutex::default(),
+            in_swarm: AtomicBool::new(false),
             _keeper: keeper,
         };
         net.lay(docker.first());
@@ -150,6 +155,27 @@ impl Docker {
         NODE
     }
 
+    /// Makes it the only node of a swarm, when it is first asked to. Its networks are away from
+    /// those of this host.
+    pub fn swarm(&self) -> &Self {
+        let _one_at_a_time = self.making.lock();
+        if !self.in_swarm.load(Ordering::Relaxed) {
+            let (pool, _) = self.address.rsplit_once(".255.").expect("four numbers");
+            self.run(&[
+                "swarm",
+                "init",
+                "--advertise-addr",
+                &self.address,
+                "--default-addr-pool",
+                &format!("{pool}.128.0/18"),
+                "--default-addr-pool-mask-length",
+                "26",
+            ]);
+            self.in_swarm.store(true, Ordering::Relaxed);
+        }
+        self
+    }
+
     /// Makes an image of a folder, without anything that a registry would have to give.
     pub fn import(&self, name: &str, root: &Path) {
         let mut tar = Command::new("tar")
@@ -182,7 +208,8 @@ impl Docker {
         String::from_utf8_lossy(&output.stdout).trim().to_owned()
     }
 
-    /// Removes all containers, networks and volumes that bear a label, as `name=value`.
+    /// Removes all services, secrets, containers, networks and volumes that bear a label, as
+    /// `name=value`. Networks of a swarm, which lets go of them in its own time, go with it.
     ///
     /// # Panics
     ///
@@ -193,12 +220,22 @@ impl Docker {
             let all = self.run(&[what, &["--quiet", "--filter", &filter]].concat());
             all.lines().map(str::to_owned).collect::<Vec<_>>()
         };
+        let in_swarm = self.in_swarm.load(Ordering::Relaxed);
         // Not by `prune`, of which an engine does one at a time and refuses others.
-        for (list_of, remove) in [
-            (&["ps", "--all"][..], &["rm", "--force", "--volumes"][..]),
-            (&["network", "ls"], &["network", "rm"]),
-            (&["volume", "ls"], &["volume", "rm"]),
+        for (of_swarm, list_of, remove) in [
+            (true, &["service", "ls"][..], &["service", "rm"][..]),
+            (true, &["secret", "ls"], &["secret", "rm"]),
+            (false, &["ps", "--all"], &["rm", "--force", "--volumes"]),
+            (
+                false,
+                &["network", "ls", "--filter", "scope=local"],
+                &["network", "rm"],
+            ),
+            (false, &["volume", "ls"], &["volume", "rm"]),
         ] {
+            if of_swarm && !in_swarm {
+                continue;
+            }
             let left = list(list_of);
             let left: Vec<&str> = left.iter().map(String::as_str).collect();
             if !left.is_empty() {

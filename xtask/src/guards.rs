@@ -35,6 +35,7 @@ const ALONE: [(&str, &[&str]); 3] = [
             "local-builder",
             "local-executor",
             "ssh",
+            "swarm",
         ],
     ),
     ("deployr-store", &["", "postgres", "sqlite"]),

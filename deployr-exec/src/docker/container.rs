@@ -12,7 +12,7 @@ use deployr_core::executor::ReleaseSpec;
 use deployr_core::model::Runtime;
 use deployr_core::value::RelPath;
 
-use super::limits::RunLimits;
+use super::limits::{LOG_DRIVER, RunLimits};
 use super::naming::{Instance, RELEASE, RELEASE_ID};
 
 /// Where the files of a release are that came as a folder.
@@ -44,31 +44,18 @@ pub(super) struct Blueprint<'a> {
     pub(super) config: &'a ImageConfig,
     /// Whether deployr made the image of a folder.
     pub(super) of_folder: bool,
-    pub(super) address: Ipv4Addr,
 }
 
 impl Blueprint<'_> {
-    pub(super) fn body(&self) -> ContainerCreateBody {
+    pub(super) fn body(&self, address: Ipv4Addr) -> ContainerCreateBody {
         let Self {
-            instance,
-            spec,
-            limits,
-            ..
+            instance, limits, ..
         } = self;
         let network = instance.network();
-        let mut labels = instance.labels(&spec.slug);
-        labels.insert(RELEASE.to_owned(), spec.number.to_string());
-        labels.insert(RELEASE_ID.to_owned(), spec.release.to_string());
-        let line = match &spec.recipe.runtime {
-            Runtime::Process { start } => Some(start),
-            _ => None,
-        };
-        let shell = line.map(|line| ["/bin/sh", "-c", line.as_str()].map(str::to_owned).to_vec());
-        let files = limits.log_bytes.div_ceil(2).max(1);
-        let cpus = limits.cpus.map(|cpus| (cpus * 1e9) as i64);
+        let shell = self.shell();
         ContainerCreateBody {
             image: Some(self.image.to_owned()),
-            env: Some(self.env()),
+            env: Some(self.env(|_| true)),
             // This is how Docker is told that there shall be none.
             entrypoint: shell.as_ref().map(|_| vec![String::new()]),
             // A line brings no process along that looks after its children.
@@ -76,7 +63,7 @@ impl Blueprint<'_> {
                 init: shell.as_ref().map(|_| true),
                 memory: limits.memory_bytes.map(signed),
                 memory_swap: limits.memory_bytes.map(signed),
-                nano_cpus: cpus,
+                nano_cpus: limits.nano_cpus(),
                 pids_limit: limits.processes.map(signed),
                 storage_opt: limits
                     .disk_bytes
@@ -87,29 +74,22 @@ impl Blueprint<'_> {
                 network_mode: Some(network.clone()),
                 mounts: Some(self.volumes()),
                 log_config: Some(HostConfigLogConfig {
-                    typ: Some("json-file".to_owned()),
-                    config: Some(
-                        [
-                            ("max-size", files.to_string()),
-                            ("max-file", "2".to_owned()),
-                        ]
-                        .map(|(name, value)| (name.to_owned(), value))
-                        .into(),
-                    ),
+                    typ: Some(LOG_DRIVER.to_owned()),
+                    config: Some(limits.log_options()),
                 }),
                 restart_policy: Some(restarts(false)),
                 ..HostConfig::default()
             }),
             cmd: shell,
             working_dir: self.of_folder.then(|| format!("/{APP}")),
-            user: self.of_folder.then(|| format!("{USER}:{USER}")),
-            labels: Some(labels),
+            user: self.user().map(|user| format!("{user}:{user}")),
+            labels: Some(self.labels()),
             networking_config: Some(NetworkingConfig {
                 endpoints_config: Some(HashMap::from([(
                     network,
                     EndpointSettings {
                         ipam_config: Some(EndpointIpamConfig {
-                            ipv4_address: Some(self.address.to_string()),
+                            ipv4_address: Some(address.to_string()),
                             ..EndpointIpamConfig::default()
                         }),
                         ..EndpointSettings::default()
@@ -120,8 +100,34 @@ impl Blueprint<'_> {
         }
     }
 
-    /// What programs cannot do without, then the project's own, then what is so.
-    fn env(&self) -> Vec<String> {
+    /// Whom it runs as; none where the image says.
+    pub(super) fn user(&self) -> Option<u64> {
+        self.of_folder.then_some(USER)
+    }
+
+    /// By these the steps find it.
+    pub(super) fn labels(&self) -> HashMap<String, String> {
+        let mut labels = self.instance.labels(&self.spec.slug);
+        labels.insert(RELEASE.to_owned(), self.spec.number.to_string());
+        labels.insert(RELEASE_ID.to_owned(), self.spec.release.to_string());
+        labels
+    }
+
+    /// The command; none where the image has its own.
+    pub(super) fn shell(&self) -> Option<Vec<String>> {
+        match &self.spec.recipe.runtime {
+            Runtime::Process { start } => Some(
+                ["/bin/sh", "-c", start.as_str()]
+                    .map(str::to_owned)
+                    .to_vec(),
+            ),
+            _ => None,
+        }
+    }
+
+    /// What programs cannot do without, then those of the project's own that are `wanted`,
+    /// then what is so.
+    pub(super) fn env(&self, wanted: impl Fn(&str) -> bool) -> Vec<String> {
         let mut env = Vec::new();
         if self.of_folder {
             let defaults = [
@@ -136,7 +142,7 @@ impl Blueprint<'_> {
             env.extend(defaults.map(|(name, value)| format!("{name}={value}")));
         }
         let own = self.spec.env.iter();
-        let own = own.filter(|(name, _)| name.as_str() != "PORT");
+        let own = own.filter(|(name, _)| name.as_str() != "PORT" && wanted(name.as_str()));
         env.extend(own.map(|(name, value)| format!("{name}={}", value.expose())));
         env.push(format!("PORT={}", self.port()));
         env.push(format!("DEPLOYR_RELEASE={}", self.spec.number));
@@ -164,7 +170,7 @@ impl Blueprint<'_> {
     }
 
     /// The volumes of what all releases share. A new one begins with what the image has there.
-    fn volumes(&self) -> Vec<Mount> {
+    pub(super) fn volumes(&self) -> Vec<Mount> {
         let Self { instance, spec, .. } = self;
         let dir = match self.of_folder {
             true => format!("/{APP}"),

@@ -1,3 +1,8 @@
+use std::collections::HashMap;
+
+/// What keeps the output within its limit.
+pub(super) const LOG_DRIVER: &str = "json-file";
+
 /// What the container of one release may use.
 ///
 /// ```
@@ -31,5 +36,19 @@ impl Default for RunLimits {
             disk_bytes: None,
             log_bytes: 20 << 20,
         }
+    }
+}
+
+impl RunLimits {
+    pub(super) fn nano_cpus(&self) -> Option<i64> {
+        self.cpus.map(|cpus| (cpus * 1e9) as i64)
+    }
+
+    /// What the driver is told.
+    pub(super) fn log_options(&self) -> HashMap<String, String> {
+        let half = self.log_bytes.div_ceil(2).max(1);
+        [("max-size", half.to_string()), ("max-file", "2".to_owned())]
+            .map(|(name, value)| (name.to_owned(), value))
+            .into()
     }
 }

@@ -36,6 +36,8 @@ mod place;
 mod plan;
 mod run;
 mod steps;
+#[cfg(feature = "swarm")]
+pub mod swarm;
 mod tidy;
 mod verify;
 

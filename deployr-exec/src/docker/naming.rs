@@ -66,6 +66,30 @@ impl Instance {
         format!("deployr-{}-{slug}-{number}", self.0)
     }
 
+    /// The service of a release: its container's name, where a service may be called so.
+    #[cfg(feature = "swarm")]
+    pub(super) fn service(&self, slug: &Slug, number: i64) -> String {
+        const LONGEST: usize = 63;
+        let name = self.container(slug, number);
+        match name.len() {
+            ..=LONGEST => name,
+            _ => format!("deployr-{}-{}-{number}", self.0, short_hash(slug.as_str())),
+        }
+    }
+
+    /// The network that the services of a project are in.
+    #[cfg(feature = "swarm")]
+    pub(super) fn project_network(&self, slug: &Slug) -> String {
+        format!("deployr-{}-{slug}", self.0)
+    }
+
+    /// The secret of one variable of a release.
+    #[cfg(feature = "swarm")]
+    pub(super) fn secret(&self, slug: &Slug, number: i64, variable: &str) -> String {
+        let hash = short_hash(&format!("{slug}/{number}/{variable}"));
+        format!("deployr-{}-{hash}", self.0)
+    }
+
     /// All images of a project.
     pub(super) fn repository(&self, slug: &Slug) -> String {
         format!("deployr-{}/{slug}", self.0)
@@ -105,13 +129,7 @@ impl Instance {
 
     /// The volume of a shared path.
     pub(super) fn volume(&self, slug: &Slug, path: &RelPath) -> String {
-        let hash = Sha256::digest(path.as_str().as_bytes());
-        let hash: String = hash
-            .iter()
-            .take(6)
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
-        format!("deployr-{}-{slug}-{hash}", self.0)
+        format!("deployr-{}-{slug}-{}", self.0, short_hash(path.as_str()))
     }
 
     pub(super) fn label(&self) -> String {
@@ -131,6 +149,12 @@ impl Instance {
         labels.extend(slug.map(|slug| format!("{PROJECT}={slug}")));
         [("label".to_owned(), labels)].into()
     }
+}
+
+fn short_hash(text: &str) -> String {
+    let hash = Sha256::digest(text.as_bytes());
+    let bytes = hash.iter().take(6);
+    bytes.map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

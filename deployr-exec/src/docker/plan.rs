@@ -6,7 +6,20 @@ use deployr_core::value::Slug;
 
 use super::container::{is_file, shared_folders};
 
-pub(super) fn plan(slug: &Slug, base: Option<&str>, recipe: &Recipe) -> Vec<PlannedStep> {
+/// What a release becomes on a target.
+pub(super) struct Becomes<'a> {
+    /// How it is brought up.
+    pub(super) start: &'a str,
+    /// What is done with the one before.
+    pub(super) end: &'a str,
+}
+
+pub(super) fn plan(
+    slug: &Slug,
+    base: Option<&str>,
+    recipe: &Recipe,
+    becomes: &Becomes<'_>,
+) -> Vec<PlannedStep> {
     let mut steps = vec![match (&recipe.runtime, base) {
         (Runtime::Image, _) => PlannedStep::new(format!("name the image as a release of {slug}")),
         (_, Some(base)) => {
@@ -24,7 +37,7 @@ pub(super) fn plan(slug: &Slug, base: Option<&str>, recipe: &Recipe) -> Vec<Plan
             "leave {path} as the release has it: containers share folders only"
         )));
     }
-    let what = "start a container of it beside the present one";
+    let what = becomes.start;
     steps.push(match &recipe.runtime {
         Runtime::Process { start } => PlannedStep::run(what, Command::shell(start.as_str())),
         _ => PlannedStep::new(format!("{what}, with the image's own command")),
@@ -36,6 +49,6 @@ pub(super) fn plan(slug: &Slug, base: Option<&str>, recipe: &Recipe) -> Vec<Plan
         None => PlannedStep::new(format!("ask for {} {limit}", health.path)),
     });
     steps.push(PlannedStep::new("make it the present release"));
-    steps.push(PlannedStep::new("stop the container of the release before"));
+    steps.push(PlannedStep::new(becomes.end));
     steps
 }

@@ -86,9 +86,8 @@ impl DockerExecutor {
             image: &placed.image,
             config: &image.config.unwrap_or_default(),
             of_folder: placed.of_folder,
-            address,
         }
-        .body();
+        .body(address);
         let options = CreateContainerOptions {
             name: Some(name.to_owned()),
             ..CreateContainerOptions::default()
@@ -99,7 +98,7 @@ impl DockerExecutor {
         found.ok_or_else(|| gone_meanwhile(name))
     }
 
-    async fn image_of_release(
+    pub(super) async fn image_of_release(
         &self,
         spec: &ReleaseSpec,
         placed: &place::Placed,

@@ -14,13 +14,14 @@ use deployr_core::value::Slug;
 
 use super::container::is_file;
 use super::place::{self, Placed};
+use super::plan::Becomes;
 use super::verify::Verify;
 use super::{DockerExecutor, plan};
 use crate::local::blocking;
 use crate::local::run::{link, place as folder};
 
 /// How long the container of a release that is discarded has to end.
-const DISCARD_GRACE: Duration = Duration::from_secs(1);
+pub(super) const DISCARD_GRACE: Duration = Duration::from_secs(1);
 
 #[async_trait]
 impl Executor for DockerExecutor {
@@ -40,7 +41,13 @@ impl Executor for DockerExecutor {
     fn plan(&self, slug: &Slug, recipe: &Recipe) -> Vec<PlannedStep> {
         match is_files(recipe) {
             true => self.files().plan(slug, recipe),
-            false => plan::plan(slug, self.base(), recipe),
+            false => {
+                let becomes = Becomes {
+                    start: "start a container of it beside the present one",
+                    end: "stop the container of the release before",
+                };
+                plan::plan(slug, self.base(), recipe, &becomes)
+            }
         }
     }
 
@@ -100,18 +107,10 @@ impl Executor for DockerExecutor {
     }
 
     async fn switch(&self, spec: &ReleaseSpec, turn: Turn, ctx: &StepContext) -> StepResult<()> {
-        if ctx.cancel.is_cancelled() {
-            return Err(StepError::Stopped);
-        }
-        let (layout, number, release) = (self.layout(&spec.slug), spec.number, spec.release);
-        blocking(move || {
-            let is_placed = || folder::check(&layout, number, release);
-            link::switch(&layout, number, turn, is_placed)
-        })
-        .await?;
+        self.turn_to(spec, turn, ctx).await?;
         if !is_files(&spec.recipe) {
             let instance = self.instance().await?;
-            let name = instance.container(&spec.slug, number);
+            let name = instance.container(&spec.slug, spec.number);
             self.restart_by_itself(&name, true).await?;
         }
         Ok(())
@@ -187,6 +186,24 @@ impl Executor for DockerExecutor {
 }
 
 impl DockerExecutor {
+    /// Lets the target know which release is the present one.
+    pub(super) async fn turn_to(
+        &self,
+        spec: &ReleaseSpec,
+        turn: Turn,
+        ctx: &StepContext,
+    ) -> StepResult<()> {
+        if ctx.cancel.is_cancelled() {
+            return Err(StepError::Stopped);
+        }
+        let (layout, number, release) = (self.layout(&spec.slug), spec.number, spec.release);
+        blocking(move || {
+            let is_placed = || folder::check(&layout, number, release);
+            link::switch(&layout, number, turn, is_placed)
+        })
+        .await
+    }
+
     async fn place(
         &self,
         spec: &ReleaseSpec,
@@ -220,14 +237,14 @@ impl DockerExecutor {
         blocking(move || place::place(&layout, &spec, &artifact, &placed, attempt)).await
     }
 
-    async fn placed(&self, spec: &ReleaseSpec) -> StepResult<Placed> {
+    pub(super) async fn placed(&self, spec: &ReleaseSpec) -> StepResult<Placed> {
         let (layout, spec) = (self.layout(&spec.slug), spec.clone());
         blocking(move || place::placed(&layout, &spec)).await
     }
 }
 
 /// Files need no container: they are served by the ingress, as those of the local executor.
-fn is_files(recipe: &Recipe) -> bool {
+pub(super) fn is_files(recipe: &Recipe) -> bool {
     matches!(recipe.runtime, Runtime::Static { .. })
 }
 
@@ -244,7 +261,7 @@ fn check_files(recipe: &Recipe) -> StepResult<()> {
 }
 
 /// Work that ends where it is when it shall stop; what it has left is discarded.
-async fn stopping<T>(
+pub(super) async fn stopping<T>(
     ctx: &StepContext,
     work: impl Future<Output = StepResult<T>>,
 ) -> StepResult<T> {

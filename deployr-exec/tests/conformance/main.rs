@@ -15,6 +15,8 @@ mod ingress;
 mod network;
 #[cfg(feature = "ssh")]
 mod ssh;
+#[cfg(feature = "swarm")]
+mod swarm;
 
 #[cfg(any(feature = "local-executor", feature = "ssh"))]
 deployr_core::site_server!();

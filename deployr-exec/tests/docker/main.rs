@@ -8,6 +8,8 @@
 mod away;
 mod builds;
 mod confinement;
+#[path = "../container_support/mod.rs"]
+mod container_support;
 mod cut;
 mod images;
 mod load;

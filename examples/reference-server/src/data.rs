@@ -89,6 +89,17 @@ impl DataDir {
         self.0.join("compose-builds")
     }
 
+    /// What the target `swarm` knows of its releases.
+    #[cfg(feature = "docker")]
+    pub(crate) fn swarm(&self) -> PathBuf {
+        self.0.join("swarm")
+    }
+
+    #[cfg(feature = "docker")]
+    pub(crate) fn swarm_builds(&self) -> PathBuf {
+        self.0.join("swarm-builds")
+    }
+
     pub(crate) fn sites(&self) -> PathBuf {
         self.0.join("sites")
     }

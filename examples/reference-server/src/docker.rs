@@ -1,4 +1,5 @@
-//! The Docker engine of this machine as targets: `docker`, and `compose` for compose files.
+//! The Docker engine of this machine as targets: `docker`, `compose` for compose files, and
+//! `swarm` where it is a manager of one.
 
 use deployr_core::engine::EngineBuilder;
 
@@ -12,6 +13,7 @@ mod with {
 
     use deployr_core::error::StepError;
     use deployr_exec::docker::compose::ComposeExecutor;
+    use deployr_exec::docker::swarm::SwarmExecutor;
     use deployr_exec::docker::{DockerBuilder, DockerExecutor};
 
     use super::*;
@@ -44,7 +46,13 @@ mod with {
         }
     }
 
-    /// Makes it two targets. Docker is not asked for before somebody deploys there. Releases are
+    fn swarm_executor(settings: &Settings, folder: PathBuf) -> SwarmExecutor {
+        SwarmExecutor::new(executor(settings, folder))
+            .replicas(settings.swarm_replicas)
+            .constraints(&settings.swarm_constraints)
+    }
+
+    /// Makes it three targets. Docker is not asked for before somebody deploys there. Releases are
     /// looked for in one directory, builds may be in another.
     pub(crate) fn add(
         engine: EngineBuilder,
@@ -54,6 +62,8 @@ mod with {
     ) -> EngineBuilder {
         let compose = ComposeExecutor::new(executor(settings, releases.compose()));
         let services = builder(settings, builds.compose_builds()).compose(true);
+        let swarm = Arc::new(swarm_executor(settings, releases.swarm()));
+        let for_swarm = Arc::new(builder(settings, builds.swarm_builds()));
         let executor = Arc::new(executor(settings, releases.docker()));
         let builder = Arc::new(builder(settings, builds.docker_builds()));
         engine
@@ -63,12 +73,18 @@ mod with {
                 Arc::new(compose),
                 Arc::new(services),
             )
+            .target(settings.swarm_target.as_str(), swarm, for_swarm)
     }
 
     /// Clears up after a deployr that died, where it ever was used.
     pub(crate) async fn remove_stale(settings: &Settings, data: &DataDir) -> Result<(), String> {
         let word = |error: StepError| error.to_string();
-        for builds in [data.docker_builds(), data.compose_builds()] {
+        let builds = [
+            data.docker_builds(),
+            data.compose_builds(),
+            data.swarm_builds(),
+        ];
+        for builds in builds {
             if builds.exists() {
                 let builder = builder(settings, builds);
                 builder.remove_stale().await.map_err(word)?;
@@ -80,12 +96,22 @@ mod with {
                 executor.remove_stale().await.map_err(word)?;
             }
         }
+        if data.swarm().exists() {
+            let executor = swarm_executor(settings, data.swarm());
+            executor.remove_stale().await.map_err(word)?;
+        }
         Ok(())
     }
 
     /// The engine's version, or why there is none to use.
     pub(crate) async fn engine(settings: &Settings, data: &DataDir) -> Result<String, String> {
         let answer = executor(settings, data.docker()).check_engine().await;
+        answer.map_err(|error| error.to_string())
+    }
+
+    /// What the swarm knows this engine as, or why there is none to use.
+    pub(crate) async fn swarm(settings: &Settings, data: &DataDir) -> Result<String, String> {
+        let answer = swarm_executor(settings, data.swarm()).check_swarm().await;
         answer.map_err(|error| error.to_string())
     }
 
@@ -119,6 +145,10 @@ mod without {
     }
 
     pub(crate) async fn compose(settings: &Settings, data: &DataDir) -> Result<String, String> {
+        engine(settings, data).await
+    }
+
+    pub(crate) async fn swarm(settings: &Settings, data: &DataDir) -> Result<String, String> {
         engine(settings, data).await
     }
 }

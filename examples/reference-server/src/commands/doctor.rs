@@ -72,6 +72,7 @@ pub(super) async fn run(args: &Args, settings: &Settings, ui: &Ui) -> Result<Exi
     checks.push(("confinement", confinement(settings, &data)));
     checks.push(("docker", docker(settings, &data).await));
     checks.push(("compose", compose(settings, &data).await));
+    checks.push(("swarm", swarm(settings, &data).await));
     checks.push(("clock", clock()));
     for (program, need) in PROGRAMS {
         checks.push((program, find(program, *need)));
@@ -279,6 +280,13 @@ async fn compose(settings: &Settings, data: &DataDir) -> Found {
     match docker::compose(settings, data).await {
         Ok(version) => Found::Good(version),
         Err(error) => Found::Lacking(error, "only for `--target compose`"),
+    }
+}
+
+async fn swarm(settings: &Settings, data: &DataDir) -> Found {
+    match docker::swarm(settings, data).await {
+        Ok(node) => Found::Good(node),
+        Err(error) => Found::Lacking(error, "only for `--target swarm`"),
     }
 }
 

@@ -9,7 +9,7 @@ use deployr_core::value::{BuildCommand, Framework, HealthPath, OutputDir, RelPat
 #[derive(Debug, Default, clap::Args)]
 #[command(next_help_heading = "Settings of the project, which `deploy` keeps")]
 pub(crate) struct Build {
-    /// Where to deploy to: `local`, or `docker` [default: local]
+    /// Where to deploy to: `local`, `docker`, `compose`, `swarm`, or `ssh:<name>` [default: local]
     #[arg(long)]
     target: Option<TargetName>,
     /// The folder of the repository that holds the app

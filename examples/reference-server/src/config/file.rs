@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::layer::{CONCURRENCY, KEEP_LOG_DAYS, LEASE_SECONDS, Layer};
+use super::layer::{CONCURRENCY, KEEP_LOG_DAYS, LEASE_SECONDS, Layer, SWARM_REPLICAS};
 use crate::exit::{Error, Result};
 
 /// The file that is read where `--config` names none, in the data directory.
@@ -36,6 +36,7 @@ pub(super) fn read(path: &Path) -> Result<Layer> {
         ("concurrency", layer.concurrency, CONCURRENCY),
         ("lease_seconds", layer.lease_seconds, LEASE_SECONDS),
         ("keep_log_days", layer.keep_log_days, KEEP_LOG_DAYS),
+        ("swarm_replicas", layer.swarm_replicas, SWARM_REPLICAS),
     ] {
         if let Some(number) = number.filter(|number| !range.contains(&i64::from(*number))) {
             let (min, max, path) = (range.start(), range.end(), path.display());

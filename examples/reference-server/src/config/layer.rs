@@ -17,6 +17,7 @@ use super::database::Database;
 use crate::ssh::Servers;
 
 pub(super) const CONCURRENCY: RangeInclusive<i64> = 1..=64;
+pub(super) const SWARM_REPLICAS: RangeInclusive<i64> = 1..=1_000;
 pub(super) const LEASE_SECONDS: RangeInclusive<i64> = 1..=3600;
 pub(super) const KEEP_LOG_DAYS: RangeInclusive<i64> = 1..=36_500;
 
@@ -82,6 +83,20 @@ pub(crate) struct Layer {
         hide_short_help = true
     )]
     pub(super) docker_image: Option<String>,
+    /// How many tasks a release has on the target `swarm` [default: 1]
+    #[arg(long, global = true, env = "DEPLOYR_SWARM_REPLICAS", value_name = "N", hide_short_help = true,
+        value_parser = clap::value_parser!(u32).range(SWARM_REPLICAS))]
+    pub(super) swarm_replicas: Option<u32>,
+    /// Where these may be, as `node.labels.disk==ssd`, with commas between [default: anywhere]
+    #[arg(
+        long,
+        global = true,
+        env = "DEPLOYR_SWARM_CONSTRAINTS",
+        value_name = "LIST",
+        hide_short_help = true,
+        value_delimiter = ','
+    )]
+    pub(super) swarm_constraints: Option<Vec<String>>,
     /// Projects are served at <name>.<DOMAIN> [default: localhost]
     #[arg(long, global = true, env = "DEPLOYR_DOMAIN", hide_short_help = true)]
     pub(super) domain: Option<DomainName>,

@@ -39,6 +39,12 @@ pub(crate) struct Settings {
     pub(crate) docker_target: TargetName,
     /// What deploys compose files here is called.
     pub(crate) compose_target: TargetName,
+    /// What deploys to the swarm of this engine is called.
+    pub(crate) swarm_target: TargetName,
+    #[cfg_attr(not(feature = "docker"), allow(dead_code))]
+    pub(crate) swarm_replicas: u16,
+    #[cfg_attr(not(feature = "docker"), allow(dead_code))]
+    pub(crate) swarm_constraints: Vec<String>,
     /// None for where Docker usually listens.
     #[cfg_attr(not(feature = "docker"), allow(dead_code))]
     pub(crate) docker_socket: Option<PathBuf>,
@@ -110,7 +116,8 @@ impl Layer {
             };
             TargetName::parse(name).map_err(|error| Error::usage(format!("node: {error}")))
         };
-        let (local, docker, compose) = (target("local")?, target("docker")?, target("compose")?);
+        let (local, docker) = (target("local")?, target("docker")?);
+        let (compose, swarm) = (target("compose")?, target("swarm")?);
         let listen = self.listen.or(file.listen);
         Ok(Settings {
             node: node.unwrap_or_else(|| "this machine".into()),
@@ -118,6 +125,16 @@ impl Layer {
             target: local,
             docker_target: docker,
             compose_target: compose,
+            swarm_target: swarm,
+            swarm_replicas: self
+                .swarm_replicas
+                .or(file.swarm_replicas)
+                .and_then(|replicas| replicas.try_into().ok())
+                .unwrap_or(1),
+            swarm_constraints: self
+                .swarm_constraints
+                .or(file.swarm_constraints)
+                .unwrap_or_default(),
             docker_socket: self.docker_socket.or(file.docker_socket),
             docker_image: self.docker_image.or(file.docker_image),
             data: absolute(&self.data.or(file.data).unwrap_or_else(|| DATA.into()))?,

@@ -11,6 +11,8 @@ const EVERY_KEY: &str = r#"
     node = "web-1"
     docker_socket = "/run/other.sock"
     docker_image = "node:22"
+    swarm_replicas = 3
+    swarm_constraints = ["node.labels.disk==ssd", "node.role==worker"]
     lease_seconds = 7
     keep_log_days = 14
     allow_local = false
@@ -59,6 +61,9 @@ fn the_command_line_wins_over_the_file_and_that_over_the_defaults() {
         Path::new("/run/other.sock")
     );
     assert_eq!(settings.docker_image.unwrap(), "node:22");
+    assert_eq!(settings.swarm_target.as_str(), "swarm:web-1");
+    assert_eq!(settings.swarm_replicas, 3);
+    assert_eq!(settings.swarm_constraints.len(), 2);
     assert!(!settings.confine_releases);
     #[cfg(feature = "ssh")]
     assert_eq!(settings.ssh.keys().next().unwrap().as_str(), "ssh:web");
@@ -113,6 +118,10 @@ fn a_value_in_a_file_is_held_to_the_same_rules_as_a_flag() {
         (
             "lease_seconds = 0",
             "lease_seconds must be from 1 to 3600, and is 0",
+        ),
+        (
+            "swarm_replicas = 1001",
+            "swarm_replicas must be from 1 to 1000, and is 1001",
         ),
         ("domain = \"http://a.b\"", "domain is invalid"),
         ("trusted_proxies = [\"proxy\"]", "network is invalid"),

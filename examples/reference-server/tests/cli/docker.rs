@@ -135,6 +135,51 @@ fn the_services_of_a_compose_file_go_live() {
 }
 
 #[test]
+fn a_dockerfile_goes_live_on_a_swarm_and_back() {
+    let machine = Machine::new();
+    let socket = Docker::shared().swarm().socket();
+    let docker = ["--docker-socket", socket.to_str().unwrap()];
+    let site = Repository::new(&machine, "crowd", "exit 1");
+    site.commit("deployr.toml", "");
+    site.commit("Dockerfile", DOCKERFILE);
+    let to_swarm = [&["deploy", site.path(), "--target", "swarm"], &docker[..]].concat();
+
+    let plan = machine.run(&[&["plan", site.path(), "--target", "swarm"], &docker[..]].concat());
+    assert_eq!(code(&plan), 0, "{}", stderr(&plan));
+    let plan = stdout(&plan);
+    assert!(plan.contains("start a service with 1 of it"), "{plan}");
+    assert!(plan.contains("no request fails meanwhile"), "{plan}");
+    let doctor = machine.run(&[&["doctor", "--json"], &docker[..]].concat());
+    let lines = json_lines(&doctor);
+    let found = lines.iter().find(|line| line["check"] == "swarm").unwrap();
+    assert_eq!(found["state"], "ok", "{found}");
+
+    let server = machine.serve(&docker);
+    for text in ["made of", "made again of"] {
+        site.commit("Dockerfile", &DOCKERFILE.replace("made of", text));
+        let deployed = machine.run(&to_swarm);
+        let said = format!("{}{}", stdout(&deployed), stderr(&deployed));
+        assert_eq!(code(&deployed), 0, "{said}");
+        let page = server.get("crowd.localhost", "/");
+        assert!(page.ends_with(&format!("{text} a Dockerfile\n")), "{page}");
+    }
+    let back = machine.run(&[&["rollback", "crowd"], &docker[..]].concat());
+    assert_eq!(code(&back), 0, "{}{}", stdout(&back), stderr(&back));
+    let page = server.get("crowd.localhost", "/");
+    assert!(page.ends_with("made of a Dockerfile\n"), "{page}");
+
+    // The service outlives the server that started it, and is found by the next.
+    let running =
+        || Docker::shared().run(&["ps", "--quiet", "--filter", "label=deployr.project=crowd"]);
+    let before = running();
+    server.stop(Signal::SIGKILL);
+    let server = machine.serve(&docker);
+    let page = server.get("crowd.localhost", "/");
+    assert!(page.ends_with("made of a Dockerfile\n"), "{page}");
+    assert_eq!(running(), before);
+}
+
+#[test]
 fn commands_and_what_they_build_run_in_the_image_that_is_set() {
     let machine = Machine::new();
     let docker = Docker::shared();

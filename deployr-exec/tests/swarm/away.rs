@@ -1,0 +1,65 @@
+//! The engine goes away, and comes back.
+
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use deployr_core::error::{Fault, StepError, StepResult};
+use deployr_core::executor::Executor;
+use deployr_core::testing::RecordedStep;
+use deployr_testkit::docker::Docker;
+
+use crate::support::{SERVER, Target, deploy, says, spec};
+
+/// One of its own: the others want theirs to stay.
+fn engine() -> &'static Docker {
+    static ENGINE: OnceLock<Docker> = OnceLock::new();
+    ENGINE.get_or_init(Docker::start)
+}
+
+#[track_caller]
+fn fault<T: std::fmt::Debug>(answer: StepResult<T>) -> Fault {
+    match answer {
+        Err(StepError::Fault(fault)) => fault,
+        other => panic!("must be a fault, not {other:?}"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_engine_that_is_away_is_named_and_what_serves_comes_back_with_it() {
+    let target = Target::on(engine());
+    target.live(1, "older").await;
+    let (_, at) = target.live(2, "old").await;
+    let executor = &target.executor;
+    executor
+        .retire(&target.slug, 1, Duration::ZERO)
+        .await
+        .unwrap();
+    let app = spec(3, SERVER);
+    let artifact = target.files(&[("index.html", "new")]);
+    let step = RecordedStep::new();
+    executor.prepare(&app, &artifact, &step.ctx).await.unwrap();
+    for signal in ["KILL", "TERM"] {
+        engine().down(signal);
+        for executor in [executor, &target.restarted()] {
+            let fault = fault(executor.start(&app, &step.ctx).await);
+            assert!(fault.retryable, "{fault}");
+            let said = fault.to_string();
+            assert!(
+                said.contains("docker.sock") && said.contains("start it"),
+                "{said}"
+            );
+        }
+        assert_eq!(executor.current(&target.slug).await.unwrap(), Some(2));
+        fault(executor.discard(&target.slug, 3).await);
+        engine().up();
+        says(at, "old").await;
+    }
+    let (services, two) = (target.services(), target.service(2));
+    assert_eq!(
+        services,
+        [two],
+        "the one that was retired does not come back"
+    );
+    let new = deploy(executor, &app, &artifact, 3).await.unwrap();
+    says(new, "new").await;
+}

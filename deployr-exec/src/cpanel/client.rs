@@ -64,11 +64,6 @@ impl Client {
         &self.target
     }
 
-    /// How long the host may take to answer.
-    pub(super) fn patience(&self) -> Duration {
-        self.patience
-    }
-
     /// Makes a call that may be made again.
     pub(super) async fn call(&self, call: &Call) -> StepResult<Value> {
         let answer = self.ask(call).await;

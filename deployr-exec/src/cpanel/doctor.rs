@@ -14,6 +14,8 @@ use crate::remote::{APART, Finding, GIB, Report, gib};
 
 /// Of which fewer are soon used up.
 const FILES: u64 = 20_000;
+/// In bytes; no release fits into less.
+const LEAST: u64 = 1 << 20;
 const DAY: i64 = 24 * 60 * 60;
 
 impl CpanelExecutor {
@@ -103,7 +105,9 @@ impl Look<'_> {
         };
         let report = &self.report;
         let space = match room.bytes {
-            Some(0) => report.bad("free space", "none", "free some, or have the quota raised"),
+            Some(..LEAST) => {
+                report.bad("free space", "none", "free some, or have the quota raised")
+            }
             Some(free) if free < GIB => {
                 report.lacking("free space", &gib(free), "releases need room; free some")
             }

@@ -211,6 +211,15 @@ impl Client {
         Err(self.explain(&call, Failed::Refused(said)))
     }
 
+    /// Removes a file that may be gone already.
+    pub(super) async fn remove_file(&self, path: &str) -> StepResult<()> {
+        let call = Call::fileop("unlink", path, None);
+        match self.ask(&call).await {
+            Err(Failed::Refused(said)) if is_missing(&said) => Ok(()),
+            done => done.map(drop).map_err(|failed| self.explain(&call, failed)),
+        }
+    }
+
     pub(super) async fn extract(&self, archive: &str, dir: &str) -> StepResult<()> {
         let call = Call::fileop("extract", archive, Some(dir));
         self.call(&call).await.map(drop)

@@ -49,8 +49,14 @@ impl<'a> Lock<'a> {
             pause = (pause * 2).min(Duration::from_secs(1));
         }
         let lock = Self { client, path, mine };
-        lock.client.write_file(&lock.owner(), &lock.mine).await?;
-        Ok(lock)
+        match client.write_file(&lock.owner(), &lock.mine).await {
+            Ok(()) => Ok(lock),
+            Err(error) => {
+                // Nobody else can have it yet. Where this fails as well, it expires.
+                let _ = client.remove(&lock.path).await;
+                Err(error)
+            }
+        }
     }
 
     /// To be asked right before what the lock is for.

@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep};
 use super::Account;
 use super::client::{chain, http};
 use super::lock::random;
-use super::place::Placed;
+use super::place::{Placed, number_of};
 use super::site::Site;
 use crate::health;
 
@@ -81,8 +81,7 @@ impl Account {
         let visit = async {
             if let Some(file) = placed.marker.get("probe").and_then(Value::as_str) {
                 let wanted = spec.release.to_string();
-                self.until_served(&http, &url, file, &wanted, spec, placed)
-                    .await?;
+                self.until_served(&http, &url, file, &wanted, spec).await?;
             }
             let check = &spec.recipe.health;
             let healthy = health::wait(check, || ask(&http, &url, check)).await;
@@ -112,7 +111,6 @@ impl Account {
         file: &str,
         wanted: &str,
         spec: &ReleaseSpec,
-        placed: &Placed,
     ) -> StepResult<()> {
         let is_php = file.ends_with(".php");
         let (start, deadline) = (Instant::now(), spec.recipe.health.deadline());
@@ -136,7 +134,7 @@ impl Account {
                 return Err(not_served(url, file, &said, trouble.as_deref(), spec));
             }
             if is_php && forgot.is_none_or(|at| at.elapsed() >= AGAIN) {
-                trouble = self.forget(http, url, spec, placed).await?;
+                trouble = self.forget(http, url, spec).await?;
                 forgot = Some(Instant::now());
                 continue;
             }
@@ -155,7 +153,7 @@ impl Account {
         let probe = placed.marker.get("probe").and_then(Value::as_str);
         match (self.web(site)?, probe) {
             (Some((http, url)), Some(file)) if file.ends_with(".php") => {
-                self.forget(&http, &url, spec, placed).await.map(drop)
+                self.forget(&http, &url, spec).await.map(drop)
             }
             _ => Ok(()),
         }
@@ -168,17 +166,13 @@ impl Account {
         http: &Http,
         url: &str,
         spec: &ReleaseSpec,
-        placed: &Placed,
     ) -> StepResult<Option<String>> {
-        let site = self.client.target().site(spec.slug.as_str());
         let (name, word) = (format!("deployr-{}.php", random()), random());
-        let path = format!("{}/{name}", site.web_of(&placed.folder));
-        self.client.write_file(&path, &reset_script(&word)).await?;
+        let places = self.put_script(&name, &reset_script(&word), spec).await?;
         let said = get(http, &format!("{url}/{name}")).await;
-        // Mostly it has done so itself.
-        let folder = site.web_of(&placed.folder);
-        if self.client.list(&folder).await?.get(&name).is_some() {
-            self.client.remove(&path).await?;
+        // One of them has done so itself.
+        for path in &places {
+            self.client.remove_file(path).await?;
         }
         Ok(match said {
             Ok((200, text)) if text.trim() == format!("{word} done") => None,
@@ -186,10 +180,37 @@ impl Account {
                 Some("the host does not let PHP forget (opcache_reset is refused)".to_owned())
             }
             Ok((status, _)) => Some(format!(
-                "the script that lets PHP forget was answered with {status}"
+                "the script that lets PHP forget was answered with {status} and something else"
             )),
             Err(error) => Some(error),
         })
+    }
+
+    /// Into each release: PHP also keeps where the folders of a path have led, so that one
+    /// of its processes may look for it in any that was present before.
+    async fn put_script(
+        &self,
+        name: &str,
+        text: &str,
+        spec: &ReleaseSpec,
+    ) -> StepResult<Vec<String>> {
+        let site = self.client.target().site(spec.slug.as_str());
+        let releases = format!("{}/releases", self.base(&spec.slug));
+        let mut places = Vec::new();
+        for entry in self.client.list(&releases).await?.entries {
+            if number_of(&entry.name).is_none() {
+                continue;
+            }
+            let folder = site.web_of(&format!("{releases}/{}", entry.name));
+            let path = format!("{folder}/{name}");
+            match self.client.write_file(&path, text).await {
+                Ok(()) => places.push(path),
+                // One that has no such folder was never given out.
+                Err(_) if !self.client.is_there(&folder).await? => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(places)
     }
 }
 

@@ -174,7 +174,9 @@ impl Inner {
                 let trash = self.home().join(".trash");
                 fs::create_dir_all(&trash).map_err(|error| error.to_string())?;
                 let name = from.file_name().unwrap_or_default();
-                fs::rename(&from, trash.join(name)).map_err(|error| said(&from, &error))?;
+                let place = (0..).map(|again| trash.join(format!("{again}.{}", name.display())));
+                let place = place.into_iter().find(|place| !place.exists());
+                fs::rename(&from, place.unwrap_or(trash)).map_err(|error| said(&from, &error))?;
                 Ok(json!([{"src": from, "result": 1}]))
             }
             "extract" => self.extract(&from, &to()?),

@@ -408,6 +408,8 @@ fn listen(
     thread::spawn(move || {
         for stream in listener.incoming().flatten() {
             let Some(inner) = inner.upgrade() else { break };
+            // Else the end of an answer waits for the other side to confirm its beginning.
+            let _ = stream.set_nodelay(true);
             // Whoever asks may go away at any time.
             thread::spawn(move || serve(&inner, stream));
         }

@@ -14,6 +14,7 @@ pub mod caddy;
 pub mod dns;
 pub mod docker;
 mod keeper;
+pub mod php;
 pub mod postgres;
 pub mod ssh;
 

@@ -29,6 +29,9 @@ use super::script;
 
 /// How long the new release may take to answer after the switch, and again after a reload.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How long it may take to do so without the reload that there is: what PHP remembers, it
+/// remembers for two minutes.
+const BEFORE_RELOAD: Duration = Duration::from_millis(500);
 const ANSWER: Duration = Duration::from_secs(5);
 const PAUSE: Duration = Duration::from_millis(50);
 /// After a reload: so many answers in a row.
@@ -95,7 +98,12 @@ impl Proof<'_> {
             return Ok(());
         };
         let number = self.spec.number;
-        let path = match self.wait(address, 1).await {
+        let patience = PATIENCE.min(self.host.session.patience());
+        let first = match self.php.reload {
+            Some(_) => BEFORE_RELOAD,
+            None => patience,
+        };
+        let path = match self.wait(address, 1, first).await {
             Seen::Proof => {
                 let say = format!("{address} answers with release {number}");
                 ctx.log.say(say).await;
@@ -115,7 +123,7 @@ impl Proof<'_> {
             return Err(self.fault(reason));
         }
         self.reload("reload", ctx).await?;
-        match self.wait(address, HITS).await {
+        match self.wait(address, HITS, patience).await {
             Seen::Proof | Seen::OneProcess(_) => {
                 let say = format!("{address} answers with release {number}, after a reload");
                 ctx.log.say(say).await;
@@ -152,7 +160,7 @@ impl Proof<'_> {
     }
 
     /// What so many answers in a row show; the last of them where they do not in time.
-    async fn wait(&self, address: SocketAddr, hits: usize) -> Seen {
+    async fn wait(&self, address: SocketAddr, hits: usize, patience: Duration) -> Seen {
         let (start, mut in_a_row) = (Instant::now(), 0);
         loop {
             let seen = self.look(address).await;
@@ -161,7 +169,7 @@ impl Proof<'_> {
                 Seen::OneProcess(_) => in_a_row + 1,
                 Seen::Else(_) => 0,
             };
-            if in_a_row == hits || start.elapsed() > PATIENCE {
+            if in_a_row == hits || start.elapsed() > patience {
                 return seen;
             }
             if in_a_row == 0 {

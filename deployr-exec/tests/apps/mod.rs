@@ -46,7 +46,15 @@ pub(crate) async fn laravel() -> &'static Built {
     BUILT.get_or_init(|| build("laravel")).await
 }
 
+/// A Next.js of the kind that runs without its packages. It says `version-1 of <APP_NAME>`.
+/// Its build takes most of a minute, and is kept for as long as nobody changes the app.
+pub(crate) async fn next() -> &'static Built {
+    static BUILT: OnceCell<Built> = OnceCell::const_new();
+    BUILT.get_or_init(|| build("next")).await
+}
+
 async fn build(app: &str) -> Built {
+    let kept = (app == "next").then(|| kept_at(app));
     let (work, step) = (TempDir::new().unwrap(), RecordedStep::new());
     let builder = LocalBuilder::new(work.path().join("builds"));
     let workspace = builder.prepare(&step.ctx).await.unwrap();
@@ -58,11 +66,26 @@ async fn build(app: &str) -> Built {
     let (branch, target) = (BranchName::parse("main"), TargetName::parse("ssh:web"));
     let settings = ProjectSettings::new(source, branch.unwrap(), target.unwrap());
     let recipe = builder.detect(&workspace, &settings).await.unwrap();
+    if let Some(folder) = kept.clone().filter(|kept| kept.exists()) {
+        return Built {
+            recipe,
+            folder,
+            _work: work,
+        };
+    }
+    let mut env = EnvSet::new();
+    // The build has another home, where nobody has said which registry to use.
+    let registry = Command::new("npm")
+        .args(["config", "get", "registry"])
+        .output()
+        .unwrap();
+    let registry = String::from_utf8(registry.stdout).unwrap();
+    set(&mut env, "npm_config_registry", registry.trim());
     let spec = BuildSpec {
         project: ProjectId::new(SystemClock.now(), &SystemEntropy),
         recipe: recipe.clone(),
         workspace,
-        env: EnvSet::new(),
+        env,
         timeout: Duration::from_secs(300),
     };
     let built = builder.build(&spec, &step.ctx).await;
@@ -71,11 +94,39 @@ async fn build(app: &str) -> Built {
     let ArtifactContent::Folder(folder) = artifact.content else {
         panic!("{:?}", artifact.content)
     };
+    let folder = match kept {
+        Some(kept) => {
+            let whole = tempfile::tempdir_in(kept.parent().unwrap()).unwrap().keep();
+            let mut copy = Command::new("cp");
+            copy.arg("-a").arg(folder.join(".")).arg(&whole);
+            assert!(copy.status().unwrap().success());
+            // Another test may have been as fast.
+            let _ = fs::rename(whole, &kept);
+            kept
+        }
+        None => folder,
+    };
     Built {
         recipe,
         folder,
         _work: work,
     }
+}
+
+/// Where the build of an app is kept, named by what it is built from.
+fn kept_at(app: &str) -> PathBuf {
+    let from = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let digest =
+        "cd \"$0\" && find \"tests/apps/$1\" presets -type f | sort | xargs cat | sha256sum";
+    let mut digest = Command::new("sh")
+        .args(["-c", digest])
+        .arg(from)
+        .arg(app)
+        .output()
+        .unwrap();
+    digest.stdout.truncate(16);
+    let digest = String::from_utf8(digest.stdout).unwrap();
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{app}-{digest}"))
 }
 
 pub(crate) fn set(env: &mut EnvSet, name: &str, value: &str) {

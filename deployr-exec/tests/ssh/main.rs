@@ -13,6 +13,8 @@ mod hooks;
 mod hosts;
 #[cfg(feature = "local-builder")]
 mod laravel;
+#[cfg(all(feature = "builtin-ingress", feature = "local-builder"))]
+mod next;
 mod processes;
 mod support;
 mod trouble;

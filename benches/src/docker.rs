@@ -212,6 +212,7 @@ fn spec(number: i64) -> Result<ReleaseSpec, Error> {
             health: HealthCheck::default(),
             shared: Vec::new(),
             writable: Vec::new(),
+            on_target: Default::default(),
         },
         env: EnvSet::new(),
     })

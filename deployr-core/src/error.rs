@@ -54,6 +54,8 @@ verdict_codes! {
     BuildFailed = "build_failed",
     /// The build took longer than it may.
     BuildTimedOut = "build_timed_out",
+    /// A command of the release on its target exited with another code than 0.
+    CommandFailed = "command_failed",
     /// `deployr.toml` or the settings do not fit what is in the repository.
     ConfigInvalid = "config_invalid",
     /// The build filled its share of the disk.

@@ -69,7 +69,7 @@ const VITE: &str = r#"{"scripts":{"dev":"vite","start":"vite","build":"vite buil
 const SERVER: &str = r#"{"scripts":{"start":"node server.js"}}"#;
 const NEXT: &str =
     r#"{"scripts":{"build":"next build","start":"next start"},"dependencies":{"next":"15"}}"#;
-const NEXT_START: &str = "node_modules/.bin/next start -p \"$PORT\"";
+const NEXT_START: &str = "exec node_modules/.bin/next start -H \"${HOST:-127.0.0.1}\" -p \"$PORT\"";
 
 type Case<'a> = (
     &'a [(&'a str, &'a str)],
@@ -118,7 +118,10 @@ fn next_standalone_brings_its_files_along() {
     let recipe = found(&[("package.json", NEXT), ("next.config.ts", config)]);
     assert_eq!(recipe.framework.as_str(), "next-standalone");
     assert_eq!(recipe.output.as_str(), ".next/standalone");
-    assert_eq!(start(&recipe), Some("node server.js"));
+    assert_eq!(
+        start(&recipe),
+        Some(r#"HOSTNAME="${HOST:-127.0.0.1}" exec node server.js"#)
+    );
     assert_eq!(recipe.commands.len(), 3);
     assert!(recipe.commands[2].as_str().contains("cp -R .next/static"));
 }

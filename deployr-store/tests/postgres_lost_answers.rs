@@ -152,6 +152,7 @@ fn recipe() -> Recipe {
         health: HealthCheck::default(),
         shared: Vec::new(),
         writable: Vec::new(),
+        on_target: Default::default(),
     }
 }
 

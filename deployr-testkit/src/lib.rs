@@ -15,6 +15,7 @@ pub mod cpanel;
 pub mod dns;
 pub mod docker;
 mod keeper;
+pub mod php;
 pub mod postgres;
 pub mod ssh;
 

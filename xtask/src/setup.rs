@@ -5,10 +5,16 @@ use std::path::Path;
 
 use crate::run;
 
-/// A program, and the Debian package that has it.
+/// A program or a file, and the Debian package that has it. A `*` is for a version.
 const NEEDED: &[(&str, &str)] = &[
+    ("/usr/sbin/php-fpm*", "php-fpm"),
+    ("/usr/share/php*-mbstring", "php-mbstring"),
+    ("/usr/share/php*-sqlite3", "php-sqlite3"),
+    ("/usr/share/php*-xml", "php-xml"),
+    ("/usr/share/php/Illuminate", "php-laravel-framework"),
     ("busybox", "busybox-static"),
     ("caddy", "caddy"),
+    ("composer", "composer"),
     ("docker", "docker.io"),
     ("docker-compose", "docker-compose"),
     ("dockerd", "docker.io"),
@@ -17,6 +23,7 @@ const NEEDED: &[(&str, &str)] = &[
     ("ip", "iproute2"),
     ("iptables", "iptables"),
     ("mount", "mount"),
+    ("nginx", "nginx"),
     ("node", "nodejs"),
     ("npm", "npm"),
     ("nsenter", "util-linux"),
@@ -54,7 +61,22 @@ pub(crate) fn run() -> Result<(), String> {
 
 /// Debian keeps Postgres' programs away from the path, in a folder a version.
 fn is_there(program: &str) -> bool {
+    if program.starts_with('/') {
+        return is_file(Path::new(program));
+    }
     let versions = Path::new("/usr/lib/postgresql").read_dir();
     let mut folders = versions.into_iter().flatten().flatten();
     run::exists(program) || folders.any(|folder| folder.path().join("bin").join(program).is_file())
+}
+
+fn is_file(path: &Path) -> bool {
+    let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else {
+        return false;
+    };
+    let Some((begins, ends)) = name.to_str().and_then(|name| name.split_once('*')) else {
+        return path.exists();
+    };
+    let entries = folder.read_dir().into_iter().flatten().flatten();
+    let mut names = entries.filter_map(|entry| entry.file_name().into_string().ok());
+    names.any(|name| name.starts_with(begins) && name.ends_with(ends))
 }

@@ -22,7 +22,7 @@ pub use ids::{AuditId, DeploymentId, InvalidId, JobId, ProjectId, ReleaseId, Wor
 pub use job::{Claim, Fence, Job, JobState, Labels, Lease, Limit};
 pub use page::Page;
 pub use project::{EnvEntry, Project, ProjectSettings};
-pub use recipe::{HealthCheck, Recipe, Runtime};
+pub use recipe::{HealthCheck, OnTarget, Recipe, Runtime};
 pub use release::{Release, ReleaseState};
 pub use schedule::{JobTemplate, Schedule};
 pub use turn::Turn;

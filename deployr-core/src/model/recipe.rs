@@ -33,6 +33,44 @@ pub struct Recipe {
     /// shared. Executors that cannot confine processes do not hold them to it.
     #[serde(default)]
     pub writable: Vec<RelPath>,
+    /// What the target does with it beside running it.
+    #[serde(default, skip_serializing_if = "OnTarget::is_nothing")]
+    pub on_target: OnTarget,
+}
+
+/// What a target does with a release beside running it. Commands are lines for its shell,
+/// run in the release's folder with the project's variables.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct OnTarget {
+    /// Runs once the release is placed, before it is started, on each host: caches.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub prepare: Option<BuildCommand>,
+    /// Runs after that, before anything of the release is started, on one host of all and
+    /// once for a deployment: changes of a database. Not on the way back to a release.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub migrate: Option<BuildCommand>,
+    /// Runs on each host when the release is the present one. When it fails the log says
+    /// so, and nothing is taken back.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub after_switch: Option<BuildCommand>,
+    /// Where the web server of a host runs PHP: the folder of the release that it serves.
+    /// There, nothing else is started.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub web_root: Option<RelPath>,
+}
+
+impl OnTarget {
+    fn is_nothing(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// What is run before the release is started: what it is called, and the line.
+    pub fn before_start(&self) -> impl Iterator<Item = (&'static str, &BuildCommand)> {
+        [("prepare", &self.prepare), ("migrate", &self.migrate)]
+            .into_iter()
+            .filter_map(|(name, line)| Some((name, line.as_ref()?)))
+    }
 }
 
 /// How a release serves.

@@ -1,7 +1,7 @@
 use std::num::NonZeroU16;
 
 use deployr_core::error::{StepError, StepResult};
-use deployr_core::model::HealthCheck;
+use deployr_core::model::{HealthCheck, OnTarget};
 use deployr_core::value::{
     BuildCommand, DrainTime, Framework, HealthDeadline, HealthInterval, HealthPath, HealthStatus,
     HealthTimeout, OutputDir, RelPath,
@@ -28,6 +28,29 @@ pub(super) struct RepoConfig {
     pub(super) compose: ComposeConfig,
     pub(super) shared: Option<Vec<RelPath>>,
     pub(super) writable: Option<Vec<RelPath>>,
+    pub(super) on_target: OnTargetConfig,
+}
+
+/// The fields of [`OnTarget`], each by itself.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct OnTargetConfig {
+    prepare: Option<BuildCommand>,
+    migrate: Option<BuildCommand>,
+    after_switch: Option<BuildCommand>,
+    web_root: Option<RelPath>,
+}
+
+impl OnTargetConfig {
+    /// What is given here, and the rest from `base`.
+    pub(super) fn over(self, base: Self) -> OnTarget {
+        OnTarget {
+            prepare: self.prepare.or(base.prepare),
+            migrate: self.migrate.or(base.migrate),
+            after_switch: self.after_switch.or(base.after_switch),
+            web_root: self.web_root.or(base.web_root),
+        }
+    }
 }
 
 /// Which of the services of a compose file is to be reached.
@@ -192,9 +215,9 @@ mod tests {
     fn the_page_has_every_key_that_the_parser_knows_and_no_other() {
         let mut known_keys: Vec<String> = known("")
             .into_iter()
-            .filter(|key| key != "health" && key != "compose")
+            .filter(|key| !["health", "compose", "on_target"].contains(&key.as_str()))
             .collect();
-        for table in ["compose", "health"] {
+        for table in ["compose", "health", "on_target"] {
             let keys = known(&format!("[{table}]"));
             known_keys.extend(keys.iter().map(|key| format!("{table}.{key}")));
         }

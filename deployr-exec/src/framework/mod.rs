@@ -98,6 +98,7 @@ pub fn detect(dir: &Path, settings: &ProjectSettings, makes: Makes) -> StepResul
             .clone()
             .or(config.writable)
             .unwrap_or_else(|| preset.writable.clone()),
+        on_target: config.on_target.over(preset.on_target.clone()),
     })
 }
 

@@ -2,6 +2,8 @@ use deployr_core::error::{Fault, StepResult};
 use deployr_core::value::{Framework, HealthPath, OutputDir, RelPath};
 use serde::Deserialize;
 
+use super::config::OnTargetConfig;
+
 /// The presets, in the order in which detection asks them: the special before the
 /// general, and what this host cannot build last.
 const PRESETS: [(&str, &str); 10] = [
@@ -65,6 +67,8 @@ pub(super) struct Preset {
     pub(super) shared: Vec<RelPath>,
     #[serde(default)]
     pub(super) writable: Vec<RelPath>,
+    #[serde(default)]
+    pub(super) on_target: OnTargetConfig,
 }
 
 /// What not every target has.

@@ -16,6 +16,7 @@ use super::env;
 use super::quote::Line;
 use super::script::{self, Script};
 use super::session::Session;
+use super::target::Role;
 use super::upload::Upload;
 use crate::remote::{self, folder_of, shared};
 
@@ -94,15 +95,22 @@ impl Host {
         placed.await.map(drop)
     }
 
+    /// Brings a release up; of one whose PHP the web server runs, or on a host that answers
+    /// no requests, only says where it is.
     pub(super) async fn start(
         &self,
         spec: &ReleaseSpec,
+        php: bool,
         ctx: &StepContext,
     ) -> StepResult<Endpoint> {
         let (slug, target) = (spec.slug.as_str(), self.session.target());
         let (number, release) = (spec.number.to_string(), spec.release.to_string());
         let start = match &spec.recipe.runtime {
-            Runtime::Static { .. } => {
+            runtime
+                if php
+                    || matches!(runtime, Runtime::Static { .. })
+                    || !target.is_for(Role::Web) =>
+            {
                 let words = [number.as_str(), &release];
                 let folder = self.ask(slug, script::PLACED, &words, None).await?;
                 return Ok(Endpoint::Served {

@@ -7,6 +7,7 @@ use deployr_core::command::Command;
 use deployr_core::context::StepContext;
 use deployr_core::error::{Fault, StepError, StepResult};
 use deployr_core::log::LogStream;
+use deployr_core::value::EnvSet;
 use openssh::Stdio;
 use tokio::io::AsyncReadExt;
 use tokio::time::{Instant, sleep};
@@ -14,7 +15,7 @@ use tokio::time::{Instant, sleep};
 use super::call::Lost;
 use super::host::Host;
 use super::quote::Line;
-use super::script;
+use super::{env, script};
 
 /// How long the host may be away while a command runs there.
 const AWAY: Duration = Duration::from_secs(300);
@@ -28,6 +29,8 @@ pub(super) struct Job<'a> {
     /// `<deployment>-<what>`.
     pub(super) name: String,
     pub(super) command: &'a Command,
+    /// The project's variables, where it is for the project's own commands.
+    pub(super) env: Option<&'a EnvSet>,
 }
 
 impl Job<'_> {
@@ -67,7 +70,9 @@ impl Job<'_> {
         let number = self.number.to_string();
         let mut words = vec![self.name.as_str(), &number, &self.command.program];
         words.extend(self.command.args.iter().map(String::as_str));
-        let state = self.host.ask(self.slug, script::JOB, &words, None).await?;
+        let env = env::text(self.env);
+        let env = Some(env.as_bytes());
+        let state = self.host.ask(self.slug, script::JOB, &words, env).await?;
         let state = state.trim();
         // Not before: it would be started after it was to end.
         tokio::select! {

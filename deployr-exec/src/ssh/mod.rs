@@ -24,11 +24,14 @@ mod doctor;
 mod env;
 mod host;
 mod job;
+mod php;
 mod plan;
 mod quote;
+mod release;
 mod script;
 mod session;
 mod steps;
+mod switch;
 mod target;
 mod upload;
 mod verify;
@@ -42,7 +45,8 @@ use host::Host;
 use session::Session;
 
 pub use crate::remote::Finding;
-pub use target::{InvalidTarget, SshJump, SshTarget};
+pub use php::Php;
+pub use target::{InvalidTarget, Role, SshJump, SshTarget};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -74,6 +78,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 #[derive(Debug, Clone)]
 pub struct SshExecutor {
     hosts: Arc<[Arc<Host>]>,
+    php: Option<Php>,
+    rolling: bool,
     before_switch: Arc<[Command]>,
     after_switch: Arc<[Command]>,
 }
@@ -104,8 +110,16 @@ impl SshExecutor {
                 rule: "there must be one at least",
             });
         }
+        if !targets.iter().any(|target| target.is_for(Role::Web)) {
+            return Err(InvalidTarget {
+                field: "roles",
+                rule: "one host at least must have the role `web`",
+            });
+        }
         Ok(Self {
             hosts: hosts(targets, PATIENCE),
+            php: None,
+            rolling: false,
             before_switch: Arc::new([]),
             after_switch: Arc::new([]),
         })
@@ -121,6 +135,35 @@ impl SshExecutor {
             hosts: hosts(targets.collect(), patience),
             ..self
         }
+    }
+
+    /// Says that the web servers of the hosts run PHP: a release that has a
+    /// [`web_root`](deployr_core::model::OnTarget::web_root) needs no process there.
+    ///
+    /// # Errors
+    ///
+    /// Where a host that answers requests has no [`web_server`](SshTarget::web_server):
+    /// nothing else can show that the new code is what answers.
+    pub fn php(mut self, php: Php) -> Result<Self, InvalidTarget> {
+        let asked = |host: &Arc<Host>| {
+            let target = host.session.target();
+            target.web_server.is_some() || !target.is_for(Role::Web)
+        };
+        if !self.hosts.iter().all(asked) {
+            return Err(InvalidTarget {
+                field: "web_server",
+                rule: "each host whose web server runs PHP must say where that answers",
+            });
+        }
+        self.php = Some(php);
+        Ok(self)
+    }
+
+    /// Switches one host after the other, each once the one before has been shown to answer
+    /// with the new release, instead of all at once.
+    #[must_use]
+    pub fn rolling(self, rolling: bool) -> Self {
+        Self { rolling, ..self }
     }
 
     /// Adds a command that each host runs in the release's folder before it switches to a

@@ -11,6 +11,7 @@ pub(super) fn plan(
     targets: &[&SshTarget],
     before: &[Command],
     after: &[Command],
+    php: bool,
     slug: &Slug,
     recipe: &Recipe,
 ) -> Vec<PlannedStep> {
@@ -26,7 +27,16 @@ pub(super) fn plan(
             )));
         }
     }
-    if let Runtime::Process { start } = &recipe.runtime {
+    let on_target = &recipe.on_target;
+    for (what, line) in on_target.before_start() {
+        let what = match what {
+            "migrate" => "run on one host, once",
+            _ => "run on the host",
+        };
+        steps.push(PlannedStep::run(what, Command::shell(line.as_str())));
+    }
+    let web_root = on_target.web_root.as_ref().filter(|_| php);
+    if let (Runtime::Process { start }, None) = (&recipe.runtime, web_root) {
         let what = "start it on a free port of the host, told by PORT";
         steps.push(PlannedStep::run(what, Command::shell(start.as_str())));
     }
@@ -39,8 +49,16 @@ pub(super) fn plan(
         ""
     };
     steps.push(PlannedStep::new(format!("let `current` lead to it{all}")));
+    if let Some(root) = web_root {
+        steps.push(PlannedStep::new(format!(
+            "ask the web server for a script in {root} until it answers with the new release"
+        )));
+    }
+    if let Some(line) = &on_target.after_switch {
+        steps.push(run(&Command::shell(line.as_str())));
+    }
     steps.extend(after.iter().map(run));
-    if matches!(recipe.runtime, Runtime::Process { .. }) {
+    if matches!(recipe.runtime, Runtime::Process { .. }) && web_root.is_none() {
         steps.push(PlannedStep::new("stop the process of the release before"));
     }
     steps

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use deployr_core::builder::Artifact;
-use deployr_core::command::{Command, PlannedStep};
+use deployr_core::command::PlannedStep;
 use deployr_core::context::StepContext;
 use deployr_core::error::{Fault, StepError, StepResult};
 use deployr_core::executor::{Endpoint, Executor, ExecutorCapabilities, ReleaseSpec};
@@ -13,7 +13,7 @@ use deployr_core::model::{Recipe, Turn};
 use deployr_core::value::Slug;
 
 use super::host::Host;
-use super::job::Job;
+use super::target::Role;
 use super::verify::Verify;
 use super::{SshExecutor, plan};
 
@@ -26,7 +26,10 @@ impl Executor for SshExecutor {
     fn capabilities(&self) -> ExecutorCapabilities {
         let mut hosts = self.hosts.iter();
         ExecutorCapabilities {
-            processes: hosts.all(|host| host.session.target().address.is_some()),
+            processes: hosts.all(|host| {
+                let target = host.session.target();
+                target.address.is_some() || !target.is_for(Role::Web)
+            }),
             side_by_side: true,
             // One after the other, though each in one step; taken back where one fails.
             atomic_switch: self.hosts.len() == 1,
@@ -44,6 +47,7 @@ impl Executor for SshExecutor {
             &targets,
             &self.before_switch,
             &self.after_switch,
+            self.php.is_some(),
             slug,
             recipe,
         )
@@ -61,22 +65,26 @@ impl Executor for SshExecutor {
             let given = Arc::clone(&given);
             async move { host.prepare(&given.0, &given.1, &given.2).await }
         })
-        .await
-        .map(drop)
+        .await?;
+        self.make_ready(spec, ctx).await
     }
 
-    /// Gives the first host's endpoint; the others' are found by the load balancer that
-    /// stands in front of several.
+    /// Gives the endpoint of the first host that answers requests; the others' are found by
+    /// the load balancer that stands in front of several.
     async fn start(&self, spec: &ReleaseSpec, ctx: &StepContext) -> StepResult<Endpoint> {
         go_on(ctx)?;
+        let php = self.web_root(spec).is_some();
         let given = Arc::new((spec.clone(), ctx.clone()));
         let endpoints = self
             .on_all(move |host| {
                 let given = Arc::clone(&given);
-                async move { host.start(&given.0, &given.1).await }
+                async move { host.start(&given.0, php, &given.1).await }
             })
             .await?;
-        let first = endpoints.into_iter().next();
+        let is_web = |host: &Arc<Host>| host.session.target().is_for(Role::Web);
+        let endpoints = self.hosts.iter().zip(endpoints);
+        let mut endpoints = endpoints.filter(|(host, _)| is_web(host));
+        let first = endpoints.next().map(|(_, endpoint)| endpoint);
         first.ok_or_else(|| Fault::permanent("start", &spec.slug, "the target has no host").into())
     }
 
@@ -87,17 +95,20 @@ impl Executor for SshExecutor {
         ctx: &StepContext,
     ) -> StepResult<()> {
         let given = Arc::new((spec.clone(), endpoint.clone(), ctx.clone()));
-        let is_one = self.hosts.len() == 1;
+        let (is_one, php) = (self.hosts.len() == 1, self.web_root(spec).is_some());
         self.on_all(move |host| {
             let given = Arc::clone(&given);
             async move {
                 let (spec, endpoint, ctx) = &*given;
+                if !host.session.target().is_for(Role::Web) {
+                    return Ok(());
+                }
                 // Of several each has a port of its own; to start what is up tells it.
                 let own = match is_one {
                     true => endpoint.clone(),
-                    false => host.start(spec, ctx).await?,
+                    false => host.start(spec, php, ctx).await?,
                 };
-                Verify::new(&host, spec, &own).run(ctx).await
+                Verify::new(&host, spec, &own, php).run(ctx).await
             }
         })
         .await
@@ -106,38 +117,7 @@ impl Executor for SshExecutor {
 
     async fn switch(&self, spec: &ReleaseSpec, turn: Turn, ctx: &StepContext) -> StepResult<()> {
         go_on(ctx)?;
-        let given = Arc::new((spec.clone(), turn));
-        if let [host] = &*self.hosts
-            && self.before_switch.is_empty()
-        {
-            host.switch(spec, turn).await?;
-            return self.follow_up(spec, turn, ctx).await;
-        }
-        // The barrier: nothing is changed until every host has said that it can.
-        let asked = Arc::clone(&given);
-        let before = self
-            .on_all(move |host| {
-                let asked = Arc::clone(&asked);
-                async move { host.ready(&asked.0, asked.1).await }
-            })
-            .await?;
-        // A way back must not fail for what was to happen on the way forward.
-        if before.iter().any(|before| *before < Some(spec.number)) {
-            self.run_hooks("before", &self.before_switch, spec, turn, ctx)
-                .await?;
-        }
-        let given = Arc::clone(&given);
-        let switched = self
-            .each(move |host| {
-                let given = Arc::clone(&given);
-                async move { host.switch(&given.0, given.1).await }
-            })
-            .await;
-        if let Some(error) = switched.into_iter().find_map(Result::err) {
-            self.switch_back(spec, turn, &before, ctx).await;
-            return Err(error);
-        }
-        self.follow_up(spec, turn, ctx).await
+        self.switch_hosts(spec, turn, ctx).await
     }
 
     /// The release that is present on all hosts; none where they differ.
@@ -222,81 +202,12 @@ impl SshExecutor {
     }
 
     /// The same, where each must succeed.
-    async fn on_all<T, F, A>(&self, work: F) -> StepResult<Vec<T>>
+    pub(super) async fn on_all<T, F, A>(&self, work: F) -> StepResult<Vec<T>>
     where
         T: Send + 'static,
         F: Fn(Arc<Host>) -> A,
         A: Future<Output = StepResult<T>> + Send + 'static,
     {
         self.each(work).await.into_iter().collect()
-    }
-
-    /// After a switch that not all hosts have made: as it was before, wherever it can be.
-    async fn switch_back(
-        &self,
-        spec: &ReleaseSpec,
-        turn: Turn,
-        before: &[Option<i64>],
-        ctx: &StepContext,
-    ) {
-        for (host, before) in self.hosts.iter().zip(before) {
-            let back = host
-                .switch_back(&spec.slug, spec.number, *before, turn)
-                .await;
-            if let Err(error) = back {
-                let target = host.session.target();
-                let say = format!("warning: {target} could not be switched back: {error}");
-                ctx.log.say(say).await;
-            }
-        }
-    }
-
-    /// What comes after the switch. When it fails that is told, and the switch stays.
-    async fn follow_up(&self, spec: &ReleaseSpec, turn: Turn, ctx: &StepContext) -> StepResult<()> {
-        match self
-            .run_hooks("after", &self.after_switch, spec, turn, ctx)
-            .await
-        {
-            Err(StepError::Stopped) | Ok(()) => {}
-            Err(error) => ctx.log.say(format!("warning: {error}")).await,
-        }
-        Ok(())
-    }
-
-    async fn run_hooks(
-        &self,
-        when: &'static str,
-        hooks: &[Command],
-        spec: &ReleaseSpec,
-        turn: Turn,
-        ctx: &StepContext,
-    ) -> StepResult<()> {
-        for (at, command) in hooks.iter().enumerate() {
-            // Without the attempt: another one goes on with what this one has begun.
-            let name = format!("{}-{when}-{}-{at}", turn.deployment, spec.number);
-            let given = Arc::new((spec.clone(), name, command.clone(), ctx.clone()));
-            self.on_all(move |host| {
-                let given = Arc::clone(&given);
-                async move {
-                    let (spec, name, command, ctx) = &*given;
-                    let job = Job {
-                        host: &host,
-                        slug: spec.slug.as_str(),
-                        number: spec.number,
-                        name: name.clone(),
-                        command,
-                    };
-                    match job.run(ctx).await? {
-                        0 => Ok(()),
-                        code => {
-                            let reason = format!("it ended with {code}; its output is in the log");
-                            Err(Fault::permanent("run", command, reason).into())
-                        }
-                    }
-                }
-            })
-            .await?;
-        }
-        Ok(())
     }
 }

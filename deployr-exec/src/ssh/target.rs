@@ -76,6 +76,23 @@ pub struct SshTarget {
     /// that sends requests on. Without one, requests get there by themselves.
     #[serde(default)]
     pub web_server: Option<SocketAddr>,
+    /// What it is for; for all, where nothing is said.
+    #[serde(default)]
+    pub roles: Vec<Role>,
+}
+
+/// What a host is for. Every host has each release, and runs what releases prepare and what
+/// follows a switch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Role {
+    /// Answers requests.
+    Web,
+    /// Runs the worker of a release, and answers none.
+    Worker,
+    /// Is where `migrate` runs; of several the first.
+    Db,
 }
 
 /// A host that leads to another one. Its key is checked as that one's is.
@@ -119,8 +136,15 @@ impl SshTarget {
             jump: None,
             address: None,
             web_server: None,
+            roles: Vec::new(),
         };
         target.check().map(|()| target)
+    }
+
+    /// Whether it is for this.
+    #[must_use]
+    pub fn is_for(&self, role: Role) -> bool {
+        self.roles.is_empty() || self.roles.contains(&role)
     }
 
     /// Whether all settings can be what they say. [`SshExecutor::new`](super::SshExecutor::new) asks it, too.

@@ -11,6 +11,7 @@ use deployr_core::model::Runtime;
 use tokio::sync::Notify;
 
 use super::host::Host;
+use super::php;
 use crate::health::{self, Answer};
 
 /// One verification.
@@ -18,17 +19,25 @@ pub(super) struct Verify<'a> {
     host: &'a Host,
     spec: &'a ReleaseSpec,
     endpoint: &'a Endpoint,
+    /// Whether the host's web server runs its PHP.
+    php: bool,
     /// What ends it before its deadline.
     end: Mutex<Option<StepError>>,
     ended: Notify,
 }
 
 impl<'a> Verify<'a> {
-    pub(super) fn new(host: &'a Host, spec: &'a ReleaseSpec, endpoint: &'a Endpoint) -> Self {
+    pub(super) fn new(
+        host: &'a Host,
+        spec: &'a ReleaseSpec,
+        endpoint: &'a Endpoint,
+        php: bool,
+    ) -> Self {
         Self {
             host,
             spec,
             endpoint,
+            php,
             end: Mutex::default(),
             ended: Notify::new(),
         }
@@ -73,7 +82,7 @@ impl<'a> Verify<'a> {
     }
 
     fn is_process(&self) -> bool {
-        matches!(self.spec.recipe.runtime, Runtime::Process { .. })
+        !self.php && matches!(self.spec.recipe.runtime, Runtime::Process { .. })
     }
 
     async fn probe(&self) -> Answer {
@@ -88,6 +97,13 @@ impl<'a> Verify<'a> {
                 let host = format!("{}.localhost", self.spec.slug);
                 health::http(*address, &host, check).await
             }
+            (
+                None,
+                Endpoint::Served {
+                    address: Some(address),
+                    ..
+                },
+            ) if self.php => health::http(*address, &php::name_of(self.spec), check).await,
             (None, Endpoint::Served { .. }) => {
                 let single_page = matches!(
                     self.spec.recipe.runtime,
@@ -183,6 +199,19 @@ impl<'a> Verify<'a> {
                 address.ip(),
                 address.port(),
                 self.spec.recipe.health.path
+            ),
+            _ if self.php => format!(
+                "The web server must serve releases/{}-{}/{} as {}, so that a release can be \
+                 asked before it is present; docs/laravel.md has the lines",
+                self.spec.number,
+                self.spec.commit,
+                self.spec
+                    .recipe
+                    .on_target
+                    .web_root
+                    .as_ref()
+                    .map_or(".", |root| root.as_str()),
+                php::name_of(self.spec)
             ),
             _ => "Set the health path to a file of the site, or the output folder to where it is"
                 .to_owned(),

@@ -194,6 +194,7 @@ pub(crate) fn recipe(lines: &[&str]) -> Recipe {
         health: HealthCheck::default(),
         shared: Vec::new(),
         writable: Vec::new(),
+        on_target: Default::default(),
     }
 }
 

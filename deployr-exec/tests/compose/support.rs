@@ -143,6 +143,7 @@ pub(crate) fn spec(number: i64) -> ReleaseSpec {
             },
             shared: Vec::new(),
             writable: Vec::new(),
+            on_target: Default::default(),
         },
         env: EnvSet::default(),
     }

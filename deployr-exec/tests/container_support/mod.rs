@@ -69,6 +69,7 @@ pub(crate) fn spec(number: i64, line: &str) -> ReleaseSpec {
             },
             shared: Vec::new(),
             writable: Vec::new(),
+            on_target: Default::default(),
         },
         env: EnvSet::default(),
     }

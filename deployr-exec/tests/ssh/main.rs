@@ -2,12 +2,19 @@
 #![cfg(feature = "ssh")]
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[cfg(feature = "local-builder")]
+#[path = "../apps/mod.rs"]
+mod apps;
 #[path = "../corpus/mod.rs"]
 mod corpus;
 mod doctor;
 mod files;
 mod hooks;
 mod hosts;
+#[cfg(feature = "local-builder")]
+mod laravel;
+#[cfg(all(feature = "builtin-ingress", feature = "local-builder"))]
+mod next;
 mod processes;
 mod support;
 mod trouble;

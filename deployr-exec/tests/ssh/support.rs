@@ -127,6 +127,7 @@ fn spec(number: i64, runtime: Runtime) -> ReleaseSpec {
             health: HealthCheck::default(),
             shared: Vec::new(),
             writable: Vec::new(),
+            on_target: Default::default(),
         },
         env: EnvSet::new(),
     }

@@ -27,6 +27,7 @@ fn spec(workspace: &Workspace, line: &str) -> BuildSpec {
             health: HealthCheck::default(),
             shared: Vec::new(),
             writable: Vec::new(),
+            on_target: Default::default(),
         },
         env: EnvSet::new(),
         timeout: Duration::from_secs(60),

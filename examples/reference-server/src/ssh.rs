@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use deployr_core::command::Command;
 use deployr_core::value::TargetName;
-use deployr_exec::ssh::{SshExecutor, SshTarget};
+use deployr_exec::ssh::{Php, SshExecutor, SshTarget};
 use serde::Deserialize;
 
 use crate::exit::{Error, Result};
@@ -18,6 +18,18 @@ pub(crate) struct Servers {
     before_switch: Vec<Words>,
     #[serde(default)]
     after_switch: Vec<Words>,
+    #[serde(default)]
+    rolling: bool,
+    #[serde(default)]
+    php: Option<PhpServers>,
+}
+
+/// That the hosts' web servers run PHP, and how it is told to forget what it has.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PhpServers {
+    #[serde(default)]
+    reload: Option<Words>,
 }
 
 /// A command, word by word: no shell of ours reads it.
@@ -55,6 +67,13 @@ fn target(name: &str, servers: &Servers) -> Result<(TargetName, SshExecutor)> {
     }
     for Words(command) in &servers.after_switch {
         executor = executor.after_switch(command.clone());
+    }
+    executor = executor.rolling(servers.rolling);
+    if let Some(php) = &servers.php {
+        let reload = php.reload.clone().map(|Words(command)| command);
+        executor = executor
+            .php(Php { reload })
+            .map_err(|error| refuse(&error))?;
     }
     Ok((target, executor))
 }

@@ -116,6 +116,7 @@ pub(super) fn recipe(lines: &[&str], output: &str) -> Recipe {
         health: HealthCheck::default(),
         shared: Vec::new(),
         writable: Vec::new(),
+        on_target: Default::default(),
     }
 }
 

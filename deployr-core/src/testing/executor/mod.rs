@@ -83,6 +83,7 @@ impl Site {
                 health,
                 shared: Vec::new(),
                 writable: Vec::new(),
+                on_target: Default::default(),
             },
         }
     }

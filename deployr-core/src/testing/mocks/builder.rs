@@ -115,6 +115,7 @@ impl Builder for ScriptedBuilder {
             health: settings.health.clone().unwrap_or_default(),
             shared: settings.shared.clone().unwrap_or_default(),
             writable: settings.writable.clone().unwrap_or_default(),
+            on_target: Default::default(),
         })
     }
 

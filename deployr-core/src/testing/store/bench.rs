@@ -85,6 +85,7 @@ pub(super) fn recipe() -> Recipe {
         health: HealthCheck::default(),
         shared: Vec::new(),
         writable: Vec::new(),
+        on_target: Default::default(),
     }
 }
 

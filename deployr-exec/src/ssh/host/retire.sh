@@ -5,6 +5,15 @@ not_present() {
         die "$REFUSED" "release $1 is the present one; switch to another release first"
 }
 not_present "$1"
+if [ "$3" = remove ]; then
+    # An earlier attempt may have begun it, and the next one waits for its end.
+    for job in "$base/jobs/"*; do
+        if [ "$(cat "$job/number" 2>/dev/null)" = "$1" ] && [ ! -e "$job/exit" ] &&
+            process_of "$job/pid" >/dev/null; then
+            die "$BUSY" "a command still runs in the folder of release $1; it goes when that has ended"
+        fi
+    done
+fi
 stop_release "$1" "$2"
 if [ "$3" = keep ]; then
     exit 0

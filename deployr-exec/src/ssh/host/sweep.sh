@@ -16,6 +16,9 @@ for job in "$base/jobs/"*; do
     number=${job##*/}
     number=${number%%-*}
     case $number in
+        # Of the release itself: named by its deployment, of which no more is known here
+        # than that it ended before the last switch.
+        dep_*) [ -z "$(find "$job/exit" ! -newer "$base/turn" 2>/dev/null)" ] || remove "$job" ;;
         *[!0-9]* | '') ;;
         *) [ "$number" -ge "${deployment:-0}" ] || [ ! -e "$job/exit" ] || remove "$job" ;;
     esac

@@ -1,0 +1,1 @@
+{{ $version }} {{ config("app.name") }} {{ $notes }}

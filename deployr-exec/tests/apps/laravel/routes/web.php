@@ -1,0 +1,6 @@
+<?php
+
+use App\Http\Home;
+use Illuminate\Support\Facades\Route;
+
+Route::get('/', Home::class);

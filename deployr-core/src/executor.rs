@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::builder::Artifact;
 use crate::command::PlannedStep;
 use crate::context::StepContext;
-use crate::error::StepResult;
+use crate::error::{StepResult, Verdict};
 use crate::model::{ProjectId, Recipe, ReleaseId, Turn};
 use crate::value::{CommitId, EnvSet, Slug};
 
@@ -151,6 +151,17 @@ pub trait Executor: Send + Sync {
 
     /// What it can do. Never changes while the engine runs.
     fn capabilities(&self) -> ExecutorCapabilities;
+
+    /// Whether the target can do what the recipe asks for. Asked by a plan, and before a
+    /// build; looks at nothing but its arguments and the executor's own settings. All is
+    /// accepted where an executor says nothing.
+    ///
+    /// # Errors
+    ///
+    /// Verdict `unsupported` with what to do instead.
+    fn accepts(&self, _slug: &Slug, _recipe: &Recipe) -> Result<(), Verdict> {
+        Ok(())
+    }
 
     /// What a deployment would do to the target, without doing it.
     fn plan(&self, slug: &Slug, recipe: &Recipe) -> Vec<PlannedStep>;

@@ -145,7 +145,7 @@ where
 }
 
 /// Whether a status is what the recipe wants.
-fn judge(status: StatusCode, check: &HealthCheck) -> Answer {
+pub(crate) fn judge(status: StatusCode, check: &HealthCheck) -> Answer {
     match check.status {
         Some(wanted) if wanted.get() == status.as_u16() => Ok(status.to_string()),
         Some(wanted) => Err(format!("{status} instead of {wanted}")),

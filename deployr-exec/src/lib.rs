@@ -40,26 +40,33 @@
 //! * `builtin-ingress`: an in-process reverse proxy and static file server.
 //! * `caddy-ingress`: routes of a Caddy, kept through its admin API.
 //! * `compose`: releases as the services of a compose file, on a Docker engine.
+//! * `cpanel`: releases on accounts of shared hosts, over cPanel's HTTP API.
 //! * `dns`: looks up whose a domain is.
 //! * `docker`: builds in, and releases as, containers of a Docker engine on this host.
 //! * `ssh`: releases on servers, over the `ssh` program.
 //! * `swarm`: releases as services of a Docker Swarm.
 
+#[cfg(feature = "cpanel")]
+pub mod cpanel;
 #[cfg(feature = "dns")]
 pub mod dns;
 #[cfg(feature = "docker")]
 pub mod docker;
 #[cfg(feature = "local-builder")]
 pub mod framework;
-#[cfg(any(feature = "local-executor", feature = "ssh"))]
+#[cfg(any(feature = "cpanel", feature = "local-executor", feature = "ssh"))]
 pub mod health;
 #[cfg(any(feature = "builtin-ingress", feature = "caddy-ingress"))]
 pub mod ingress;
 #[cfg(any(feature = "local-builder", feature = "local-executor"))]
 pub mod local;
+#[cfg(any(feature = "cpanel", feature = "ssh"))]
+mod remote;
 #[cfg(feature = "ssh")]
 pub mod ssh;
 
+#[cfg(feature = "cpanel")]
+pub use cpanel::{CpanelExecutor, CpanelTarget};
 #[cfg(feature = "dns")]
 pub use dns::DnsResolver;
 #[cfg(feature = "compose")]

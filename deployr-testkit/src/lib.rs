@@ -11,6 +11,7 @@
 )]
 
 pub mod caddy;
+pub mod cpanel;
 pub mod dns;
 pub mod docker;
 mod keeper;

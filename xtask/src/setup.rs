@@ -20,6 +20,8 @@ const NEEDED: &[(&str, &str)] = &[
     ("node", "nodejs"),
     ("npm", "npm"),
     ("nsenter", "util-linux"),
+    ("openssl", "openssl"),
+    ("php", "php-cli"),
     ("rsync", "rsync"),
     ("ssh", "openssh-client"),
     ("sshd", "openssh-server"),

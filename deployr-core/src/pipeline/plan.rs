@@ -49,7 +49,9 @@ impl Engine {
                 .read(&project, &source, &reference, &workspace, &ctx)
                 .await;
             builder.clean(&workspace).await?;
-            read
+            let (commit, recipe) = read?;
+            executor.accepts(&project.slug, &recipe)?;
+            Ok((commit, recipe))
         };
         let (commit, recipe) = read.await.map_err(|error| {
             redacted(error, &inner.redactor(&project, &env, Some(&source), &[]))

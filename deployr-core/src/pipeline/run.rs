@@ -109,6 +109,7 @@ impl Run<'_> {
             .builder()
             .detect(workspace, &self.project.settings)
             .await?;
+        self.executor.accepts(&self.project.slug, &recipe)?;
         self.say(format!("building as {}", recipe.framework)).await;
         let spec = BuildSpec {
             project: self.project.id,

@@ -8,27 +8,10 @@ use deployr_core::system::{Clock, SystemClock};
 use super::SshExecutor;
 use super::host::Host;
 use super::script;
+use crate::remote::{APART, Finding, GIB, Report, gib};
 
-const GIB: u64 = 1 << 30;
-/// How far apart the clocks may be, in seconds.
-const APART: i64 = 30;
 /// No project can have this name, and none is made.
 const NOBODY: &str = ".doctor";
-
-/// What one look at a host has found.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Finding {
-    /// The host, as `user@name:port`.
-    pub host: String,
-    /// What was looked at: `connection`, `root`, `free space`, …
-    pub what: &'static str,
-    /// How it is.
-    pub found: String,
-    /// What to do about it; none where it is well.
-    pub help: Option<String>,
-    /// Whether nothing can be deployed there as it is.
-    pub blocks: bool,
-}
 
 impl SshExecutor {
     /// Looks at all hosts, one after the other. Changes nothing on them.
@@ -139,36 +122,4 @@ async fn ask(host: &Host) -> StepResult<BTreeMap<String, Vec<String>>> {
             .push(value.to_owned());
     }
     Ok(said)
-}
-
-fn gib(bytes: u64) -> String {
-    format!("{:.1} GiB", bytes as f64 / GIB as f64)
-}
-
-struct Report(String);
-
-impl Report {
-    fn good(&self, what: &'static str, found: &str) -> Finding {
-        Finding {
-            host: self.0.clone(),
-            what,
-            found: found.to_owned(),
-            help: None,
-            blocks: false,
-        }
-    }
-
-    fn lacking(&self, what: &'static str, found: &str, help: &str) -> Finding {
-        Finding {
-            help: Some(help.to_owned()),
-            ..self.good(what, found)
-        }
-    }
-
-    fn bad(&self, what: &'static str, found: &str, help: &str) -> Finding {
-        Finding {
-            blocks: true,
-            ..self.lacking(what, found, help)
-        }
-    }
 }

@@ -2,21 +2,22 @@
 
 use std::hash::{BuildHasher, RandomState};
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
-use deployr_core::builder::{Artifact, ArtifactContent};
+use deployr_core::builder::Artifact;
 use deployr_core::context::StepContext;
 use deployr_core::error::{Fault, StepError, StepResult, VerdictCode};
 use deployr_core::executor::{Endpoint, ReleaseSpec};
 use deployr_core::model::{Runtime, Turn};
-use deployr_core::value::{BuildCommand, RelPath, Slug};
+use deployr_core::value::{BuildCommand, Slug};
 
+use super::env;
 use super::quote::Line;
 use super::script::{self, Script};
 use super::session::Session;
 use super::upload::Upload;
-use super::{env, marker};
+use crate::remote::{self, folder_of, shared};
 
 #[derive(Debug)]
 pub(super) struct Host {
@@ -55,7 +56,7 @@ impl Host {
         artifact: &Artifact,
         ctx: &StepContext,
     ) -> StepResult<()> {
-        let from = folder_of(artifact)?;
+        let from = folder_of("ssh", artifact)?;
         let shared = shared(spec)?;
         let (slug, number) = (spec.slug.as_str(), spec.number.to_string());
         let (commit, release) = (spec.commit.to_string(), spec.release.to_string());
@@ -88,7 +89,7 @@ impl Host {
         for path in &spec.recipe.writable {
             words.extend(["writable", path.as_str()]);
         }
-        let marker = marker::text(spec, artifact);
+        let marker = remote::marker(spec, artifact).to_string();
         let placed = self.ask(slug, script::PLACE, &words, Some(marker.as_bytes()));
         placed.await.map(drop)
     }
@@ -244,35 +245,4 @@ impl Host {
         let present = self.ask(slug.as_str(), script::CURRENT, &[], None).await?;
         Ok(present.trim().parse().ok())
     }
-}
-
-fn folder_of(artifact: &Artifact) -> StepResult<&Path> {
-    match &artifact.content {
-        ArtifactContent::Folder(path) if path.is_dir() => Ok(path),
-        ArtifactContent::Folder(path) => {
-            let reason = "the artifact is no longer there, and the release is not either; it \
-                          has to be built again";
-            Err(Fault::retryable("place", path.display(), reason).into())
-        }
-        _ => Err(StepError::verdict(
-            VerdictCode::Unsupported,
-            "the ssh executor runs folders, and the build made a container image; choose a \
-             target that runs containers, or a build that makes a folder",
-        )),
-    }
-}
-
-/// The shared paths that do not lie in another one: those come with it.
-fn shared(spec: &ReleaseSpec) -> StepResult<Vec<&RelPath>> {
-    let paths = &spec.recipe.shared;
-    if paths.iter().any(|path| path.as_str() == ".") {
-        let reason = "the whole release cannot be shared; name folders in it under `shared`";
-        return Err(Fault::permanent("share", &spec.slug, reason).into());
-    }
-    let outermost = |path: &&RelPath| {
-        !paths
-            .iter()
-            .any(|other| other != *path && path.as_path().starts_with(other.as_path()))
-    };
-    Ok(paths.iter().filter(outermost).collect())
 }

@@ -24,7 +24,6 @@ mod doctor;
 mod env;
 mod host;
 mod job;
-mod marker;
 mod plan;
 mod quote;
 mod script;
@@ -42,7 +41,7 @@ use deployr_core::command::Command;
 use host::Host;
 use session::Session;
 
-pub use doctor::Finding;
+pub use crate::remote::Finding;
 pub use target::{InvalidTarget, SshJump, SshTarget};
 
 const PATIENCE: Duration = Duration::from_secs(60);

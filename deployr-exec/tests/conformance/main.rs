@@ -5,6 +5,8 @@
 mod builder;
 #[cfg(feature = "compose")]
 mod compose;
+#[cfg(feature = "cpanel")]
+mod cpanel;
 #[cfg(feature = "docker")]
 mod docker;
 #[cfg(feature = "local-executor")]

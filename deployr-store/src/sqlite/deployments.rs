@@ -14,7 +14,6 @@ use uuid::Uuid;
 use super::SqliteStore;
 use super::audit::note_deployment;
 use super::jobs;
-use super::lines::Ends;
 use super::moves;
 use super::places;
 use super::projects::must_exist;
@@ -166,7 +165,7 @@ pub(super) fn create(tx: &Tx<'_>, actor: &Actor, new: &NewDeployment) -> DbResul
     if new.supersede {
         supersede(tx, actor, new.project, new.id)?;
     }
-    jobs::insert(tx, &actor.tenant, new.job.clone(), &mut Ends::default())?;
+    jobs::insert(tx, &actor.tenant, new.job.clone())?;
     execute(
         tx.db,
         include_str!("sql/insert_deployment.sql"),

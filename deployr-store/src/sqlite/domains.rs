@@ -9,7 +9,6 @@ use rusqlite::Connection;
 use super::SqliteStore;
 use super::audit::{self, Entry};
 use super::jobs;
-use super::lines::Ends;
 use super::projects::must_exist;
 use super::query::{execute, exists, many, one, scalar};
 use super::rows;
@@ -103,7 +102,7 @@ impl Domains for SqliteStore {
                 false => AuditAction::DomainLost,
             };
             note(tx, &actor, project, action, &domain)?;
-            jobs::insert(tx, &actor.tenant, job, &mut Ends::default())?;
+            jobs::insert(tx, &actor.tenant, job)?;
             must_find(tx.db, project, &domain)
         })
         .await
@@ -124,7 +123,7 @@ impl Domains for SqliteStore {
             execute(tx.db, sql, (project.as_uuid(), domain.as_str()))?;
             note(tx, &actor, project, AuditAction::DomainRemoved, &domain)?;
             if present.verified_at.is_some() {
-                jobs::insert(tx, &actor.tenant, job, &mut Ends::default())?;
+                jobs::insert(tx, &actor.tenant, job)?;
             }
             Ok(())
         })

@@ -5,7 +5,7 @@ use deployr_core::model::{Claim, Deployment, DeploymentId, Job, JobId, JobState}
 use deployr_core::state::JobEvent;
 use deployr_core::store::NewJob;
 use deployr_core::value::TenantId;
-use rusqlite::Connection;
+use rusqlite::{Connection, Statement};
 
 use super::lines::{self, Ends};
 use super::places;
@@ -75,12 +75,35 @@ pub(super) fn given_up(db: &Connection, claim: &Claim, by: EndedBy) -> DbResult<
     )
 }
 
+const INSERT: &str = include_str!("sql/insert_job.sql");
+
 /// Adds a job: queued, or pending until it is due or has room.
-pub(super) fn insert(
+pub(super) fn insert(tx: &Tx<'_>, tenant: &TenantId, new: NewJob) -> DbResult<Job> {
+    let mut ends = Ends::new(tx.db, tenant);
+    let mut insert = tx.db.prepare_cached(INSERT)?;
+    let job = add(tx, tenant, new, &mut ends, &mut insert)?;
+    ends.keep()?;
+    Ok(job)
+}
+
+/// Adds jobs, as one by one.
+pub(super) fn insert_all(tx: &Tx<'_>, tenant: &TenantId, new: Vec<NewJob>) -> DbResult<Vec<Job>> {
+    let mut ends = Ends::new(tx.db, tenant);
+    let mut insert = tx.db.prepare_cached(INSERT)?;
+    let added = new
+        .into_iter()
+        .map(|new| add(tx, tenant, new, &mut ends, &mut insert))
+        .collect::<DbResult<_>>()?;
+    ends.keep()?;
+    Ok(added)
+}
+
+fn add(
     tx: &Tx<'_>,
     tenant: &TenantId,
     new: NewJob,
-    ends: &mut Ends,
+    ends: &mut Ends<'_>,
+    insert: &mut Statement<'_>,
 ) -> DbResult<Job> {
     let mut job = new.into_job(tenant.clone(), tx.now);
     let is_due = job.run_at <= tx.now;
@@ -89,31 +112,27 @@ pub(super) fn insert(
     }
     let (lane, rank) = match job.state {
         JobState::Queued => {
-            let (lane, rank) = ends.next(tx, &job)?;
+            let (lane, rank) = ends.next(&job)?;
             (lane, Some(rank))
         }
         _ => (lines::lane(tx.db, &job.kind, &job.needs)?, None),
     };
     let limits = (!job.limits.is_empty()).then(|| to_json(&job.limits));
-    let added = execute(
-        tx.db,
-        include_str!("sql/insert_job.sql"),
-        (
-            job.id.as_uuid(),
-            job.tenant.as_str(),
-            lane,
-            to_json(&job.input)?,
-            job.priority,
-            rank,
-            limits.transpose()?,
-            job.state.as_str(),
-            job.run_at.timestamp_micros(),
-            (!is_due).then(|| job.run_at.timestamp_micros()),
-            job.max_attempts,
-            job.start_by.timestamp_micros(),
-            tx.now(),
-        ),
-    )?;
+    let added = insert.execute((
+        job.id.as_uuid(),
+        job.tenant.as_str(),
+        lane,
+        to_json(&job.input)?,
+        job.priority,
+        rank,
+        limits.transpose()?,
+        job.state.as_str(),
+        job.run_at.timestamp_micros(),
+        (!is_due).then(|| job.run_at.timestamp_micros()),
+        job.max_attempts,
+        job.start_by.timestamp_micros(),
+        tx.now(),
+    ))?;
     if added == 0 {
         return Err(conflict("job", &job.id, "is taken"));
     }
@@ -148,8 +167,16 @@ pub(super) fn change(
             (job.state == JobState::Pending).then(|| job.run_at.timestamp_micros()),
         ),
     )?;
-    match job.state.is_final() {
-        true => places::give_up(tx, job),
-        false => Ok(()),
+    match job.state {
+        JobState::Queued => {
+            let sql = "SELECT lane, rank FROM jobs WHERE id = ?1";
+            let place = one(tx.db, sql, [job.id.as_uuid()], |row| {
+                Ok((row.get(0)?, row.get(1)?))
+            })?;
+            let (lane, rank) = place.ok_or_else(|| not_found("job", &job.id))?;
+            lines::enter(tx.db, job, lane, rank).map(drop)
+        }
+        state if state.is_final() => places::give_up(tx, job),
+        _ => Ok(()),
     }
 }

@@ -14,7 +14,6 @@ use uuid::Uuid;
 
 use super::audit::note_deployment;
 use super::jobs;
-use super::lines::Ends;
 use super::query::{execute, exists, one, scalar, to_json};
 use super::writer::Tx;
 use crate::error::{DbResult, corrupt, illegal, not_found};
@@ -134,7 +133,7 @@ fn notify(tx: &Tx<'_>, deployment: &Deployment) -> DbResult<()> {
     let kind = JobKind::parse("notify").map_err(|error| corrupt("a job", &error))?;
     let input = serde_json::json!({ "tenant": deployment.tenant, "deployment": deployment.id });
     let notice = NewJob::new(JobId::from_uuid(id), kind, input);
-    jobs::insert(tx, &deployment.tenant, notice, &mut Ends::default()).map(drop)
+    jobs::insert(tx, &deployment.tenant, notice).map(drop)
 }
 
 /// Why a deployment is being cancelled.

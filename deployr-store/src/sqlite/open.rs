@@ -16,6 +16,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const STEPS: &[M<'_>] = &[
     M::up(include_str!("../../migrations/sqlite/0001_initial.sql")),
     M::up(include_str!("../../migrations/sqlite/0002_domains.sql")),
+    M::up(include_str!("../../migrations/sqlite/0003_line_ends.sql")),
 ];
 const MIGRATIONS: Migrations<'_> = Migrations::from_slice(STEPS);
 
@@ -221,5 +222,28 @@ fn explain(path: &Path, error: DbError) -> StoreError {
             reason: format!("{path}: {reason}"),
         },
         other => other,
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    /// A file as version `step` left it, with one job in line.
+    pub(in crate::sqlite) fn older_file(path: &Path, step: usize, job: uuid::Uuid) {
+        let mut db = Connection::open(path).unwrap();
+        MIGRATIONS.to_version(&mut db, step).unwrap();
+        db.execute(
+            "INSERT INTO lanes (id, kind, needs) VALUES (1, 'work', '')",
+            [],
+        )
+        .unwrap();
+        db.execute(
+            "INSERT INTO jobs (id, tenant, lane, input, priority, rank, state, run_at, attempt,
+                               max_attempts, fence, start_by, created_at)
+             VALUES (?1, 'acme', 1, '{}', 0, 7, 'queued', 0, 0, 1, 0, ?2, 0)",
+            (job, i64::MAX / 2),
+        )
+        .unwrap();
     }
 }

@@ -63,10 +63,7 @@ pub(super) fn promote(tx: &Tx<'_>, id: JobId) -> DbResult<bool> {
         execute(tx.db, sql, [id.as_uuid()])?;
         return Ok(false);
     }
-    let rank = match rank {
-        Some(rank) => rank,
-        None => lines::next_rank(tx.db, lane, job.priority, &job.tenant)?,
-    };
+    let rank = lines::enter(tx.db, &job, lane, rank)?;
     let state = job.state.on(JobEvent::Promote)?;
     let sql = "UPDATE jobs SET state = ?2, rank = ?3, due_at = NULL WHERE id = ?1";
     execute(tx.db, sql, (id.as_uuid(), state.as_str(), rank))?;

@@ -10,11 +10,11 @@ use deployr_core::store::{
     Beat, ClaimRequest, Exchange, JobFault, JobQueue, NewJob, QueueStats, StoreResult, Sweep,
 };
 use deployr_core::value::{JobKind, TenantId};
-use rusqlite::Connection;
+use rusqlite::{Connection, Statement};
 
 use super::SqliteStore;
 use super::jobs;
-use super::lines::{self, Ends, Lane};
+use super::lines::{self, Lane};
 use super::moves;
 use super::query::{execute, many, one, scalar};
 use super::rows;
@@ -27,13 +27,8 @@ use crate::words::EndedBy;
 impl JobQueue for SqliteStore {
     async fn enqueue_all(&self, tenant: &TenantId, new: Vec<NewJob>) -> StoreResult<Vec<Job>> {
         let tenant = tenant.clone();
-        self.write("enqueue", move |tx| {
-            let mut ends = Ends::default();
-            new.into_iter()
-                .map(|new| jobs::insert(tx, &tenant, new, &mut ends))
-                .collect()
-        })
-        .await
+        self.write("enqueue", move |tx| jobs::insert_all(tx, &tenant, new))
+            .await
     }
 
     async fn job(&self, tenant: &TenantId, id: JobId) -> StoreResult<Job> {
@@ -49,9 +44,8 @@ impl JobQueue for SqliteStore {
     async fn exchange(&self, done: &[Claim], next: Option<ClaimRequest>) -> StoreResult<Exchange> {
         let done = done.to_vec();
         self.write("exchange", move |tx| {
-            let completed = done.iter().map(|claim| complete(tx, claim));
             Ok(Exchange {
-                completed: completed.collect::<DbResult<_>>()?,
+                completed: complete_all(tx, &done)?,
                 leases: next.map_or(Ok(Vec::new()), |request| claim(tx, &request))?,
             })
         })
@@ -159,9 +153,16 @@ impl JobQueue for SqliteStore {
     }
 }
 
-/// Completes a job; gives what is to be told of it, or what ended the whole call.
-fn complete(tx: &Tx<'_>, claim: &Claim) -> DbResult<StoreResult<()>> {
-    let done = match complete_plain(tx, claim) {
+/// Completes jobs; gives what is to be told of each, or what ended the whole call.
+fn complete_all(tx: &Tx<'_>, done: &[Claim]) -> DbResult<Vec<StoreResult<()>>> {
+    let mut plain = tx.db.prepare_cached(include_str!("sql/complete_job.sql"))?;
+    done.iter()
+        .map(|claim| complete(tx, claim, &mut plain))
+        .collect()
+}
+
+fn complete(tx: &Tx<'_>, claim: &Claim, plain: &mut Statement<'_>) -> DbResult<StoreResult<()>> {
+    let done = match complete_plain(tx, claim, plain) {
         Ok(true) => return Ok(Ok(())),
         Ok(false) => tx.savepoint(|tx| complete_with_care(tx, claim)),
         Err(error) => Err(error),
@@ -176,20 +177,16 @@ fn complete(tx: &Tx<'_>, claim: &Claim) -> DbResult<StoreResult<()>> {
 
 /// Completes a job that nothing hangs on, in one statement. Does nothing, and says so,
 /// where there is more to do or to tell.
-fn complete_plain(tx: &Tx<'_>, claim: &Claim) -> DbResult<bool> {
+fn complete_plain(tx: &Tx<'_>, claim: &Claim, plain: &mut Statement<'_>) -> DbResult<bool> {
     let state = JobState::Running.on(JobEvent::Complete)?;
-    let completed = execute(
-        tx.db,
-        include_str!("sql/complete_job.sql"),
-        (
-            claim.job.as_uuid(),
-            claim.fence.0,
-            claim.worker.as_uuid(),
-            state.as_str(),
-            tx.now(),
-            EndedBy::Complete.as_str(),
-        ),
-    )?;
+    let completed = plain.execute((
+        claim.job.as_uuid(),
+        claim.fence.0,
+        claim.worker.as_uuid(),
+        state.as_str(),
+        tx.now(),
+        EndedBy::Complete.as_str(),
+    ))?;
     Ok(completed > 0)
 }
 

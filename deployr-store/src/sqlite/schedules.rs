@@ -9,7 +9,6 @@ use rusqlite::Connection;
 
 use super::SqliteStore;
 use super::jobs;
-use super::lines::Ends;
 use super::query::{execute, many, one, to_json};
 use super::rows;
 use crate::error::{DbResult, not_found};
@@ -117,7 +116,7 @@ impl Schedules for SqliteStore {
                 return Ok(false);
             }
             if let Some(job) = advance.job {
-                jobs::insert(tx, &tenant, job, &mut Ends::default())?;
+                jobs::insert(tx, &tenant, job)?;
             }
             Ok(true)
         })

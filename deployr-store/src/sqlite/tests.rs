@@ -98,7 +98,7 @@ async fn a_panic_stops_only_its_own_call() {
     let new = new_job(1);
     let panicked: StoreResult<()> = store
         .write("panic", move |tx| {
-            super::jobs::insert(tx, &tenant(), new, &mut Default::default())?;
+            super::jobs::insert(tx, &tenant(), new)?;
             panic!("as planned");
         })
         .await;
@@ -164,7 +164,7 @@ async fn a_transaction_that_is_rolled_back_whole_fails_all_its_calls() {
     let new = new_job(1);
     let failed: StoreResult<()> = store
         .write("rollback", move |tx| {
-            super::jobs::insert(tx, &tenant(), new, &mut Default::default())?;
+            super::jobs::insert(tx, &tenant(), new)?;
             tx.db.execute_batch("ROLLBACK")?;
             Ok(())
         })
@@ -198,4 +198,23 @@ async fn a_sweep_looks_at_no_finished_jobs() {
         assert!(step.contains(index), "{plan:?}");
     }
     assert_eq!(tables.next(), None, "{plan:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_of_an_older_version_keeps_its_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("deployr.db");
+    let waiting = new_job(1).id;
+    super::open::tests::older_file(&path, 2, waiting.as_uuid());
+    let store = SqliteStore::open(&path).await.unwrap();
+    let behind = store.enqueue(&tenant(), new_job(1)).await.unwrap();
+    let ranks = store
+        .read("ranks", |db| {
+            many(db, "SELECT rank FROM jobs ORDER BY rank", [], |row| {
+                Ok(row.get::<_, i64>(0)?)
+            })
+        })
+        .await
+        .unwrap();
+    assert_eq!(ranks, [7, 8], "{waiting} stands before {}", behind.id);
 }

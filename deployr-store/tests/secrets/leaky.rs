@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use deployr_core::builder::{Artifact, BuildSpec, Builder, Workspace};
 use deployr_core::command::PlannedStep;
 use deployr_core::context::StepContext;
-use deployr_core::error::{Fault, StepError, StepResult, VerdictCode};
+use deployr_core::error::{Fault, StepError, StepResult, Verdict, VerdictCode};
 use deployr_core::executor::{Endpoint, Executor, ExecutorCapabilities, ReleaseSpec};
 use deployr_core::ingress::{Ingress, Route};
 use deployr_core::log::LogStream;
@@ -195,6 +195,10 @@ impl Executor for Leaky {
 
     fn capabilities(&self) -> ExecutorCapabilities {
         self.executor.capabilities()
+    }
+
+    fn accepts(&self, slug: &Slug, recipe: &Recipe) -> Result<(), Verdict> {
+        self.executor.accepts(slug, recipe)
     }
 
     fn plan(&self, slug: &Slug, recipe: &Recipe) -> Vec<PlannedStep> {

@@ -84,6 +84,10 @@ impl Host {
                 data,
                 settings.database.is_none() || scratch.is_some(),
             )?);
+        #[cfg(feature = "cpanel")]
+        for (target, executor) in &settings.cpanel {
+            builder = builder.executor(target.as_str(), Arc::new(executor.clone()));
+        }
         #[cfg(feature = "ssh")]
         for (target, executor) in &settings.ssh {
             builder = builder.executor(target.as_str(), Arc::new(executor.clone()));

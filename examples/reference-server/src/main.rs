@@ -4,6 +4,8 @@ mod announce;
 mod cli;
 mod commands;
 mod config;
+#[cfg(feature = "cpanel")]
+mod cpanel;
 mod data;
 mod docker;
 mod exit;

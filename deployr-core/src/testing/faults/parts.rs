@@ -7,7 +7,7 @@ use super::{Call, Faulty, Part};
 use crate::builder::{Artifact, BuildSpec, Builder, Workspace};
 use crate::command::PlannedStep;
 use crate::context::StepContext;
-use crate::error::{Fault, StepResult};
+use crate::error::{Fault, StepResult, Verdict};
 use crate::executor::{Endpoint, Executor, ExecutorCapabilities, ReleaseSpec};
 use crate::ingress::{Ingress, Route};
 use crate::model::{ProjectSettings, Recipe, Turn};
@@ -128,6 +128,10 @@ impl<T: Executor + ?Sized> Executor for Faulty<T> {
 
     fn capabilities(&self) -> ExecutorCapabilities {
         self.part.capabilities()
+    }
+
+    fn accepts(&self, slug: &Slug, recipe: &Recipe) -> Result<(), Verdict> {
+        self.part.accepts(slug, recipe)
     }
 
     fn plan(&self, slug: &Slug, recipe: &Recipe) -> Vec<PlannedStep> {

@@ -13,6 +13,7 @@ super::check_list! {
     a_tenant_that_comes_later_is_not_ahead_for_what_others_had_before,
     tenants_take_turns_within_a_priority_only,
     a_job_that_comes_back_keeps_its_place_in_line,
+    what_comes_later_is_behind_a_job_that_came_back,
     a_limit_has_so_many_places,
     a_job_needs_a_place_of_each_of_its_keys,
     a_free_place_goes_to_the_highest_priority,
@@ -138,6 +139,17 @@ async fn a_job_that_comes_back_keeps_its_place_in_line(b: Bench) {
     let first = b.claim().await;
     b.store.release(&first).await.unwrap();
     assert_eq!(ids(&b.claim_up_to(2).await), jobs[..2]);
+}
+
+async fn what_comes_later_is_behind_a_job_that_came_back(b: Bench) {
+    b.add_for(b.tenant(), 3).await;
+    let taken = b.claim_up_to(3).await;
+    // The line is empty now, and begins anew: far before the place of the third.
+    let meanwhile = b.add_for(b.tenant(), 1).await;
+    b.store.release(&taken[2].claim).await.unwrap();
+    let later = b.add_for(b.tenant(), 1).await;
+    let wanted = [meanwhile[0], taken[2].job.id, later[0]];
+    assert_eq!(ids(&b.claim_up_to(9).await), wanted);
 }
 
 async fn a_limit_has_so_many_places(b: Bench) {

@@ -4,7 +4,7 @@ use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 
 use deployr_core::system::{Clock, SystemClock};
-#[cfg(feature = "ssh")]
+#[cfg(any(feature = "cpanel", feature = "ssh"))]
 use deployr_core::value::TargetName;
 use deployr_exec::local::Confinement;
 use nix::unistd::{Uid, User};
@@ -12,7 +12,7 @@ use serde_json::json;
 
 use crate::config::Settings;
 use crate::data::DataDir;
-#[cfg(feature = "ssh")]
+#[cfg(any(feature = "cpanel", feature = "ssh"))]
 use crate::exit::Error;
 use crate::exit::{Exit, Result};
 use crate::ui::Ui;
@@ -31,17 +31,17 @@ enum Found {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Look at the servers of this target instead, as `ssh:web`
-    #[cfg(feature = "ssh")]
+    /// Look at the servers or the account of this target instead, as `ssh:web`
+    #[cfg(any(feature = "cpanel", feature = "ssh"))]
     target: Option<TargetName>,
 }
 
 pub(super) async fn run(args: &Args, settings: &Settings, ui: &Ui) -> Result<Exit> {
-    #[cfg(feature = "ssh")]
+    #[cfg(any(feature = "cpanel", feature = "ssh"))]
     if let Some(target) = args.target.as_ref().filter(|of| **of != settings.target) {
-        return servers(target, settings, ui).await;
+        return remote(target, settings, ui).await;
     }
-    #[cfg(not(feature = "ssh"))]
+    #[cfg(not(any(feature = "cpanel", feature = "ssh")))]
     let Args {} = args;
     let mut exit = Exit::Ok;
     let data = DataDir::at(&settings.data);
@@ -104,22 +104,38 @@ fn tell(ui: &Ui, name: &str, state: &str, text: &str, help: Option<&str>) {
     }
 }
 
-/// The hosts of a target, each with what it lacks.
-#[cfg(feature = "ssh")]
-async fn servers(target: &TargetName, settings: &Settings, ui: &Ui) -> Result<Exit> {
-    let Some(executor) = settings.ssh.get(target) else {
-        let known: Vec<_> = settings.ssh.keys().map(TargetName::as_str).collect();
+/// What a target elsewhere lacks.
+#[cfg(any(feature = "cpanel", feature = "ssh"))]
+async fn remote(target: &TargetName, settings: &Settings, ui: &Ui) -> Result<Exit> {
+    let mut known: Vec<&TargetName> = Vec::new();
+    let mut findings = None;
+    #[cfg(feature = "cpanel")]
+    {
+        known.extend(settings.cpanel.keys());
+        if let Some(account) = settings.cpanel.get(target) {
+            findings = Some(account.doctor().await);
+        }
+    }
+    #[cfg(feature = "ssh")]
+    {
+        known.extend(settings.ssh.keys());
+        if let Some(servers) = settings.ssh.get(target) {
+            findings = Some(servers.doctor().await);
+        }
+    }
+    let Some(findings) = findings else {
+        let known: Vec<_> = known.into_iter().map(TargetName::as_str).collect();
         let known = match known.as_slice() {
             [] => "none is in the file of settings".to_owned(),
             known => format!("there are {}", known.join(", ")),
         };
         return Err(
             Error::usage(format!("there are no servers {target}; {known}"))
-                .hint("docs/ssh.md says how to name one"),
+                .hint("docs/ssh.md and docs/cpanel.md say how to name one"),
         );
     };
     let (mut exit, mut host) = (Exit::Ok, String::new());
-    for found in executor.doctor().await {
+    for found in findings {
         let state = match (&found.help, found.blocks) {
             (None, _) => "ok",
             (Some(_), false) => "lacking",

@@ -1,6 +1,6 @@
 //! What can be set: the flags, the variables and the keys of the file.
 
-#[cfg(feature = "ssh")]
+#[cfg(any(feature = "cpanel", feature = "ssh"))]
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
@@ -8,6 +8,8 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use deployr_core::value::{DomainName, InvalidValue, Network};
+#[cfg(feature = "cpanel")]
+use deployr_exec::cpanel::CpanelTarget;
 use deployr_exec::ingress::AdminAddress;
 use deployr_exec::ingress::caddy::InvalidAddress;
 use serde::Deserialize;
@@ -238,6 +240,11 @@ pub(crate) struct Layer {
         value_delimiter = ','
     )]
     pub(super) pass_env: Option<Vec<String>>,
+    /// Accounts of shared hosts as targets; in a file only.
+    #[cfg(feature = "cpanel")]
+    #[arg(skip)]
+    #[serde(default)]
+    pub(super) cpanel: BTreeMap<String, CpanelTarget>,
     /// Servers as targets; in a file only.
     #[cfg(feature = "ssh")]
     #[arg(skip)]

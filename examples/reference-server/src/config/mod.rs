@@ -6,7 +6,7 @@ mod layer;
 #[cfg(test)]
 mod tests;
 
-#[cfg(feature = "ssh")]
+#[cfg(any(feature = "cpanel", feature = "ssh"))]
 use std::collections::BTreeMap;
 use std::net::{Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -14,6 +14,8 @@ use std::time::Duration;
 
 use deployr_core::store::Retention;
 use deployr_core::value::{DomainName, Network, TargetName, UrlPolicy};
+#[cfg(feature = "cpanel")]
+use deployr_exec::cpanel::CpanelExecutor;
 #[cfg(feature = "ssh")]
 use deployr_exec::ssh::SshExecutor;
 
@@ -72,6 +74,9 @@ pub(crate) struct Settings {
     pub(crate) caddy: Option<Caddy>,
     /// None for those of this machine.
     pub(crate) resolver: Option<Vec<SocketAddr>>,
+    /// Accounts of shared hosts as targets.
+    #[cfg(feature = "cpanel")]
+    pub(crate) cpanel: BTreeMap<TargetName, CpanelExecutor>,
     /// Servers as targets.
     #[cfg(feature = "ssh")]
     pub(crate) ssh: BTreeMap<TargetName, SshExecutor>,
@@ -191,6 +196,8 @@ impl Layer {
                 Some(IngressKind::Builtin) | None => None,
             },
             resolver: self.resolver.or(file.resolver),
+            #[cfg(feature = "cpanel")]
+            cpanel: crate::cpanel::targets(&file.cpanel)?,
             #[cfg(feature = "ssh")]
             ssh: crate::ssh::targets(&file.ssh)?,
         })

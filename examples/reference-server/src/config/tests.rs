@@ -29,6 +29,13 @@ const EVERY_KEY: &str = r#"
     caddy_tls = false
     resolver = ["9.9.9.9:53"]
 
+    [cpanel.shared]
+    host = "server42.example.com"
+    user = "acme"
+    token_file = "/etc/deployr/cpanel-token"
+    [cpanel.shared.sites.blog]
+    domain = "blog.example.com"
+
     [ssh.web]
     after_switch = [["sudo", "-n", "systemctl", "reload", "php8.2-fpm"]]
     [[ssh.web.hosts]]
@@ -65,6 +72,11 @@ fn the_command_line_wins_over_the_file_and_that_over_the_defaults() {
     assert_eq!(settings.swarm_replicas, 3);
     assert_eq!(settings.swarm_constraints.len(), 2);
     assert!(!settings.confine_releases);
+    #[cfg(feature = "cpanel")]
+    assert_eq!(
+        settings.cpanel.keys().next().unwrap().as_str(),
+        "cpanel:shared"
+    );
     #[cfg(feature = "ssh")]
     assert_eq!(settings.ssh.keys().next().unwrap().as_str(), "ssh:web");
     assert_eq!(
@@ -190,11 +202,43 @@ fn the_page_about_the_configuration_has_every_setting_and_no_other() {
         );
         told.push(key);
     }
-    // A table, which no flag could be; it has a page of its own.
-    known.retain(|key| *key != "ssh");
+    // Tables, which no flag could be; they have pages of their own.
+    known.retain(|key| !["cpanel", "ssh"].contains(key));
     known.sort_unstable();
     told.sort_unstable();
     assert_eq!(told, known);
+}
+
+#[cfg(feature = "cpanel")]
+#[test]
+fn the_page_about_accounts_has_every_setting_of_one() {
+    let page = include_str!("../../../../docs/cpanel.md");
+    let examples = page.split("```toml\n").skip(1);
+    let examples: Vec<String> = examples
+        .map(|text| text.split("```").next().unwrap().replace("\n   ", "\n"))
+        .collect();
+    let layer: Layer = toml::from_str(&examples.concat()).unwrap();
+    assert!(crate::cpanel::targets(&layer.cpanel).is_ok_and(|targets| targets.len() == 1));
+    let account = "[cpanel.a]\nhost = \"a.b\"\nuser = \"a\"\ntoken_file = \"t\"\n";
+    for line in [
+        "nope = 1",
+        "[cpanel.a.sites.b]\nnope = 1",
+        "[cpanel.a.sites.b]\ndatabase = { nope = 1 }",
+        "[cpanel.a.sites.b]\ncron = [{ nope = 1 }]",
+        "[cpanel.a.sites.b]\ngit = { nope = 1 }",
+    ] {
+        let error = toml::from_str::<Layer>(&format!("{account}{line}")).unwrap_err();
+        let (_, known) = error.message().split_once("expected").unwrap();
+        for key in known.split('`').skip(1).step_by(2) {
+            assert!(page.contains(&format!("`{key}`")), "{key} is not told");
+        }
+    }
+    let refused = toml::from_str::<Layer>(&format!("{account}root = \"../x\"")).unwrap();
+    let refused = crate::cpanel::targets(&refused.cpanel).unwrap_err();
+    assert!(
+        refused.to_string().contains("cpanel.a.root is invalid"),
+        "{refused}"
+    );
 }
 
 #[cfg(feature = "ssh")]

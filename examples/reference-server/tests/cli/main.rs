@@ -7,6 +7,8 @@
 #[path = "../machine/mod.rs"]
 mod machine;
 
+#[cfg(feature = "cpanel")]
+mod cpanel;
 mod demo;
 mod deploying;
 #[cfg(feature = "docker")]

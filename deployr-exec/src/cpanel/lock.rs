@@ -1,0 +1,112 @@
+//! The project's lock on an account: a folder, since of those who make it at the same time
+//! one succeeds. It is a lease by the host's own clock: of one that is older than
+//! [`LEASE`], whoever held it is taken to be dead.
+
+use std::time::Duration;
+
+use deployr_core::error::{Fault, StepResult};
+use deployr_core::system::{Entropy, SystemEntropy};
+use tokio::time::{Instant, sleep};
+
+use super::client::Client;
+
+/// In seconds.
+const LEASE: i64 = 60;
+/// How long another's is waited for.
+const WAIT: Duration = Duration::from_secs(10);
+
+/// A lock that is held. To be given back; one that is not expires.
+#[derive(Debug)]
+pub(super) struct Lock<'a> {
+    client: &'a Client,
+    path: String,
+    mine: String,
+}
+
+pub(super) fn random() -> String {
+    let mut bytes = [0; 16];
+    SystemEntropy.fill(&mut bytes);
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+impl<'a> Lock<'a> {
+    /// Waits until nobody else has it.
+    pub(super) async fn take(client: &'a Client, base: &str) -> StepResult<Self> {
+        let (path, mine) = (format!("{base}/lock"), random());
+        let start = Instant::now();
+        let mut pause = Duration::from_millis(50);
+        while !client.make_dir(&path).await? {
+            if is_expired(client, base).await? {
+                put_aside(client, base).await?;
+                continue;
+            }
+            if start.elapsed() + pause > WAIT {
+                let reason =
+                    format!("another call has held the lock {path} for 10 s; deploy again");
+                return Err(Fault::retryable("switch", client.target(), reason).into());
+            }
+            sleep(pause).await;
+            pause = (pause * 2).min(Duration::from_secs(1));
+        }
+        let lock = Self { client, path, mine };
+        match client.write_file(&lock.owner(), &lock.mine).await {
+            Ok(()) => Ok(lock),
+            Err(error) => {
+                // Nobody else can have it yet. Where this fails as well, it expires.
+                let _ = client.remove(&lock.path).await;
+                Err(error)
+            }
+        }
+    }
+
+    /// To be asked right before what the lock is for.
+    pub(super) async fn still_held(&self) -> StepResult<()> {
+        match self.client.read_file(&self.owner()).await? {
+            Some(owner) if owner.trim() == self.mine => Ok(()),
+            _ => {
+                let reason = format!(
+                    "the lock {} was lost, since this call was too slow; deploy again",
+                    self.path
+                );
+                Err(Fault::retryable("switch", self.client.target(), reason).into())
+            }
+        }
+    }
+
+    /// Lets the next one have it.
+    pub(super) async fn give_back(self) {
+        // Whatever fails here: it expires.
+        if self.still_held().await.is_ok() {
+            let _ = self.client.remove(&self.path).await;
+        }
+    }
+
+    fn owner(&self) -> String {
+        format!("{}/owner", self.path)
+    }
+}
+
+/// By when it was made and what the time is, both by the host's clock.
+async fn is_expired(client: &Client, base: &str) -> StepResult<bool> {
+    let there = client.list(base).await?;
+    let Some(lock) = there.get("lock") else {
+        return Ok(false); // given back meanwhile
+    };
+    let age = there.time.zip(lock.mtime).map(|(now, made)| now - made);
+    Ok(age.is_some_and(|age| age > LEASE))
+}
+
+/// One of those who find it expired moves it away; who moves another's puts it back.
+async fn put_aside(client: &Client, base: &str) -> StepResult<()> {
+    let owner = |of: String| async move { client.read_file(&format!("{of}/owner")).await };
+    let (lock, aside) = (format!("{base}/lock"), format!("{base}/lock.{}", random()));
+    let before = owner(lock.clone()).await?;
+    if client.rename(&lock, &aside).await.is_err() {
+        return Ok(()); // another was faster
+    }
+    if owner(aside.clone()).await? == before {
+        client.remove(&aside).await
+    } else {
+        client.rename(&aside, &lock).await
+    }
+}

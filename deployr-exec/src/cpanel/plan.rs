@@ -1,0 +1,92 @@
+//! What a deployment would do to an account, in sentences; and what an account cannot do.
+
+use deployr_core::command::PlannedStep;
+use deployr_core::error::{Verdict, VerdictCode};
+use deployr_core::model::{Recipe, Runtime};
+use deployr_core::value::Slug;
+
+use super::target::CpanelTarget;
+use crate::health;
+
+pub(super) fn plan(target: &CpanelTarget, slug: &Slug, recipe: &Recipe) -> Vec<PlannedStep> {
+    let site = target.site(slug.as_str());
+    let base = format!("{target}:{}/{slug}", target.root);
+    let mut steps = Vec::new();
+    let mut say = |text: String| steps.push(PlannedStep::new(text));
+    if let Some(database) = &site.database {
+        say(format!(
+            "make the database {} and its user {}, unless they are there",
+            database.name, database.user
+        ));
+    }
+    if let Some(git) = &site.git {
+        say(format!(
+            "let the host pull {} of {} into {base}/repository",
+            git.branch, git.repository
+        ));
+        say("let the host run its .cpanel.yml".to_owned());
+    } else {
+        say(format!(
+            "upload an archive to {base}/incoming, and unpack it there as {base}/releases/<number>-<commit>"
+        ));
+        for path in &recipe.shared {
+            say(format!("link {path} in it to {base}/shared/{path}"));
+        }
+        steps.push(health::planned(recipe));
+        let mut say = |text: String| steps.push(PlannedStep::new(text));
+        if let (Some(php), Some(domain)) = (&site.php, &site.domain) {
+            say(format!("set PHP {php} for {domain}, unless it has it"));
+        }
+        say("let the link `current` lead to it: in one step where the host does so, else with a moment in which nothing is served".to_owned());
+    }
+    let mut say = |text: String| steps.push(PlannedStep::new(text));
+    match &site.domain {
+        Some(domain) if site.passenger => say(format!("let Passenger start it anew for {domain}")),
+        Some(domain) if site.git.is_none() => {
+            say(format!(
+                "let the document root of {domain} lead to `current`, unless it does"
+            ));
+        }
+        _ => {}
+    }
+    for cron in &site.cron {
+        say(format!("let cron run {} {}", cron.schedule, cron.command));
+    }
+    if let Some(url) = site.url().filter(|_| site.git.is_none()) {
+        say(format!(
+            "ask {url} until visitors get it, and go back to the release before where they do not"
+        ));
+    }
+    steps
+}
+
+/// What shared hosting cannot do for a project, before anything of it is built.
+pub(super) fn accepts(target: &CpanelTarget, slug: &Slug, recipe: &Recipe) -> Result<(), Verdict> {
+    let site = target.site(slug.as_str());
+    let refuse = |message: String| Err(Verdict::new(VerdictCode::Unsupported, message));
+    match &recipe.runtime {
+        Runtime::Static { .. } => {}
+        Runtime::Process { .. } if site.passenger || site.php.is_some() || site.git.is_some() => {}
+        Runtime::Process { start } => {
+            return refuse(format!(
+                "{target} runs no processes of its own, as shared hosting does not, so `{start}` \
+                 cannot be started there. For a PHP app set `php` and `web` of \
+                 sites.{slug}; for a Node app with an app.js set `passenger`; else choose a \
+                 target that runs processes"
+            ));
+        }
+        _ => {
+            return refuse(format!(
+                "{target} runs no containers, as shared hosting does not; choose a target that \
+                 does, or a framework whose output is files"
+            ));
+        }
+    }
+    if recipe.health.command.is_some() {
+        return refuse(format!(
+            "{target} gives no shell, so the health command cannot be run there; set the health \
+             path instead"
+        ));
+    }
+    Ok(())
+}

@@ -1,0 +1,16 @@
+//! The cPanel executor on an account that is slow, full, cut off, told lies, full of
+//! tricks. It is a fake: see `deployr_testkit::cpanel`.
+#![cfg(feature = "cpanel")]
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+#[path = "../corpus/mod.rs"]
+mod corpus;
+mod doctor;
+mod files;
+mod git;
+mod hostile;
+mod more;
+mod php;
+mod support;
+mod switch;
+mod trouble;

@@ -1,0 +1,241 @@
+use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use deployr_core::builder::{Artifact, ArtifactContent};
+use deployr_core::context::StepContext;
+use deployr_core::error::{Fault, StepError, StepResult, Verdict};
+use deployr_core::executor::{Endpoint, Executor, ReleaseSpec};
+use deployr_core::model::{HealthCheck, ProjectId, Recipe, ReleaseId, Runtime, Turn};
+use deployr_core::system::{Entropy, timestamp_from_micros};
+use deployr_core::testing::RecordedStep;
+use deployr_core::value::{
+    BuildCommand, CommitId, EnvName, EnvSet, EnvValue, Framework, HealthDeadline, HealthInterval,
+    OutputDir, RelPath, Slug,
+};
+use deployr_exec::cpanel::{CpanelExecutor, CpanelTarget, Site, Token};
+use deployr_testkit::cpanel::Cpanel;
+use tempfile::TempDir;
+
+pub(crate) const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
+pub(crate) const DOMAIN: &str = "shop.example.com";
+
+/// An account of its own for each test, with the project `shop` on it.
+pub(crate) struct Lab {
+    pub(crate) account: Cpanel,
+    pub(crate) executor: CpanelExecutor,
+    work: TempDir,
+}
+
+impl Lab {
+    /// One that is visited at [`DOMAIN`].
+    pub(crate) fn new() -> Self {
+        Self::with(|_| {})
+    }
+
+    pub(crate) fn with(change: impl FnOnce(&mut Site)) -> Self {
+        let account = Cpanel::start();
+        let mut target = target(&account);
+        let mut site = site_at(&account, DOMAIN);
+        change(&mut site);
+        target.sites.insert("shop".to_owned(), site);
+        Self {
+            executor: CpanelExecutor::new(target).unwrap(),
+            account,
+            work: tempfile::tempdir().unwrap(),
+        }
+    }
+
+    /// One that nobody visits.
+    pub(crate) fn unvisited() -> Self {
+        Self::with(|site| *site = Site::default())
+    }
+
+    /// A path below the project's folder on the account.
+    pub(crate) fn path(&self, below: &str) -> PathBuf {
+        self.account.home().join("deployr/shop").join(below)
+    }
+
+    pub(crate) fn read(&self, below: &str) -> String {
+        fs::read_to_string(self.path(below)).unwrap()
+    }
+
+    pub(crate) fn files(&self, files: &[(&str, &str)]) -> Artifact {
+        let folder = tempfile::Builder::new()
+            .tempdir_in(self.work.path())
+            .unwrap()
+            .keep();
+        for (name, text) in files {
+            let file = folder.join(name);
+            fs::create_dir_all(file.parent().unwrap()).unwrap();
+            fs::write(file, text).unwrap();
+        }
+        Artifact {
+            content: ArtifactContent::Folder(folder),
+            digest: "sha256:0".into(),
+            bytes: 0,
+        }
+    }
+
+    /// All steps of a deployment, whose number is that of the release.
+    pub(crate) async fn deploy(
+        &self,
+        spec: &ReleaseSpec,
+        artifact: &Artifact,
+    ) -> StepResult<Endpoint> {
+        self.deploy_told(spec, artifact, &RecordedStep::new().ctx)
+            .await
+    }
+
+    pub(crate) async fn deploy_told(
+        &self,
+        spec: &ReleaseSpec,
+        artifact: &Artifact,
+        ctx: &StepContext,
+    ) -> StepResult<Endpoint> {
+        self.executor.prepare(spec, artifact, ctx).await?;
+        let endpoint = self.executor.start(spec, ctx).await?;
+        self.executor.verify(spec, &endpoint, ctx).await?;
+        self.executor
+            .switch(spec, Turn::new(spec.number, 1), ctx)
+            .await?;
+        Ok(endpoint)
+    }
+
+    /// What a visitor gets.
+    pub(crate) fn visit(&self, path: &str) -> (u16, String) {
+        let mut stream = TcpStream::connect(self.account.web()).unwrap();
+        let request = format!("GET {path} HTTP/1.1\r\nHost: {DOMAIN}\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).unwrap();
+        stream.shutdown(std::net::Shutdown::Write).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        (
+            head.split(' ').nth(1).unwrap().parse().unwrap(),
+            body.to_owned(),
+        )
+    }
+}
+
+pub(crate) fn target(account: &Cpanel) -> CpanelTarget {
+    let token = Token::new(Cpanel::token());
+    let mut target = CpanelTarget::new("127.0.0.1", Cpanel::user(), token).unwrap();
+    target.port = account.port();
+    target.certificate = Some(Cpanel::authority().to_owned());
+    target
+}
+
+pub(crate) fn site_at(account: &Cpanel, domain: &str) -> Site {
+    Site {
+        domain: Some(domain.to_owned()),
+        plain_http: true,
+        web_server: Some(account.web()),
+        ..Site::default()
+    }
+}
+
+pub(crate) fn folder(artifact: &Artifact) -> &Path {
+    match &artifact.content {
+        ArtifactContent::Folder(path) => path,
+        other => panic!("{other:?}"),
+    }
+}
+
+pub(crate) fn site(number: i64) -> ReleaseSpec {
+    spec(number, Runtime::Static { single_page: false })
+}
+
+pub(crate) fn app(number: i64) -> ReleaseSpec {
+    let start = BuildCommand::parse("node app.js").unwrap();
+    spec(number, Runtime::Process { start })
+}
+
+fn spec(number: i64, runtime: Runtime) -> ReleaseSpec {
+    // The same release for the same number, as out of a store.
+    let release = ReleaseId::new(timestamp_from_micros(number * 1_000_000), &Zeros);
+    ReleaseSpec {
+        project: ProjectId::new(timestamp_from_micros(0), &Zeros),
+        slug: Slug::parse("shop").unwrap(),
+        release,
+        number,
+        commit: CommitId::parse(COMMIT).unwrap(),
+        recipe: Recipe {
+            framework: Framework::parse("test").unwrap(),
+            root: None,
+            commands: Vec::new(),
+            output: OutputDir::parse(".").unwrap(),
+            runtime,
+            health: HealthCheck {
+                interval_ms: HealthInterval::new(50).unwrap(),
+                deadline_ms: HealthDeadline::new(3_000).unwrap(),
+                ..HealthCheck::default()
+            },
+            shared: Vec::new(),
+            writable: Vec::new(),
+        },
+        env: EnvSet::new(),
+    }
+}
+
+pub(crate) fn impatient(mut spec: ReleaseSpec) -> ReleaseSpec {
+    spec.recipe.health.deadline_ms = HealthDeadline::new(300).unwrap();
+    spec
+}
+
+pub(crate) fn with_env(mut spec: ReleaseSpec, name: &str, value: &str) -> ReleaseSpec {
+    let (name, value) = (
+        EnvName::parse(name).unwrap(),
+        EnvValue::parse(value).unwrap(),
+    );
+    spec.env.insert(name, value).unwrap();
+    spec
+}
+
+pub(crate) fn paths(paths: &[&str]) -> Vec<RelPath> {
+    paths
+        .iter()
+        .map(|path| RelPath::parse(path).unwrap())
+        .collect()
+}
+
+#[derive(Debug)]
+struct Zeros;
+
+impl Entropy for Zeros {
+    fn fill(&self, buffer: &mut [u8]) {
+        buffer.fill(0);
+    }
+}
+
+pub(crate) fn context() -> StepContext {
+    RecordedStep::new().ctx
+}
+
+pub(crate) fn expect_fault<T: std::fmt::Debug>(result: StepResult<T>) -> Fault {
+    match result {
+        Err(StepError::Fault(fault)) => fault,
+        other => panic!("no fault but {other:?}"),
+    }
+}
+
+pub(crate) fn expect_verdict<T: std::fmt::Debug>(result: StepResult<T>) -> Verdict {
+    match result {
+        Err(StepError::Verdict(verdict)) => verdict,
+        other => panic!("no verdict but {other:?}"),
+    }
+}
+
+/// The executor for an account whose host answers slowly.
+pub(crate) fn hasty(lab: &Lab) -> CpanelExecutor {
+    lab.executor.clone().patience(Duration::from_millis(200))
+}
+
+/// All that a step has said.
+pub(crate) async fn said(step: &RecordedStep) -> String {
+    let lines = step.lines().await;
+    let lines: Vec<String> = lines.into_iter().map(|(_, line)| line).collect();
+    lines.join("\n")
+}

@@ -11,6 +11,8 @@ use hyper::body::Bytes;
 use tar::{Builder, EntryType, Header};
 use tokio::sync::mpsc;
 
+use super::ignore::Ignore;
+
 /// How much is on its way to the engine at most.
 const CHUNKS: usize = 16;
 const CHUNK: usize = 64 << 10;
@@ -28,6 +30,8 @@ pub(super) struct Pack {
     pub(super) owner: u64,
     /// What is left out, wherever it is.
     pub(super) without: Option<&'static str>,
+    /// What else is left out.
+    pub(super) ignore: Ignore,
 }
 
 impl Pack {
@@ -73,8 +77,11 @@ impl Pack {
             }
             let path = below.join(entry.file_name());
             let meta = entry.metadata()?;
-            self.entry(archive, &path, &meta)?;
-            if meta.is_dir() {
+            let out = self.ignore.leaves_out(&path);
+            if !out {
+                self.entry(archive, &path, &meta)?;
+            }
+            if meta.is_dir() && (!out || self.ignore.may_keep()) {
                 self.folder(archive, &path)?;
             }
         }
@@ -169,6 +176,7 @@ mod tests {
             owned: ["store", "cache/x"].map(PathBuf::from).into(),
             owner: 77,
             without: Some("out"),
+            ignore: Ignore::default(),
         };
         let mut bytes = Vec::new();
         pack.write(&mut bytes).unwrap();

@@ -17,6 +17,7 @@ use deployr_core::value::Slug;
 use super::DockerExecutor;
 use super::archive::Pack;
 use super::container::{APP, USER};
+use super::ignore::Ignore;
 use super::naming::{Instance, RELEASE};
 
 impl DockerExecutor {
@@ -156,5 +157,6 @@ fn pack(spec: &ReleaseSpec, folder: PathBuf) -> Pack {
         owned: owned.map(|path| path.as_path().to_owned()).collect(),
         owner: USER,
         without: None,
+        ignore: Ignore::default(),
     }
 }

@@ -26,6 +26,7 @@ mod client;
 #[cfg(feature = "compose")]
 pub mod compose;
 mod container;
+mod ignore;
 mod image;
 mod limits;
 mod naming;

@@ -87,13 +87,17 @@ impl Bench {
 async fn a_dockerfile_becomes_a_release() {
     let bench = Bench::new();
     let dockerfile = "FROM busybox:test\nWORKDIR /srv\nCOPY . .\n\
-                      RUN echo building && ls -a >index.html && env >>index.html\n\
+                      RUN echo building && find . >index.html && env >>index.html\n\
                       RUN test ! -e /var/run/docker.sock\n\
                       EXPOSE 4000\nCMD [\"httpd\", \"-f\", \"-p\", \"4000\"]\n";
     let files = [
         ("Dockerfile", dockerfile),
         ("page", "a page"),
         (".git/config", "secret"),
+        (".dockerignore", "keys\n!keys/public\n**/*.log\n"),
+        ("keys/private", "secret"),
+        ("keys/public", "known"),
+        ("logs/today.log", "secret"),
     ];
     let mut build = bench.spec(&files, None).await;
     assert_eq!(build.recipe.runtime, Runtime::Image);
@@ -123,7 +127,15 @@ async fn a_dockerfile_becomes_a_release() {
     bench.builder.clean(&build.workspace).await.unwrap();
     let at = target.deploy(&release, &artifact, 1).await.unwrap();
     let page = get(at).await.unwrap();
-    assert!(page.contains("page\n") && !page.contains(".git"), "{page}");
+    for (name, is_there) in [
+        ("./page\n", true),
+        (".git", false),
+        ("./keys/public\n", true),
+        ("./keys/private", false),
+        ("today.log", false),
+    ] {
+        assert_eq!(page.contains(name), is_there, "{name} in {page}");
+    }
     assert!(!page.contains("canary"), "{page}");
     let named = bench
         .docker

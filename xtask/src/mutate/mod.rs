@@ -8,6 +8,7 @@ mod ingress;
 mod leases;
 mod postgres;
 mod store;
+mod swarm;
 mod values;
 mod worker;
 
@@ -34,7 +35,7 @@ struct Suite {
     mutants: &'static [Mutant],
 }
 
-const SUITES: [Suite; 17] = [
+const SUITES: [Suite; 19] = [
     compose::ALLOWED,
     compose::SERVICES,
     docker::DOCKER,
@@ -47,6 +48,8 @@ const SUITES: [Suite; 17] = [
     worker::CLAIMING_AHEAD,
     worker::STOPPING,
     store::SQLITE,
+    swarm::UP,
+    swarm::VALUES,
     postgres::FENCES,
     postgres::LOCKS,
     postgres::KEYS,

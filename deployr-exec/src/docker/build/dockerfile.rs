@@ -16,6 +16,7 @@ use futures::StreamExt;
 use super::room::Room;
 use super::{DockerBuilder, verdict};
 use crate::docker::archive::Pack;
+use crate::docker::ignore::Ignore;
 use crate::local::blocking;
 use crate::local::build::app_folder;
 
@@ -41,11 +42,16 @@ pub(super) async fn build(
     ctx: &StepContext,
 ) -> StepResult<Artifact> {
     let (checkout, root) = (spec.workspace.checkout.clone(), spec.recipe.root.clone());
-    let folder = blocking(move || app_folder(&checkout, root.as_ref())).await?;
+    let (folder, ignore) = blocking(move || {
+        let folder = app_folder(&checkout, root.as_ref())?;
+        let ignore = Ignore::of(&folder)?;
+        Ok((folder, ignore))
+    })
+    .await?;
     let client = room.client;
     let docker = client.patient_docker().await?;
     let options = options(builder, room);
-    let context = body_try_stream(context(folder).send());
+    let context = body_try_stream(context(folder, ignore).send());
     let mut said = docker.build_image(options, None, Some(context));
     while let Some(piece) = said.next().await {
         match piece {
@@ -102,14 +108,16 @@ fn options(builder: &DockerBuilder, room: &Room<'_>) -> BuildImageOptions {
     }
 }
 
-/// The app's folder, as a repository has it, but not its history.
-fn context(folder: PathBuf) -> Pack {
+/// The app's folder, as a repository has it, but not its history, nor what it says itself that
+/// it does not want there.
+fn context(folder: PathBuf, ignore: Ignore) -> Pack {
     Pack {
         from: folder,
         to: PathBuf::new(),
         owned: BTreeSet::new(),
         owner: 0,
         without: Some(".git"),
+        ignore,
     }
 }
 

@@ -174,7 +174,7 @@ pub(super) fn check(
             };
             plain == name || param.ends_with('*') && again().is_some()
         };
-        if !known.iter().any(|param| fits(&param)) {
+        if !known.iter().any(fits) {
             return Err(format!("{function} has no parameter {name}"));
         }
     }

@@ -226,6 +226,40 @@ async fn a_lock_whose_making_was_not_answered_is_nobodys() {
     assert_eq!(lab.read("turn"), "1 2\n");
 }
 
+/// Who was too slow changes nothing: another has the lock by then.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lock_that_was_lost_is_noticed_before_the_switch() {
+    let lab = Lab::unvisited();
+    for number in [1, 2] {
+        let artifact = lab.files(&[("index.html", &format!("release {number}"))]);
+        lab.deploy(&site(number), &artifact).await.unwrap();
+    }
+    let slow = Trouble::Late(Duration::from_millis(50));
+    lab.account.trouble("Fileman/get_file_content", 100, slow);
+    let (spec, ctx) = (site(1), context());
+    let switch = lab.executor.switch(&spec, Turn::new(3, 1), &ctx);
+    let rob = async {
+        while !lab.path("lock/owner").exists() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        fs::write(lab.path("lock/owner"), "somebody").unwrap();
+    };
+    let (switched, ()) = tokio::join!(switch, rob);
+    let fault = expect_fault(switched);
+    assert!(
+        fault.retryable && fault.to_string().contains("was lost"),
+        "{fault}"
+    );
+    assert_eq!(
+        (
+            lab.read("turn").as_str(),
+            lab.read("current/index.html").as_str()
+        ),
+        ("2 1\n", "release 2")
+    );
+    assert!(lab.path("lock/owner").exists(), "it is somebody's");
+}
+
 /// Each call is a way to the host and back.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_deployment_is_not_many_calls() {

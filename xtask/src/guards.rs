@@ -30,6 +30,7 @@ const ALONE: [(&str, &[&str]); 3] = [
             "builtin-ingress",
             "caddy-ingress",
             "compose",
+            "cpanel",
             "dns",
             "docker",
             "local-builder",

@@ -2,6 +2,7 @@
 //! asks whether the tests that guard the place turn red.
 
 mod compose;
+mod cpanel;
 mod docker;
 mod engine;
 mod ingress;
@@ -34,9 +35,10 @@ struct Suite {
     mutants: &'static [Mutant],
 }
 
-const SUITES: [Suite; 17] = [
+const SUITES: [Suite; 18] = [
     compose::ALLOWED,
     compose::SERVICES,
+    cpanel::ACCOUNT,
     docker::DOCKER,
     engine::PIPELINE,
     ingress::ROUTES,

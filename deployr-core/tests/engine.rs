@@ -651,6 +651,27 @@ async fn a_plan_changes_nothing() {
 }
 
 #[tokio::test]
+async fn what_the_target_cannot_run_is_refused_before_it_is_built() {
+    let bench = Bench::new();
+    let engine = bench.engine();
+    let worker = worker(&engine);
+    let project = bench.project(&engine).await;
+    bench.executor.refuse_all("it runs no processes");
+    let planned = engine.plan(&bench.me, project.id, None).await;
+    assert!(matches!(planned, Err(EngineError::Verdict(v)) if v.code == VerdictCode::Unsupported));
+    let ended = bench.deploy(&engine, &project).await;
+    assert_eq!(ended.status, DeploymentStatus::Failed);
+    assert!(
+        matches!(&ended.failure, Some(Failure::Verdict { code, .. }) if code == "unsupported"),
+        "{ended:?}"
+    );
+    worker.drain(Duration::from_secs(5)).await;
+    assert_eq!(bench.builder.script().count("build"), 0);
+    assert_eq!(bench.executor.script().count("prepare"), 0);
+    assert!(bench.builder.open_workspaces().is_empty());
+}
+
+#[tokio::test]
 async fn another_tenant_sees_nothing() {
     let bench = Bench::new();
     let engine = bench.engine();

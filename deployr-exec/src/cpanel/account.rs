@@ -17,8 +17,12 @@ pub(super) struct Room {
 }
 
 impl Client {
-    /// Where the account's home is.
+    /// Where the account's home is; asked once.
     pub(super) async fn home(&self) -> StepResult<String> {
+        self.home.get_or_try_init(|| self.ask_home()).await.cloned()
+    }
+
+    pub(super) async fn ask_home(&self) -> StepResult<String> {
         let call = Call::uapi("Variables", "get_user_information").with("name", "home");
         let data = self.call(&call).await?;
         match data.get("home").and_then(Value::as_str) {

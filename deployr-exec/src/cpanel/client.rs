@@ -47,6 +47,7 @@ pub(super) struct Client {
     target: CpanelTarget,
     patience: Duration,
     http: OnceCell<Http>,
+    pub(super) home: OnceCell<String>,
     places: Semaphore,
 }
 
@@ -56,6 +57,7 @@ impl Client {
             target,
             patience,
             http: OnceCell::new(),
+            home: OnceCell::new(),
             places: Semaphore::new(AT_ONCE),
         }
     }

@@ -51,7 +51,7 @@ struct Look<'a> {
 
 impl Look<'_> {
     async fn connection(&self) -> (Option<String>, Finding) {
-        match self.account.client.home().await {
+        match self.account.client.ask_home().await {
             Ok(home) => {
                 let finding = self
                     .report

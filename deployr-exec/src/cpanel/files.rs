@@ -144,7 +144,7 @@ impl Client {
     }
 
     /// The same, where nobody minds who has made it.
-    async fn make_dir_again(&self, path: &str) -> StepResult<()> {
+    pub(super) async fn make_dir_again(&self, path: &str) -> StepResult<()> {
         match self.make_dir(path).await {
             Err(StepError::Fault(fault)) if fault.retryable => match self.is_there(path).await? {
                 true => Ok(()),
@@ -188,27 +188,24 @@ impl Client {
 
     /// Removes a file, a link or a folder with all that is in it.
     pub(super) async fn remove(&self, path: &str) -> StepResult<()> {
-        let mut refused = None;
-        // Some hosts have only the one, and some only the other for folders.
-        for op in ["unlink", "trash"] {
-            let call = Call::fileop(op, path, None);
-            match self.ask(&call).await {
-                Ok(_) => {}
-                Err(Failed::Refused(said)) => refused = Some((call, said)),
-                Err(failed) => return Err(self.explain(&call, failed)),
-            }
-            let (dir, name) = split(path);
-            if self.list(dir).await?.get(name).is_none() {
-                return Ok(());
-            }
+        let unlink = Call::fileop("unlink", path, None);
+        let said = match self.ask(&unlink).await {
+            Ok(_) => return Ok(()),
+            Err(Failed::Refused(said)) => said,
+            Err(failed) => return Err(self.explain(&unlink, failed)),
+        };
+        let (dir, name) = split(path);
+        if self.list(dir).await?.get(name).is_none() {
+            return Ok(());
         }
-        let (call, said) = refused.unwrap_or_else(|| {
-            (
-                Call::fileop("unlink", path, None),
-                format!("{path} is still there"),
-            )
-        });
-        Err(self.explain(&call, Failed::Refused(said)))
+        // Some hosts remove no folders so, but put them into the trash.
+        let trash = Call::fileop("trash", path, None);
+        match self.ask(&trash).await {
+            Ok(_) => Ok(()),
+            Err(Failed::Refused(_)) if self.list(dir).await?.get(name).is_none() => Ok(()),
+            Err(Failed::Refused(_)) => Err(self.explain(&unlink, Failed::Refused(said))),
+            Err(failed) => Err(self.explain(&trash, failed)),
+        }
     }
 
     /// Removes a file that may be gone already.

@@ -118,6 +118,9 @@ impl Account {
             let back = back.await;
             lock.give_back().await;
             let placed = back?;
+            if self.client.target().site(spec.slug.as_str()).passenger {
+                return self.restart_app(&placed).await;
+            }
             self.forget_old_code(spec, &placed).await
         };
         let say = match back.await {

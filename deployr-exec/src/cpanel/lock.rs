@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use deployr_core::error::{Fault, StepResult};
+use deployr_core::error::{Fault, StepError, StepResult};
 use deployr_core::system::{Entropy, SystemEntropy};
 use tokio::time::{Instant, sleep};
 
@@ -12,6 +12,9 @@ use super::client::Client;
 
 /// In seconds.
 const LEASE: i64 = 60;
+/// The same for one in which nobody has written who has it: the answer to its making was
+/// lost.
+const UNOWNED: i64 = 5;
 /// How long another's is waited for.
 const WAIT: Duration = Duration::from_secs(10);
 
@@ -35,7 +38,14 @@ impl<'a> Lock<'a> {
         let (path, mine) = (format!("{base}/lock"), random());
         let start = Instant::now();
         let mut pause = Duration::from_millis(50);
-        while !client.make_dir(&path).await? {
+        loop {
+            match client.make_dir(&path).await {
+                Ok(true) => break,
+                Ok(false) => {}
+                // It may have been made: then nobody has it, and it expires soon.
+                Err(StepError::Fault(fault)) if fault.retryable && start.elapsed() < WAIT => {}
+                Err(error) => return Err(error),
+            }
             if is_expired(client, base).await? {
                 put_aside(client, base).await?;
                 continue;
@@ -92,8 +102,14 @@ async fn is_expired(client: &Client, base: &str) -> StepResult<bool> {
     let Some(lock) = there.get("lock") else {
         return Ok(false); // given back meanwhile
     };
-    let age = there.time.zip(lock.mtime).map(|(now, made)| now - made);
-    Ok(age.is_some_and(|age| age > LEASE))
+    let Some(age) = there.time.zip(lock.mtime).map(|(now, made)| now - made) else {
+        return Ok(false);
+    };
+    if age <= UNOWNED || age > LEASE {
+        return Ok(age > LEASE);
+    }
+    let owner = client.read_file(&format!("{base}/lock/owner")).await?;
+    Ok(owner.is_none())
 }
 
 /// One of those who find it expired moves it away; who moves another's puts it back.

@@ -120,7 +120,7 @@ impl Account {
             .await?;
         go_on(ctx)?;
         let unpacked = format!("{incoming}/{name}");
-        self.client.make_dirs(&unpacked).await?;
+        self.client.make_dir_again(&unpacked).await?;
         self.client
             .extract(&format!("{incoming}/{archive}"), &unpacked)
             .await?;

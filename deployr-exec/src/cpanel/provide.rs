@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::Account;
 use super::call::{Call, items, number};
+use super::lock::random;
 use super::place::Placed;
 use super::site::{Database, DatabaseKind};
 
@@ -227,15 +228,18 @@ impl Account {
                 .with(format!("envvar_value{at}"), value)
         });
         self.client.call(&call).await?;
-        self.client
-            .make_dirs(&format!("{}/tmp", placed.folder))
-            .await?;
-        let restart = format!("{}/tmp/restart.txt", placed.folder);
-        self.client
-            .write_file(&restart, &ctx.attempt.to_string())
-            .await?;
+        self.restart_app(placed).await?;
         ctx.log.say(format!("Passenger starts {name} anew")).await;
         Ok(())
+    }
+
+    /// As Passenger has it: by a file that is another than before.
+    pub(super) async fn restart_app(&self, placed: &Placed) -> StepResult<()> {
+        let tmp = format!("{}/tmp", placed.folder);
+        self.client.make_dirs(&tmp).await?;
+        self.client
+            .write_file(&format!("{tmp}/restart.txt"), &random())
+            .await
     }
 }
 

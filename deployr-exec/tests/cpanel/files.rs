@@ -137,6 +137,7 @@ async fn both_ways_of_a_host_to_answer_are_understood() {
 async fn a_connection_that_is_cut_anywhere_is_made_again() {
     let functions = [
         "Fileman/list_files",
+        "Fileman/mkdir",
         "Fileman/get_file_content",
         "Fileman/get_file_information",
         "Fileman/save_file_content",

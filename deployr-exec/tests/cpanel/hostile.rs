@@ -1,12 +1,14 @@
 //! The corpus's archives, variables, branches and names, with the parsers before them
 //! switched off where there are some: nothing but the project's own place is touched.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 
 use deployr_core::error::VerdictCode;
 use deployr_core::executor::Executor;
+use deployr_core::value::{ProjectName, Slug};
 use deployr_exec::cpanel::{CpanelExecutor, Site};
 use serde_json::Value;
 
@@ -158,6 +160,33 @@ async fn names_and_paths_in_settings_lead_nowhere_else() {
             }
         }
     }
+    assert_eq!(fs::read_to_string(canary).unwrap(), "alive");
+}
+
+/// Each name that a project may have gets a place of its own, and touches no other.
+#[tokio::test(flavor = "multi_thread")]
+async fn projects_of_any_name_have_a_place_of_their_own() {
+    let lab = Lab::unvisited();
+    let canary = lab.account.home().join("deployr/canary");
+    fs::create_dir_all(canary.parent().unwrap()).unwrap();
+    fs::write(&canary, "alive").unwrap();
+    let mut places = BTreeSet::from(["canary".to_owned()]);
+    for entry in of_area("project_name") {
+        let Ok(name) = ProjectName::parse(entry["input"].as_str().unwrap()) else {
+            continue;
+        };
+        let mut spec = site(1);
+        spec.slug = Slug::from_name(&name);
+        places.insert(spec.slug.to_string());
+        let artifact = lab.files(&[("index.html", "home")]);
+        lab.deploy(&spec, &artifact).await.unwrap();
+        lab.executor.prune(&spec.slug, &[]).await.unwrap();
+    }
+    assert!(places.len() > 2, "{places:?}");
+    assert_eq!(
+        crate::files::names(&lab.account.home().join("deployr")),
+        places
+    );
     assert_eq!(fs::read_to_string(canary).unwrap(), "alive");
 }
 

@@ -65,6 +65,9 @@ async fn a_host_that_answers_late_wrongly_or_not_is_told() {
     let many = 1_000;
     lab.account.trouble("*", many, Trouble::Page);
     each_step(&lab, &lab.executor, false, "a page instead of data").await;
+    let lab = deployed().await;
+    lab.account.trouble("*", many, Trouble::Status(302));
+    each_step(&lab, &lab.executor, false, "not followed with a token").await;
     for (trouble, word) in [
         (Trouble::Garbage, "no JSON"),
         (Trouble::Status(503), "503"),

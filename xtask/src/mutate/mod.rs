@@ -2,6 +2,7 @@
 //! asks whether the tests that guard the place turn red.
 
 mod compose;
+mod cpanel;
 mod docker;
 mod engine;
 mod ingress;
@@ -35,9 +36,10 @@ struct Suite {
     mutants: &'static [Mutant],
 }
 
-const SUITES: [Suite; 19] = [
+const SUITES: [Suite; 20] = [
     compose::ALLOWED,
     compose::SERVICES,
+    cpanel::ACCOUNT,
     docker::DOCKER,
     engine::PIPELINE,
     ingress::ROUTES,

@@ -9,7 +9,7 @@ use super::script::{Script, go_on, lock};
 use crate::builder::Artifact;
 use crate::command::PlannedStep;
 use crate::context::StepContext;
-use crate::error::{Fault, StepError, StepResult, VerdictCode};
+use crate::error::{Fault, StepError, StepResult, Verdict, VerdictCode};
 use crate::executor::{Endpoint, Executor, ExecutorCapabilities, ReleaseSpec};
 use crate::model::{Recipe, Runtime, Turn};
 use crate::value::{CommitId, Slug};
@@ -52,6 +52,7 @@ pub struct MemoryTarget {
 pub struct ScriptedExecutor {
     script: Script,
     targets: Arc<Mutex<BTreeMap<Slug, MemoryTarget>>>,
+    refusal: Arc<Mutex<Option<String>>>,
 }
 
 impl ScriptedExecutor {
@@ -60,6 +61,11 @@ impl ScriptedExecutor {
     #[must_use]
     pub fn script(&self) -> &Script {
         &self.script
+    }
+
+    /// Lets it accept no recipe from now on, for that reason.
+    pub fn refuse_all(&self, why: impl Into<String>) {
+        *lock(&self.refusal) = Some(why.into());
     }
 
     /// What is on the target of a project.
@@ -130,6 +136,13 @@ impl Executor for ScriptedExecutor {
             side_by_side: true,
             atomic_switch: true,
             verifies: true,
+        }
+    }
+
+    fn accepts(&self, _slug: &Slug, _recipe: &Recipe) -> Result<(), Verdict> {
+        match &*lock(&self.refusal) {
+            Some(why) => Err(Verdict::new(VerdictCode::Unsupported, why)),
+            None => Ok(()),
         }
     }
 

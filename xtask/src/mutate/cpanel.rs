@@ -1,0 +1,49 @@
+//! What keeps visitors of a shared host from the wrong release.
+
+use super::{Mutant, Suite};
+
+const LIVE: &str = "deployr-exec/src/cpanel/live.rs";
+const PROBE: &str = "deployr-exec/src/cpanel/probe.rs";
+
+/// On the fake.
+pub(super) const ACCOUNT: Suite = Suite {
+    test: &["-p=deployr-exec", "--test=cpanel"],
+    mutants: &[
+        Mutant {
+            name: "an account is switched without the lock",
+            file: LIVE,
+            find: "            let before = self.current(&spec.slug).await?;\n            lock.still_held().await?;\n",
+            replace: "            let before = self.current(&spec.slug).await?;\n",
+        },
+        Mutant {
+            name: "an ill release stays on an account",
+            file: LIVE,
+            find: "Some(before) => self.go_back(spec, before, turn, ctx).await,",
+            replace: "Some(_) => {}",
+        },
+        Mutant {
+            name: "an account takes an older deployment's switch",
+            file: "deployr-exec/src/cpanel/turn.rs",
+            find: "if (turn.deployment, turn.attempt) >= (highest.deployment, highest.attempt) {",
+            replace: "if turn.attempt >= 0 {",
+        },
+        Mutant {
+            name: "PHP is told to forget in the new release only",
+            file: PROBE,
+            find: "if number_of(&entry.name).is_none() {",
+            replace: "if number_of(&entry.name) != Some(spec.number) {",
+        },
+        Mutant {
+            name: "a lock that nobody has is somebody's",
+            file: "deployr-exec/src/cpanel/lock.rs",
+            find: "    Ok(owner.is_none())\n",
+            replace: "    Ok(owner.is_none() && age > LEASE)\n",
+        },
+        Mutant {
+            name: "files on an account keep their modes",
+            file: "deployr-exec/src/cpanel/pack.rs",
+            find: "header.set_mode(if runs { 0o755 } else { 0o644 });",
+            replace: "header.set_mode(if runs { mode } else { mode });",
+        },
+    ],
+};

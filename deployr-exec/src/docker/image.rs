@@ -114,11 +114,7 @@ impl DockerExecutor {
 
     /// The image that folders run on, fetched where it is not there yet.
     async fn base_for(&self) -> StepResult<String> {
-        let Some(base) = self.base() else {
-            let message = "this target has no base image, on which the build's files could run; \
-                           set its `base_image`, or add a Dockerfile to the repository";
-            return Err(StepError::verdict(VerdictCode::Unsupported, message));
-        };
+        let base = self.needs_base()?;
         self.client().ensure_image(base).await?;
         Ok(base.to_owned())
     }

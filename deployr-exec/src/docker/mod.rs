@@ -45,7 +45,7 @@ mod verify;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use deployr_core::error::{Fault, StepResult};
+use deployr_core::error::{Fault, StepResult, Verdict, VerdictCode};
 use deployr_core::value::Slug;
 use tokio::sync::{Mutex, OnceCell};
 
@@ -155,6 +155,14 @@ impl DockerExecutor {
 
     fn base(&self) -> Option<&str> {
         self.base_image.as_deref()
+    }
+
+    /// The image that folders run on.
+    fn needs_base(&self) -> Result<&str, Verdict> {
+        let message = "this target has no base image, on which the build's files could run; \
+                       set its `base_image`, or add a Dockerfile to the repository";
+        self.base()
+            .ok_or_else(|| Verdict::new(VerdictCode::Unsupported, message))
     }
 
     fn run_limits(&self) -> &RunLimits {

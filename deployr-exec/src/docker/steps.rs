@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use deployr_core::builder::{Artifact, ArtifactContent};
 use deployr_core::command::PlannedStep;
 use deployr_core::context::StepContext;
-use deployr_core::error::{StepError, StepResult, VerdictCode};
+use deployr_core::error::{StepError, StepResult, Verdict, VerdictCode};
 use deployr_core::executor::{Endpoint, Executor, ExecutorCapabilities, ReleaseSpec};
 use deployr_core::model::{Recipe, Runtime, Turn};
 use deployr_core::value::Slug;
@@ -17,6 +17,7 @@ use super::place::{self, Placed};
 use super::plan::Becomes;
 use super::verify::Verify;
 use super::{DockerExecutor, plan};
+use crate::framework::is_dockerfile;
 use crate::local::blocking;
 use crate::local::run::{link, place as folder};
 
@@ -35,6 +36,19 @@ impl Executor for DockerExecutor {
             side_by_side: true,
             atomic_switch: true,
             verifies: true,
+        }
+    }
+
+    fn accepts(&self, _: &Slug, recipe: &Recipe) -> Result<(), Verdict> {
+        match recipe.runtime {
+            Runtime::Static { .. } => check_files(recipe),
+            Runtime::Process { .. } if !is_dockerfile(recipe) => self.needs_base().map(drop),
+            Runtime::Process { .. } | Runtime::Image => Ok(()),
+            _ => Err(Verdict::new(
+                VerdictCode::Unsupported,
+                "a Docker target runs one container of a project; choose a `compose` target for \
+                 the services of a compose file",
+            )),
         }
     }
 
@@ -249,10 +263,10 @@ pub(super) fn is_files(recipe: &Recipe) -> bool {
 }
 
 /// Nothing of a project on this target is run outside of a container.
-fn check_files(recipe: &Recipe) -> StepResult<()> {
+fn check_files(recipe: &Recipe) -> Result<(), Verdict> {
     match recipe.health.command {
         None => Ok(()),
-        Some(_) => Err(StepError::verdict(
+        Some(_) => Err(Verdict::new(
             VerdictCode::Unsupported,
             "a health command runs in the release's container, and files have none; set a \
              health path instead",

@@ -1,13 +1,13 @@
 //! The steps of a deployment on one host.
 
 use std::hash::{BuildHasher, RandomState};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use deployr_core::builder::Artifact;
 use deployr_core::context::StepContext;
-use deployr_core::error::{Fault, StepError, StepResult, VerdictCode};
+use deployr_core::error::{Fault, StepResult, Verdict, VerdictCode};
 use deployr_core::executor::{Endpoint, ReleaseSpec};
 use deployr_core::model::{Runtime, Turn};
 use deployr_core::value::{BuildCommand, Slug};
@@ -16,7 +16,7 @@ use super::env;
 use super::quote::Line;
 use super::script::{self, Script};
 use super::session::Session;
-use super::target::Role;
+use super::target::{Role, SshTarget};
 use super::upload::Upload;
 use crate::remote::{self, folder_of, shared};
 
@@ -119,19 +119,9 @@ impl Host {
                 });
             }
             Runtime::Process { start } => start,
-            _ => {
-                let message =
-                    "the ssh executor runs no container images; choose a target that does";
-                return Err(StepError::verdict(VerdictCode::Unsupported, message));
-            }
+            _ => return Err(no_containers().into()),
         };
-        let Some(address) = target.address else {
-            let message = format!(
-                "the target {target} runs no processes, since its `address` is not set; set it \
-                 to the host's address that the ingress reaches"
-            );
-            return Err(StepError::verdict(VerdictCode::Unsupported, message));
-        };
+        let address = address(target)?;
         let text = address.to_string();
         let words = [
             number.as_str(),
@@ -253,4 +243,20 @@ impl Host {
         let present = self.ask(slug.as_str(), script::CURRENT, &[], None).await?;
         Ok(present.trim().parse().ok())
     }
+}
+
+/// Where the processes of a host are reached.
+pub(super) fn address(target: &SshTarget) -> Result<IpAddr, Verdict> {
+    target.address.ok_or_else(|| {
+        let message = format!(
+            "the target {target} runs no processes, since its `address` is not set; set it \
+             to the host's address that the ingress reaches"
+        );
+        Verdict::new(VerdictCode::Unsupported, message)
+    })
+}
+
+pub(super) fn no_containers() -> Verdict {
+    let message = "the ssh executor runs no containers; choose a target that does";
+    Verdict::new(VerdictCode::Unsupported, message)
 }

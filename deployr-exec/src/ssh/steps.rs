@@ -7,12 +7,12 @@ use async_trait::async_trait;
 use deployr_core::builder::Artifact;
 use deployr_core::command::PlannedStep;
 use deployr_core::context::StepContext;
-use deployr_core::error::{Fault, StepError, StepResult};
+use deployr_core::error::{Fault, StepError, StepResult, Verdict};
 use deployr_core::executor::{Endpoint, Executor, ExecutorCapabilities, ReleaseSpec};
-use deployr_core::model::{Recipe, Turn};
+use deployr_core::model::{Recipe, Runtime, Turn};
 use deployr_core::value::Slug;
 
-use super::host::Host;
+use super::host::{self, Host};
 use super::target::Role;
 use super::verify::Verify;
 use super::{SshExecutor, plan};
@@ -34,6 +34,20 @@ impl Executor for SshExecutor {
             // One after the other, though each in one step; taken back where one fails.
             atomic_switch: self.hosts.len() == 1,
             verifies: true,
+        }
+    }
+
+    fn accepts(&self, _: &Slug, recipe: &Recipe) -> Result<(), Verdict> {
+        let by_web_server = self.php.is_some() && recipe.on_target.web_root.is_some();
+        match recipe.runtime {
+            Runtime::Static { .. } => Ok(()),
+            Runtime::Process { .. } if by_web_server => Ok(()),
+            Runtime::Process { .. } => {
+                let targets = self.hosts.iter().map(|host| host.session.target());
+                let mut web = targets.filter(|target| target.is_for(Role::Web));
+                web.try_for_each(|target| host::address(target).map(drop))
+            }
+            _ => Err(host::no_containers()),
         }
     }
 

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use deployr_core::builder::Artifact;
 use deployr_core::command::PlannedStep;
 use deployr_core::context::StepContext;
-use deployr_core::error::StepResult;
+use deployr_core::error::{StepResult, Verdict};
 use deployr_core::executor::{Endpoint, Executor, ExecutorCapabilities, ReleaseSpec};
 use deployr_core::model::{Recipe, Runtime, Turn};
 use deployr_core::value::Slug;
@@ -27,6 +27,13 @@ impl Executor for ComposeExecutor {
 
     fn capabilities(&self) -> ExecutorCapabilities {
         self.docker.capabilities()
+    }
+
+    fn accepts(&self, slug: &Slug, recipe: &Recipe) -> Result<(), Verdict> {
+        match is_compose(recipe) {
+            true => Ok(()),
+            false => self.docker.accepts(slug, recipe),
+        }
     }
 
     fn plan(&self, slug: &Slug, recipe: &Recipe) -> Vec<PlannedStep> {

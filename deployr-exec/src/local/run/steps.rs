@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use deployr_core::builder::Artifact;
 use deployr_core::command::PlannedStep;
 use deployr_core::context::StepContext;
-use deployr_core::error::{StepError, StepResult, VerdictCode};
+use deployr_core::error::{StepError, StepResult, Verdict, VerdictCode};
 use deployr_core::executor::{Endpoint, Executor, ExecutorCapabilities, ReleaseSpec};
 use deployr_core::model::{Recipe, Runtime, Turn};
 use deployr_core::value::Slug;
@@ -32,6 +32,13 @@ impl Executor for LocalExecutor {
             side_by_side: true,
             atomic_switch: true,
             verifies: true,
+        }
+    }
+
+    fn accepts(&self, _: &Slug, recipe: &Recipe) -> Result<(), Verdict> {
+        match recipe.runtime {
+            Runtime::Static { .. } | Runtime::Process { .. } => Ok(()),
+            _ => Err(no_containers()),
         }
     }
 
@@ -92,10 +99,7 @@ impl Executor for LocalExecutor {
                 }
                 Ok(endpoint)
             }
-            _ => Err(StepError::verdict(
-                VerdictCode::Unsupported,
-                "the local executor runs no container images; choose a target that does",
-            )),
+            _ => Err(no_containers().into()),
         }
     }
 
@@ -200,4 +204,9 @@ impl LocalExecutor {
         // Not before: while it is there, an engine that follows on a crash goes on here.
         blocking(move || remove_all(&layout.run(number))).await
     }
+}
+
+fn no_containers() -> Verdict {
+    let message = "the local executor runs no containers; choose a target that does";
+    Verdict::new(VerdictCode::Unsupported, message)
 }

@@ -204,9 +204,13 @@ pub trait Executor: Send + Sync {
     /// turn below the highest that it has seen, so that a worker which has lost its lease
     /// cannot undo a newer switch, and a release that is not placed.
     ///
+    /// A target that can only show a release to visitors by switching to it may look at it
+    /// then: where it is not well, it goes back to the one before, and says so.
+    ///
     /// # Errors
     ///
-    /// A fault, not retryable when `turn` is too low; verdict `release_gone`; `Stopped`.
+    /// A fault, not retryable when `turn` is too low; verdict `release_gone`, or `unhealthy`
+    /// with what visitors got; `Stopped`.
     async fn switch(&self, spec: &ReleaseSpec, turn: Turn, ctx: &StepContext) -> StepResult<()>;
 
     /// The number of the release that is present on the target.

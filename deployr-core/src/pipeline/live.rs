@@ -40,6 +40,10 @@ impl Run<'_> {
         let Err(error) = self.executor.switch(spec, self.turn(), ctx).await else {
             return Ok(());
         };
+        // What a target finds wrong with the release it has switched to is an answer.
+        if matches!(error, StepError::Verdict(_)) {
+            return Err(error);
+        }
         // Perhaps only the answer was lost.
         match self.executor.current(&spec.slug).await {
             Ok(Some(current)) if current == spec.number => Ok(()),

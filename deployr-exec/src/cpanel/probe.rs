@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use deployr_core::context::StepContext;
-use deployr_core::error::{Fault, StepError, StepResult, VerdictCode};
+use deployr_core::error::{StepError, StepResult, VerdictCode};
 use deployr_core::executor::ReleaseSpec;
 use deployr_core::model::HealthCheck;
 use reqwest::Client as Http;
@@ -236,7 +236,7 @@ fn not_served(
          the host to enable opcache.validate_timestamps and opcache.revalidate_path",
         spec.number
     );
-    Fault::permanent("switch", url, reason).into()
+    StepError::verdict(VerdictCode::Unhealthy, reason)
 }
 
 async fn get(http: &Http, url: &str) -> Result<(u16, String), String> {

@@ -104,15 +104,15 @@ async fn code_that_stays_old_is_told_and_the_old_release_stays() {
     // As where a cache that nobody can reach has it.
     let release = lab.path(&format!("releases/2-{COMMIT}/public/deployr-release.php"));
     std::fs::write(&release, "<?php echo 'rel_other';").unwrap();
-    let fault = expect_fault(
+    let verdict = expect_verdict(
         lab.executor
             .switch(&next, Turn::new(2, 1), &context())
             .await,
     );
     assert!(
-        fault.to_string().contains("it still gives another release"),
-        "{fault}"
+        verdict.message.contains("it still gives another release"),
+        "{verdict}"
     );
-    assert!(fault.to_string().contains("opcache"), "{fault}");
+    assert!(verdict.message.contains("opcache"), "{verdict}");
     assert_eq!(lab.executor.current(&next.slug).await.unwrap(), Some(1));
 }

@@ -146,10 +146,11 @@ async fn a_domain_that_leads_elsewhere_is_told() {
         .prepare(&next, &lab.files(&[("index.html", "two")]), &context())
         .await
         .unwrap();
-    let fault = expect_fault(executor.switch(&next, Turn::new(2, 1), &context()).await);
+    let verdict = expect_verdict(executor.switch(&next, Turn::new(2, 1), &context()).await);
+    assert_eq!(verdict.code, VerdictCode::Unhealthy);
     assert!(
-        !fault.retryable && fault.to_string().contains("whether the domain leads"),
-        "{fault}"
+        verdict.message.contains("whether the domain leads"),
+        "{verdict}"
     );
     assert_eq!(lab.visit("/"), (200, "one".to_owned()));
 }

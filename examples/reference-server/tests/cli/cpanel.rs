@@ -67,6 +67,42 @@ fn a_site_goes_to_an_account_and_back() {
     assert!(!stdout(&deployed).contains(Cpanel::token()));
 }
 
+/// Also where there is no release before it to go back to.
+#[test]
+fn a_release_that_visitors_do_not_get_is_no_success() {
+    let (machine, account, elsewhere) = (Machine::new(), Cpanel::start(), Cpanel::start());
+    named(&machine, &account);
+    let file = machine.path().join(".deployr/deployr-server.toml");
+    let well = fs::read_to_string(&file).unwrap();
+    let (here, there) = (account.web().to_string(), elsewhere.web().to_string());
+    fs::write(&file, well.replace(&here, &there)).unwrap();
+    let site = Repository::new(
+        &machine,
+        "site",
+        "mkdir dist && cp page.html dist/index.html",
+    );
+    site.commit("page.html", "one");
+    let toml = "framework = \"custom\"\nbuild = \"sh build.sh\"\noutput = \"dist\"\n[health]\ndeadline_ms = 1000\n";
+    site.commit("deployr.toml", toml);
+    let deployed = machine.run(&["deploy", site.path(), "--target", "cpanel:shared"]);
+    assert_eq!(code(&deployed), 1, "{}", stdout(&deployed));
+    let told = format!("{}{}", stdout(&deployed), stderr(&deployed));
+    assert!(
+        told.contains("whether the domain leads to this account"),
+        "{told}"
+    );
+    fs::write(&file, well).unwrap();
+    let deployed = machine.run(&["deploy", "site"]);
+    assert_eq!(
+        code(&deployed),
+        0,
+        "{}{}",
+        stdout(&deployed),
+        stderr(&deployed)
+    );
+    assert_eq!(visit(&account), "one");
+}
+
 #[test]
 fn a_project_that_needs_a_process_is_refused_before_it_is_built() {
     let (machine, account) = (Machine::new(), Cpanel::start());

@@ -74,7 +74,7 @@ fn each_cell_has_a_test() {
             };
             let found = proof::of(target.name, kind);
             let (file, name) = found.unwrap_or_else(|| panic!("{}: no {kind}", target.name));
-            let text = fs::read_to_string(repository().join(file)).unwrap();
+            let text = fs::read_to_string(repository().join(&file)).unwrap();
             assert!(text.contains(&format!("fn {name}(")), "{file}: no {name}");
         }
     }

@@ -13,15 +13,21 @@ pub(crate) fn of(target: &str, kind: &str) -> Option<(String, &'static str)> {
             "the_local_executor_conforms",
         ),
         ("docker", "files" | "process") => conforms("the_docker_executor_conforms"),
-        ("docker", "image") => own("release", "an_image_runs_with_its_own_command_at_its_own_port"),
+        ("docker", "image") => own(
+            "images",
+            "an_image_runs_with_its_own_command_at_its_own_port",
+        ),
         ("compose", "services") => conforms("the_compose_executor_conforms"),
         // What is no compose file is the Docker executor's, which it holds.
         ("compose", "files" | "process" | "image") => return of("docker", kind),
         ("swarm", "files" | "process") => conforms("the_swarm_executor_conforms"),
-        ("swarm", "image") => own("release", "values_arrive_byte_for_byte"),
+        ("swarm", "image") => own(
+            "images",
+            "an_image_runs_with_its_own_command_at_its_own_port",
+        ),
         ("ssh", "files" | "process") => conforms("the_ssh_executor_conforms"),
         ("cpanel", "files") => conforms("the_cpanel_executor_conforms"),
-        ("cpanel", "process") => own("passenger", "passenger_runs_each_release_anew"),
+        ("cpanel", "process") => own("more", "passenger_runs_each_release_anew"),
         _ => return None,
     })
 }

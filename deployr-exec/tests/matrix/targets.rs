@@ -3,12 +3,12 @@
 use std::net::{Ipv4Addr, SocketAddr};
 
 use deployr_core::executor::Executor;
+use deployr_exec::LocalExecutor;
 use deployr_exec::cpanel::{CpanelExecutor, CpanelTarget, Site, Token};
 use deployr_exec::docker::DockerExecutor;
 use deployr_exec::docker::compose::ComposeExecutor;
 use deployr_exec::docker::swarm::SwarmExecutor;
 use deployr_exec::framework::Makes;
-use deployr_exec::local::LocalExecutor;
 use deployr_exec::ssh::{Php, SshExecutor, SshTarget};
 
 pub(crate) struct Target {

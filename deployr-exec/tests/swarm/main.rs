@@ -9,6 +9,7 @@ mod away;
 #[path = "../container_support/mod.rs"]
 mod container_support;
 mod cut;
+mod images;
 mod load;
 mod replicas;
 mod support;

@@ -45,6 +45,8 @@ pub(super) struct Blueprint<'a> {
     /// Whether deployr made the image of a folder.
     pub(super) of_folder: bool,
     pub(super) address: Ipv4Addr,
+    /// What it runs instead of the release.
+    pub(super) instead: Option<&'a str>,
 }
 
 impl Blueprint<'_> {
@@ -57,13 +59,13 @@ impl Blueprint<'_> {
         } = self;
         let network = instance.network();
         let mut labels = instance.labels(&spec.slug);
-        labels.insert(RELEASE.to_owned(), spec.number.to_string());
-        labels.insert(RELEASE_ID.to_owned(), spec.release.to_string());
-        let line = match &spec.recipe.runtime {
-            Runtime::Process { start } => Some(start),
-            _ => None,
-        };
-        let shell = line.map(|line| ["/bin/sh", "-c", line.as_str()].map(str::to_owned).to_vec());
+        // What is no release is neither stopped nor removed as one.
+        if self.instead.is_none() {
+            labels.insert(RELEASE.to_owned(), spec.number.to_string());
+            labels.insert(RELEASE_ID.to_owned(), spec.release.to_string());
+        }
+        let line = self.instead.map(str::to_owned).or_else(|| self.line());
+        let shell = line.map(|line| vec!["/bin/sh".to_owned(), "-c".to_owned(), line]);
         let files = limits.log_bytes.div_ceil(2).max(1);
         let cpus = limits.cpus.map(|cpus| (cpus * 1e9) as i64);
         ContainerCreateBody {
@@ -118,6 +120,18 @@ impl Blueprint<'_> {
             }),
             ..ContainerCreateBody::default()
         }
+    }
+
+    /// What the release runs; none where that is the image's own command. What it prepares
+    /// is written into the container, so each does it by itself.
+    fn line(&self) -> Option<String> {
+        let Runtime::Process { start } = &self.spec.recipe.runtime else {
+            return None;
+        };
+        Some(match &self.spec.recipe.on_target.prepare {
+            Some(prepare) => format!("(\n{prepare}\n) || exit\n{start}"),
+            None => start.to_string(),
+        })
     }
 
     /// What programs cannot do without, then the project's own, then what is so.

@@ -54,7 +54,8 @@ impl Executor for DockerExecutor {
             check_files(&spec.recipe)?;
             return self.files().prepare(spec, artifact, ctx).await;
         }
-        stopping(ctx, self.place(spec, artifact, ctx)).await
+        stopping(ctx, self.place(spec, artifact, ctx)).await?;
+        self.migrate(spec, ctx).await
     }
 
     async fn start(&self, spec: &ReleaseSpec, ctx: &StepContext) -> StepResult<Endpoint> {
@@ -113,6 +114,7 @@ impl Executor for DockerExecutor {
             let instance = self.instance().await?;
             let name = instance.container(&spec.slug, number);
             self.restart_by_itself(&name, true).await?;
+            self.after_switch(spec, ctx).await;
         }
         Ok(())
     }
@@ -220,7 +222,7 @@ impl DockerExecutor {
         blocking(move || place::place(&layout, &spec, &artifact, &placed, attempt)).await
     }
 
-    async fn placed(&self, spec: &ReleaseSpec) -> StepResult<Placed> {
+    pub(super) async fn placed(&self, spec: &ReleaseSpec) -> StepResult<Placed> {
         let (layout, spec) = (self.layout(&spec.slug), spec.clone());
         blocking(move || place::placed(&layout, &spec)).await
     }

@@ -5,10 +5,13 @@
     reason = "test code, which should stop where something is wrong"
 )]
 
+#[path = "../apps/mod.rs"]
+mod apps;
 mod away;
 mod builds;
 mod confinement;
 mod cut;
+mod frameworks;
 mod images;
 mod load;
 mod support;

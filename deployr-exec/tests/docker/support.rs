@@ -76,6 +76,12 @@ impl Target {
         format!("deployr-{}", self.instance())
     }
 
+    /// The network's name, once there is an instance to have one.
+    pub(crate) async fn wait_for_network(&self) -> String {
+        eventually("an instance", || !self.instance().is_empty()).await;
+        self.network()
+    }
+
     fn instance(&self) -> String {
         let file = self.root.path().join("target/instance");
         fs::read_to_string(file).unwrap_or_default()
@@ -206,6 +212,14 @@ pub(crate) fn verdict<T: std::fmt::Debug>(answer: StepResult<T>) -> Verdict {
 pub(crate) async fn get(address: SocketAddr) -> Result<String, String> {
     let get = move || http_get(address, &address.to_string());
     tokio::task::spawn_blocking(get).await.unwrap()
+}
+
+pub(crate) async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while !holds() {
+        assert!(Instant::now() < deadline, "{what} did not come about");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }
 
 /// Waits until it says so.

@@ -235,6 +235,14 @@ fn is_files(recipe: &Recipe) -> bool {
 
 /// Nothing of a project on this target is run outside of a container.
 fn check_files(recipe: &Recipe) -> StepResult<()> {
+    let on_target = &recipe.on_target;
+    if on_target.before_start().next().is_some() || on_target.after_switch.is_some() {
+        return Err(StepError::verdict(
+            VerdictCode::Unsupported,
+            "commands of on_target run in containers, and files have none; set `start`, or take \
+             them out",
+        ));
+    }
     match recipe.health.command {
         None => Ok(()),
         Some(_) => Err(StepError::verdict(

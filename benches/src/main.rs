@@ -17,6 +17,7 @@ mod queue;
 mod queue_postgres;
 mod report;
 mod side_by_side;
+mod ssh;
 
 use std::process::ExitCode;
 
@@ -34,6 +35,7 @@ const BENCHES: &[(&str, Bench)] = &[
     ("proxy", proxy::run),
     ("queue", queue::run),
     ("queue-postgres", queue_postgres::run),
+    ("ssh", ssh::run),
 ];
 
 /// The first argument of a process that a bench starts as one of its workers.

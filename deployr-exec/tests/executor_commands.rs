@@ -1,5 +1,6 @@
 //! The commands that a release brings along, on this host.
 #![cfg(feature = "local-executor")]
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod executor_support;
 

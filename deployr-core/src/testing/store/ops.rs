@@ -26,7 +26,7 @@ pub(super) enum Op {
     Beat(Vec<Claim>),
     Enter(Claim, DeploymentId, Stage),
     Append(Claim, DeploymentId, i64, Vec<NewLine>),
-    Record(Claim, DeploymentId, NewRelease),
+    Record(Claim, DeploymentId, Box<NewRelease>),
     Finish(Claim, DeploymentId, Outcome),
     Fail(Claim, Option<Duration>),
     Release(Claim),
@@ -93,7 +93,7 @@ pub(super) async fn apply(store: &dyn Store, op: &Op) -> Answer {
             i64::to_string,
         ),
         Op::Record(claim, id, new) => {
-            tell(store.record_release(&claim, id, new).await, show_release)
+            tell(store.record_release(&claim, id, *new).await, show_release)
         }
         Op::Finish(claim, id, outcome) => {
             tell(store.finish(&claim, id, outcome).await, show_deployment)

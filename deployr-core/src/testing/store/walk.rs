@@ -205,7 +205,7 @@ impl Walk {
                 Op::Append(claim, id, first.max(1), (0..3).map(text).collect())
             }
             (Some(id), 14..16) => match self.found(id).await.0.cause {
-                Cause::Deploy { .. } => Op::Record(claim, id, self.bench.new_release()),
+                Cause::Deploy { .. } => Op::Record(claim, id, Box::new(self.bench.new_release())),
                 // A rollback places nothing.
                 Cause::Rollback { .. } => Op::Enter(claim, id, Stage::Release),
             },
@@ -224,7 +224,7 @@ impl Walk {
             (Stage::Queued, None) => Op::Enter(claim, id, Stage::Checkout),
             (Stage::Checkout, None) => Op::Enter(claim, id, Stage::Build),
             (Stage::Build, None) => Op::Enter(claim, id, Stage::Release),
-            _ => Op::Record(claim, id, self.bench.new_release()),
+            _ => Op::Record(claim, id, Box::new(self.bench.new_release())),
         }
     }
 

@@ -18,6 +18,7 @@ mod queue;
 mod queue_postgres;
 mod report;
 mod side_by_side;
+mod ssh;
 
 use std::process::ExitCode;
 
@@ -36,6 +37,7 @@ const BENCHES: &[(&str, Bench)] = &[
     ("proxy", proxy::run),
     ("queue", queue::run),
     ("queue-postgres", queue_postgres::run),
+    ("ssh", ssh::run),
 ];
 
 /// The first argument of a process that a bench starts as one of its workers.

@@ -132,7 +132,7 @@ fn laravel_shares_its_storage() {
     assert_eq!(recipe.framework.as_str(), "laravel");
     assert_eq!(
         recipe.commands.len(),
-        1,
+        2,
         "no package.json, no npm: {:?}",
         recipe.commands
     );
@@ -149,7 +149,7 @@ fn laravel_shares_its_storage() {
         ("composer.json", "{}"),
         ("package.json", r#"{"scripts":{"build":"vite build"}}"#),
     ]);
-    assert_eq!(lines(&with_npm)[1..], ["npm install", "npm run build"]);
+    assert_eq!(lines(&with_npm)[1..3], ["npm install", "npm run build"]);
 }
 
 #[test]

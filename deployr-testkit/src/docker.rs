@@ -176,6 +176,36 @@ impl Docker {
         self
     }
 
+    /// An image with this host's PHP, its extensions and Debian's PHP libraries, made when it
+    /// is first asked for.
+    ///
+    /// # Panics
+    ///
+    /// When there is no `php` on this host.
+    pub fn php(&self) -> &'static str {
+        const PHP: &str = "php:test";
+        let _one_at_a_time = self.making.lock();
+        if self.run(&["images", "--quiet", PHP]).is_empty() {
+            let root = self.busybox_root("php");
+            let script = r#"set -e
+                php=$(readlink -f "$(command -v php)")
+                extensions=$(php -r 'echo ini_get("extension_dir");')
+                mkdir -p "$0/usr/bin" "$0$extensions" "$0/usr/share" "$0/etc"
+                cp "$php" "$0/usr/bin/php"
+                cp "$extensions"/*.so "$0$extensions"
+                cp -R /usr/share/php /usr/share/zoneinfo "$0/usr/share"
+                cp -RL /etc/php "$0/etc"
+                for library in $(ldd "$php" "$extensions"/*.so | grep -o '/[^ ]*\.so[^ :]*' | sort -u); do
+                    mkdir -p "$0$(dirname "$library")"
+                    cp -L "$library" "$0$library"
+                done"#;
+            let made = succeeds(Command::new("sh").args(["-c", script]).arg(&root));
+            assert!(made, "the root of an image with `php` could not be made");
+            self.import(PHP, &root);
+        }
+        PHP
+    }
+
     /// Makes an image of a folder, without anything that a registry would have to give.
     pub fn import(&self, name: &str, root: &Path) {
         let mut tar = Command::new("tar")

@@ -65,6 +65,17 @@ impl OnTarget {
         *self == Self::default()
     }
 
+    /// All commands: what each is called, and the line. Those that are `true` do nothing,
+    /// and are left out.
+    pub fn commands(&self) -> impl Iterator<Item = (&'static str, &BuildCommand)> {
+        let after = self
+            .after_switch
+            .as_ref()
+            .map(|line| ("after_switch", line));
+        let all = self.before_start().chain(after);
+        all.filter(|(_, line)| line.as_str() != "true")
+    }
+
     /// What is run before the release is started: what it is called, and the line.
     pub fn before_start(&self) -> impl Iterator<Item = (&'static str, &BuildCommand)> {
         [("prepare", &self.prepare), ("migrate", &self.migrate)]

@@ -41,12 +41,14 @@ impl Run<'_> {
             return Ok(());
         };
         // What a target finds wrong with the release it has switched to is an answer.
-        if matches!(error, StepError::Verdict(_)) {
+        if !matches!(&error, StepError::Fault(fault) if fault.retryable) {
             return Err(error);
         }
-        // Perhaps only the answer was lost.
+        // Perhaps only the answer was lost; or what belongs to the switch was not done yet.
         match self.executor.current(&spec.slug).await {
-            Ok(Some(current)) if current == spec.number => Ok(()),
+            Ok(Some(current)) if current == spec.number => {
+                self.executor.switch(spec, self.turn(), ctx).await
+            }
             _ => Err(error),
         }
     }

@@ -42,11 +42,12 @@ impl Account {
             let aside = format!("{base}/docroot.before.{}", random());
             self.client.rename(&path, &aside).await?;
         }
-        self.client
-            .link(&site.web_of(&format!("{base}/current")), &path)
-            .await?;
+        // First: a link without the note would be nobody's, and never be replaced.
         self.client
             .write_file(&format!("{base}/docroot"), &path)
+            .await?;
+        self.client
+            .link(&site.web_of(&format!("{base}/current")), &path)
             .await?;
         ctx.log
             .say(format!(

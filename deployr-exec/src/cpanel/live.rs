@@ -56,8 +56,10 @@ impl Account {
         let Err(error) = healthy.await else {
             return Ok(());
         };
-        // Who stops it decides what becomes of it.
-        if !matches!(error, StepError::Stopped) {
+        // Who stops it decides what becomes of it; and Passenger's variables are the new
+        // release's by now, so going back is a switch, which only the caller can make.
+        let passenger = self.client.target().site(spec.slug.as_str()).passenger;
+        if !matches!(error, StepError::Stopped) && !passenger {
             match before.filter(|before| *before != spec.number) {
                 Some(before) => self.go_back(spec, before, turn, ctx).await,
                 None => {
@@ -118,9 +120,6 @@ impl Account {
             let back = back.await;
             lock.give_back().await;
             let placed = back?;
-            if self.client.target().site(spec.slug.as_str()).passenger {
-                return self.restart_app(&placed).await;
-            }
             self.forget_old_code(spec, &placed).await
         };
         let say = match back.await {

@@ -82,6 +82,15 @@ pub(super) fn accepts(target: &CpanelTarget, slug: &Slug, recipe: &Recipe) -> Re
             ));
         }
     }
+    let unrun: Vec<_> = recipe.on_target.commands().map(|(name, _)| name).collect();
+    if !unrun.is_empty() && site.git.is_none() {
+        let unrun = unrun.join(", ");
+        return refuse(format!(
+            "{target} gives no shell, so {unrun} of on_target cannot be run there. Set each to \
+             \"true\" under [on_target] in deployr.toml, and do what they are for in another \
+             way: in the build, with cron, or with the host's own git and .cpanel.yml"
+        ));
+    }
     if recipe.health.command.is_some() {
         return refuse(format!(
             "{target} gives no shell, so the health command cannot be run there; set the health \

@@ -156,7 +156,9 @@ impl Account {
             }
             let Some(line) = other else { break missing };
             let call = Call::api2("Cron", "remove_line").with("line", line.to_string());
-            self.client.call(&call).await?;
+            // Nor this: the lines after it have other numbers once it is gone.
+            let removed = self.client.once(&call).await;
+            removed.map_err(|failed| self.client.explain(&call, failed))?;
         };
         for (fields, command) in missing {
             let call = FIELDS.iter().zip(fields).fold(
@@ -234,7 +236,7 @@ impl Account {
     }
 
     /// As Passenger has it: by a file that is another than before.
-    pub(super) async fn restart_app(&self, placed: &Placed) -> StepResult<()> {
+    async fn restart_app(&self, placed: &Placed) -> StepResult<()> {
         let tmp = format!("{}/tmp", placed.folder);
         self.client.make_dirs(&tmp).await?;
         self.client

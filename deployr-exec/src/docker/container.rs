@@ -44,6 +44,8 @@ pub(super) struct Blueprint<'a> {
     pub(super) config: &'a ImageConfig,
     /// Whether deployr made the image of a folder.
     pub(super) of_folder: bool,
+    /// What it runs instead of the release.
+    pub(super) instead: Option<&'a str>,
 }
 
 impl Blueprint<'_> {
@@ -105,24 +107,32 @@ impl Blueprint<'_> {
         self.of_folder.then_some(USER)
     }
 
-    /// By these the steps find it.
+    /// By these the steps find it. What is no release is neither stopped nor removed as one.
     pub(super) fn labels(&self) -> HashMap<String, String> {
         let mut labels = self.instance.labels(&self.spec.slug);
-        labels.insert(RELEASE.to_owned(), self.spec.number.to_string());
-        labels.insert(RELEASE_ID.to_owned(), self.spec.release.to_string());
+        if self.instead.is_none() {
+            labels.insert(RELEASE.to_owned(), self.spec.number.to_string());
+            labels.insert(RELEASE_ID.to_owned(), self.spec.release.to_string());
+        }
         labels
     }
 
     /// The command; none where the image has its own.
     pub(super) fn shell(&self) -> Option<Vec<String>> {
-        match &self.spec.recipe.runtime {
-            Runtime::Process { start } => Some(
-                ["/bin/sh", "-c", start.as_str()]
-                    .map(str::to_owned)
-                    .to_vec(),
-            ),
-            _ => None,
-        }
+        let line = self.instead.map(str::to_owned).or_else(|| self.line());
+        line.map(|line| vec!["/bin/sh".to_owned(), "-c".to_owned(), line])
+    }
+
+    /// What the release runs; none where that is the image's own command. What it prepares
+    /// is written into the container, so each does it by itself.
+    fn line(&self) -> Option<String> {
+        let Runtime::Process { start } = &self.spec.recipe.runtime else {
+            return None;
+        };
+        Some(match &self.spec.recipe.on_target.prepare {
+            Some(prepare) => format!("(\n{prepare}\n) || exit\n{start}"),
+            None => start.to_string(),
+        })
     }
 
     /// What programs cannot do without, then those of the project's own that are `wanted`,

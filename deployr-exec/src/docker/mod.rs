@@ -23,6 +23,7 @@
 mod archive;
 mod build;
 mod client;
+mod command;
 #[cfg(feature = "compose")]
 pub mod compose;
 mod container;

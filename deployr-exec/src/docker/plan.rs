@@ -37,6 +37,14 @@ pub(super) fn plan(
             "leave {path} as the release has it: containers share folders only"
         )));
     }
+    if let Some(line) = &recipe.on_target.migrate {
+        let what = "run once, in a container of the new image";
+        steps.push(PlannedStep::run(what, Command::shell(line.as_str())));
+    }
+    if let Some(line) = &recipe.on_target.prepare {
+        let what = "run in each container, before it starts";
+        steps.push(PlannedStep::run(what, Command::shell(line.as_str())));
+    }
     let what = becomes.start;
     steps.push(match &recipe.runtime {
         Runtime::Process { start } => PlannedStep::run(what, Command::shell(start.as_str())),
@@ -49,6 +57,10 @@ pub(super) fn plan(
         None => PlannedStep::new(format!("ask for {} {limit}", health.path)),
     });
     steps.push(PlannedStep::new("make it the present release"));
+    if let Some(line) = &recipe.on_target.after_switch {
+        let what = "run in a container of the new image";
+        steps.push(PlannedStep::run(what, Command::shell(line.as_str())));
+    }
     steps.push(PlannedStep::new(becomes.end));
     steps
 }

@@ -37,7 +37,8 @@ impl DockerExecutor {
                 Some(found) => found,
                 None => {
                     self.client().remove_container(&name).await?;
-                    self.create_container(instance, spec, placed, &name).await?
+                    self.create_container(instance, spec, placed, &name, None)
+                        .await?
                 }
             };
             if is_running(&found) {
@@ -67,12 +68,14 @@ impl DockerExecutor {
         Err(Fault::retryable("starting", &name, plain(&taken)).into())
     }
 
-    async fn create_container(
+    /// Makes a container of the release, which runs `instead` where that is given.
+    pub(super) async fn create_container(
         &self,
         instance: &Instance,
         spec: &ReleaseSpec,
         placed: &place::Placed,
         name: &str,
+        instead: Option<&str>,
     ) -> StepResult<ContainerInspectResponse> {
         let image = self.image_of_release(spec, placed).await?;
         let docker = self.client().docker().await?;
@@ -86,6 +89,7 @@ impl DockerExecutor {
             image: &placed.image,
             config: &image.config.unwrap_or_default(),
             of_folder: placed.of_folder,
+            instead,
         }
         .body(address);
         let options = CreateContainerOptions {

@@ -43,6 +43,11 @@ impl Executor for DockerExecutor {
         match recipe.runtime {
             Runtime::Static { .. } => check_files(recipe),
             Runtime::Process { .. } if !is_dockerfile(recipe) => self.needs_base().map(drop),
+            Runtime::Image if recipe.on_target.prepare.is_some() => Err(Verdict::new(
+                VerdictCode::Unsupported,
+                "on_target.prepare is run in a container before its start command, and an image \
+                 has a command of its own; let the Dockerfile do it",
+            )),
             Runtime::Process { .. } | Runtime::Image => Ok(()),
             _ => Err(Verdict::new(
                 VerdictCode::Unsupported,
@@ -71,11 +76,12 @@ impl Executor for DockerExecutor {
         artifact: &Artifact,
         ctx: &StepContext,
     ) -> StepResult<()> {
+        self.accepts(&spec.slug, &spec.recipe)?;
         if is_files(&spec.recipe) {
-            check_files(&spec.recipe)?;
             return self.files().prepare(spec, artifact, ctx).await;
         }
-        stopping(ctx, self.place(spec, artifact, ctx)).await
+        stopping(ctx, self.place(spec, artifact, ctx)).await?;
+        self.migrate(spec, ctx).await
     }
 
     async fn start(&self, spec: &ReleaseSpec, ctx: &StepContext) -> StepResult<Endpoint> {
@@ -126,6 +132,7 @@ impl Executor for DockerExecutor {
             let instance = self.instance().await?;
             let name = instance.container(&spec.slug, spec.number);
             self.restart_by_itself(&name, true).await?;
+            self.after_switch(spec, ctx).await;
         }
         Ok(())
     }
@@ -264,6 +271,14 @@ pub(super) fn is_files(recipe: &Recipe) -> bool {
 
 /// Nothing of a project on this target is run outside of a container.
 fn check_files(recipe: &Recipe) -> Result<(), Verdict> {
+    let on_target = &recipe.on_target;
+    if on_target.before_start().next().is_some() || on_target.after_switch.is_some() {
+        return Err(Verdict::new(
+            VerdictCode::Unsupported,
+            "commands of on_target run in containers, and files have none; set `start`, or take \
+             them out",
+        ));
+    }
     match recipe.health.command {
         None => Ok(()),
         Some(_) => Err(Verdict::new(

@@ -11,7 +11,7 @@ mod preset;
 use std::path::Path;
 
 use deployr_core::error::{StepError, StepResult, VerdictCode};
-use deployr_core::model::{HealthCheck, ProjectSettings, Recipe, Runtime};
+use deployr_core::model::{HealthCheck, OnTarget, ProjectSettings, Recipe, Runtime};
 use deployr_core::value::{BuildCommand, Framework, InputCode, InvalidValue, OutputDir};
 
 use checkout::Checkout;
@@ -74,6 +74,14 @@ pub fn detect(dir: &Path, settings: &ProjectSettings, makes: Makes) -> StepResul
         settings.install.clone().or(config.install),
         settings.build.clone().or(config.build),
     )?;
+    let runtime = runtime(preset, &facts, start, config.compose)?;
+    let on_target = config.on_target.over(preset.on_target.clone());
+    if matches!(runtime, Runtime::Compose { .. }) && on_target != OnTarget::default() {
+        return Err(invalid(
+            "on_target is invalid: a compose file says itself what runs; make it a service that \
+             the others depend on",
+        ));
+    }
     let health = match (&settings.health, config.health) {
         (Some(health), _) => health.clone(),
         (None, over) => over.over(HealthCheck {
@@ -86,7 +94,7 @@ pub fn detect(dir: &Path, settings: &ProjectSettings, makes: Makes) -> StepResul
         root,
         commands,
         output: output.unwrap_or_else(|| preset.output.clone()),
-        runtime: runtime(preset, &facts, start, config.compose)?,
+        runtime,
         health,
         shared: settings
             .shared
@@ -98,7 +106,7 @@ pub fn detect(dir: &Path, settings: &ProjectSettings, makes: Makes) -> StepResul
             .clone()
             .or(config.writable)
             .unwrap_or_else(|| preset.writable.clone()),
-        on_target: config.on_target.over(preset.on_target.clone()),
+        on_target,
     })
 }
 

@@ -28,8 +28,9 @@ impl SshExecutor {
         if let (Some(line), Some(host)) = (&on_target.migrate, self.database_host()) {
             let target = host.session.target();
             ctx.log.say(format!("migrating on {target}")).await;
-            // For the deployment: another attempt goes on with what this one has begun.
-            let name = format!("{}-migrate", ctx.deployment);
+            // Another attempt goes on with what this one has begun, unless its branch has
+            // moved meanwhile: other commits bring other migrations.
+            let name = format!("{}-{}-migrate", ctx.deployment, spec.commit);
             run(host, "migrate", name, line, spec, ctx).await?;
         }
         Ok(())

@@ -116,8 +116,7 @@ async fn build(app: &str) -> Built {
 /// Where the build of an app is kept, named by what it is built from.
 fn kept_at(app: &str) -> PathBuf {
     let from = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let digest =
-        "cd \"$0\" && find \"tests/apps/$1\" presets -type f | sort | xargs cat | sha256sum";
+    let digest = "cd \"$0\" && find \"tests/apps/$1\" \"presets/$1-standalone.toml\" -type f | sort | xargs cat | sha256sum";
     let mut digest = Command::new("sh")
         .args(["-c", digest])
         .arg(from)

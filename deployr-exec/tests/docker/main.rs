@@ -5,12 +5,15 @@
     reason = "test code, which should stop where something is wrong"
 )]
 
+#[path = "../apps/mod.rs"]
+mod apps;
 mod away;
 mod builds;
 mod confinement;
 #[path = "../container_support/mod.rs"]
 mod container_support;
 mod cut;
+mod frameworks;
 mod images;
 mod load;
 mod support;

@@ -1,6 +1,7 @@
 use std::fs;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use deployr_core::builder::{Artifact, ArtifactContent};
 use deployr_core::error::StepResult;
@@ -67,6 +68,12 @@ impl Target {
         format!("deployr-{}", self.instance())
     }
 
+    /// The network's name, once there is an instance to have one.
+    pub(crate) async fn wait_for_network(&self) -> String {
+        eventually("an instance", || !self.instance().is_empty()).await;
+        self.network()
+    }
+
     fn instance(&self) -> String {
         let file = self.root.path().join("target/instance");
         fs::read_to_string(file).unwrap_or_default()
@@ -118,4 +125,12 @@ impl Drop for Target {
 fn executor(docker: &Docker, root: &Path) -> DockerExecutor {
     let executor = DockerExecutor::new(root.join("target")).socket(docker.socket());
     executor.base_image(docker.busybox())
+}
+
+pub(crate) async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while !holds() {
+        assert!(Instant::now() < deadline, "{what} did not come about");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }

@@ -59,6 +59,18 @@ pub(crate) const SAMPLES: &[Sample] = &[
         files: &[("artisan", ""), ("composer.json", "{}")],
     },
     Sample {
+        title: "Laravel, with `[on_target]` emptied",
+        framework: "laravel",
+        files: &[
+            ("artisan", ""),
+            ("composer.json", "{}"),
+            (
+                "deployr.toml",
+                "[on_target]\nprepare = 'true'\nmigrate = 'true'\nafter_switch = 'true'\n",
+            ),
+        ],
+    },
+    Sample {
         title: "Anything with a `start`",
         framework: "custom",
         files: &[("deployr.toml", "build = 'make'\nstart = './server'\n")],

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use deployr_core::builder::Artifact;
 use deployr_core::command::PlannedStep;
 use deployr_core::context::StepContext;
-use deployr_core::error::{StepResult, Verdict};
+use deployr_core::error::{StepResult, Verdict, VerdictCode};
 use deployr_core::executor::{Endpoint, Executor, ExecutorCapabilities, ReleaseSpec};
 use deployr_core::model::{Recipe, Turn};
 use deployr_core::value::Slug;
@@ -29,6 +29,15 @@ impl Executor for SwarmExecutor {
     }
 
     fn accepts(&self, slug: &Slug, recipe: &Recipe) -> Result<(), Verdict> {
+        let on_target = &recipe.on_target;
+        let unrun = on_target.commands().find(|(name, _)| *name != "prepare");
+        if let (Some((name, line)), false) = (unrun, is_files(recipe)) {
+            let message = format!(
+                "a swarm runs nothing but the release, so `{line}` cannot be run as {name}; let \
+                 the release do so, and set {name} to \"true\" under [on_target] in deployr.toml"
+            );
+            return Err(Verdict::new(VerdictCode::Unsupported, message));
+        }
         self.docker.accepts(slug, recipe)
     }
 
@@ -54,6 +63,7 @@ impl Executor for SwarmExecutor {
         artifact: &Artifact,
         ctx: &StepContext,
     ) -> StepResult<()> {
+        self.accepts(&spec.slug, &spec.recipe)?;
         if !is_files(&spec.recipe) {
             // What cannot be started need not be placed.
             self.check_mesh()?;

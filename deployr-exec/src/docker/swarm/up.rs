@@ -63,6 +63,7 @@ impl SwarmExecutor {
             image: &placed.image,
             config: &config,
             of_folder: placed.of_folder,
+            instead: None,
         };
         self.ensure_network(instance, &spec.slug).await?;
         let secrets = self.make_secrets(&blueprint).await?;

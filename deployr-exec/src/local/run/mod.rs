@@ -13,6 +13,7 @@
 //! Processes outlive an engine that dies: the next one finds them by their run files
 //! and watches them on. Under systemd that takes `KillMode=process`.
 
+mod command;
 mod env;
 pub(crate) mod layout;
 pub(crate) mod link;

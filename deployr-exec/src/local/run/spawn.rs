@@ -22,7 +22,7 @@ pub(super) struct Surroundings {
     pub(super) layout: Layout,
     pub(super) number: i64,
     env: EnvSet,
-    writable: Vec<RelPath>,
+    pub(super) writable: Vec<RelPath>,
     sandbox: Sandbox,
 }
 

@@ -58,12 +58,13 @@ impl Executor for LocalExecutor {
         let layout = self.layout(&spec.slug);
         let (number, release) = (spec.number, spec.release);
         let there = layout.clone();
-        if blocking(move || place::claim(&there, number, release)).await? {
-            return Ok(());
+        if !blocking(move || place::claim(&there, number, release)).await? {
+            self.discard(&spec.slug, number).await?;
+            let (spec, artifact, ctx) = (spec.clone(), artifact.clone(), ctx.clone());
+            blocking(move || place::place(&layout, &spec, &artifact, ctx.attempt, &ctx.cancel))
+                .await?;
         }
-        self.discard(&spec.slug, number).await?;
-        let (spec, artifact, ctx) = (spec.clone(), artifact.clone(), ctx.clone());
-        blocking(move || place::place(&layout, &spec, &artifact, ctx.attempt, &ctx.cancel)).await
+        self.make_ready(spec, ctx).await
     }
 
     async fn start(&self, spec: &ReleaseSpec, ctx: &StepContext) -> StepResult<Endpoint> {
@@ -132,6 +133,7 @@ impl Executor for LocalExecutor {
         if let Some(run) = self.find(&spec.slug, number) {
             run.serve();
         }
+        self.after_switch(spec, ctx).await;
         Ok(())
     }
 

@@ -1,11 +1,7 @@
 # <name> <number> <words…>: runs a command in the folder of a release, once, whoever asks
 # how often, and apart from the connection. Prints `running`, `lost` or `exit <code>`. Its
 # environment comes over stdin.
-env=$(cat)
-case $env in
-    *'# whole') ;;
-    *) die "$BUSY" "the connection broke while it sent the variables" ;;
-esac
+env=$(whole_env) || exit
 job=$base/jobs/$1 number=$2
 shift 2
 folder=$(release_of "$number") || die "$GONE" "release $number is not in $base/releases"

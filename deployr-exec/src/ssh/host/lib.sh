@@ -25,6 +25,15 @@ die() {
     exit "$code"
 }
 
+# The variables of a project, which come over stdin; half of them are worse than none.
+whole_env() {
+    given=$(cat)
+    case $given in
+        *'# whole') printf '%s\n' "$given" ;;
+        *) die "$BUSY" "the connection broke while it sent the variables" ;;
+    esac
+}
+
 has() {
     command -v "$1" >/dev/null 2>&1
 }

@@ -50,6 +50,10 @@ while [ "$#" -gt 0 ]; do
 done
 rm -rf -- "$folder/.deployr-release" # it could be a link that the build has made
 cat >"$folder/.deployr-release"
+case $(cat "$folder/.deployr-release") in
+    *'}') ;;
+    *) die "$BUSY" "the connection broke while it sent what the release is" ;;
+esac
 # Without it a loss of power could leave the release's name on files that are empty.
 settle "$folder"
 lock

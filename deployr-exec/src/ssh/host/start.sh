@@ -1,5 +1,6 @@
 # <number> <release> <address> <line> <supervisor> <root> <project>: brings the process of
 # a release up, unless it is, and prints its port. Its environment comes over stdin.
+env=$(whole_env) || exit
 find_placed "$1" "$2"
 number=$1 run=$base/run/$1
 has setsid || die "$REFUSED" "the program setsid is needed to run releases; install util-linux"
@@ -40,7 +41,7 @@ until [ "$port" -ne 0 ] && is_free "$port"; do
 done
 
 printf '%s\n' "$port" >"$run/port"
-cat >"$run/env"
+printf '%s\n' "$env" >"$run/env"
 printf '%s\n' "$5" >"$run/supervise"
 : >>"$run/log"
 wc -c <"$run/log" >"$run/from"

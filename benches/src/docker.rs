@@ -159,6 +159,7 @@ impl<'r> Site<'r> {
             deployment: DeploymentId::new(SystemClock.now(), &SystemEntropy),
             attempt: 1,
             cancel: Default::default(),
+            handed_over: Default::default(),
             log: LogWriter::discard(),
         };
         let before = self.present.replace(spec.number);

@@ -139,6 +139,8 @@ pub struct JobContext {
     pub stop: CancellationToken,
     /// Cancelled when the lease is gone.
     pub lost: CancellationToken,
+    /// Cancelled before `stop` where nobody called the job off: another attempt goes on.
+    pub handed_over: CancellationToken,
     reason: Arc<OnceLock<StopReason>>,
 }
 
@@ -150,6 +152,7 @@ impl JobContext {
             claim,
             stop: CancellationToken::new(),
             lost: CancellationToken::new(),
+            handed_over: CancellationToken::new(),
             reason: Arc::default(),
         }
     }
@@ -157,7 +160,9 @@ impl JobContext {
     /// Tells the work to stop. The first reason stays, save that a lost lease also
     /// ends all writing.
     pub fn stop(&self, reason: StopReason) {
-        let _ = self.reason.set(reason);
+        if self.reason.set(reason).is_ok() && reason != StopReason::Cancel {
+            self.handed_over.cancel();
+        }
         if reason == StopReason::Lost {
             self.lost.cancel();
         }

@@ -69,6 +69,7 @@ impl Engine {
             deployment: live.release.deployment,
             attempt: 0,
             cancel: CancellationToken::new(),
+            handed_over: CancellationToken::new(),
             log: LogWriter::discard(),
         };
         // Nobody would see to it later: until the next deployment the site would be down.

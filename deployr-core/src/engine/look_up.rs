@@ -28,6 +28,7 @@ impl Engine {
             deployment: DeploymentId::new(engine.clock.now(), &*engine.entropy),
             attempt: 0,
             cancel: CancellationToken::new(),
+            handed_over: CancellationToken::new(),
             log: LogWriter::discard(),
         };
         let found = engine.source.look_up(&source, wanted, &ctx).await;

@@ -60,6 +60,7 @@ pub(super) async fn attempt(
         deployment: deployment.id,
         attempt: held.claim.fence.0,
         cancel: held.stop.clone(),
+        handed_over: held.handed_over.clone(),
         log: sink.writer(),
     };
     if deployment.status == DeploymentStatus::Cancelling {

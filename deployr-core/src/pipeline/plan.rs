@@ -41,6 +41,7 @@ impl Engine {
             deployment: DeploymentId::new(inner.clock.now(), &*inner.entropy),
             attempt: 0,
             cancel: CancellationToken::new(),
+            handed_over: CancellationToken::new(),
             log: LogWriter::discard(),
         };
         let read = async {

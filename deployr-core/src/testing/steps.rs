@@ -84,6 +84,7 @@ impl RecordedStep {
                 deployment,
                 attempt,
                 cancel: CancellationToken::new(),
+                handed_over: Default::default(),
                 log,
             },
             lines,

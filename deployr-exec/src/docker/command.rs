@@ -75,6 +75,10 @@ impl DockerExecutor {
         if matches!(ended, Ok(0)) {
             note().await?;
         }
+        let is_left = what == "migrate" && ctx.handed_over.is_cancelled();
+        if is_left && matches!(ended, Err(StepError::Stopped)) {
+            return ended.map(drop);
+        }
         // Not where the engine is away: the next attempt finds it again.
         if !matches!(&ended, Err(StepError::Fault(fault)) if fault.retryable) {
             self.client().remove_container(&name).await?;

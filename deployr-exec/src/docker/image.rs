@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use bollard::body_try_stream;
 use bollard::models::{ContainerConfig, ContainerCreateBody};
@@ -14,11 +15,17 @@ use deployr_core::error::{Fault, StepError, StepResult, VerdictCode};
 use deployr_core::executor::ReleaseSpec;
 use deployr_core::value::Slug;
 
+use tokio::time::sleep;
+
 use super::DockerExecutor;
 use super::archive::Pack;
+use super::client::status;
 use super::container::{APP, USER};
 use super::ignore::Ignore;
 use super::naming::{Instance, RELEASE};
+
+/// How long the engine may take to carry out what a worker asked for that is gone.
+const LATE: Duration = Duration::from_secs(10);
 
 impl DockerExecutor {
     /// Makes the artifact the image of the release, and gives its id. Until it is whole, no
@@ -84,7 +91,18 @@ impl DockerExecutor {
             name: Some(name.clone()),
             ..CreateContainerOptions::default()
         };
-        let made = docker.create_container(Some(named), body).await;
+        let began = Instant::now();
+        let made = loop {
+            let (named, body) = (named.clone(), body.clone());
+            let made = docker.create_container(Some(named), body).await;
+            let is_taken = matches!(&made, Err(error) if status(error) == Some(409));
+            if !is_taken || began.elapsed() > LATE {
+                break made;
+            }
+            // What a dead worker asked for comes about after it was looked for.
+            client.remove_container(&name).await?;
+            sleep(Duration::from_millis(50)).await;
+        };
         client.step("making an image on", &base, made)?;
         let upload = UploadToContainerOptions {
             path: "/".to_owned(),

@@ -31,6 +31,8 @@ pub(super) struct Job<'a> {
     pub(super) command: &'a Command,
     /// The project's variables, where it is for the project's own commands.
     pub(super) env: Option<&'a EnvSet>,
+    /// Whether another attempt of the deployment goes on with it.
+    pub(super) is_resumed: bool,
 }
 
 impl Job<'_> {
@@ -40,6 +42,9 @@ impl Job<'_> {
         let (mut heard, mut away, mut pause) = (0, None, Duration::from_millis(100));
         loop {
             if ctx.cancel.is_cancelled() {
+                if self.is_resumed && ctx.handed_over.is_cancelled() {
+                    return Err(StepError::Stopped);
+                }
                 let words = [self.name.as_str()];
                 self.host
                     .ask(self.slug, script::END_JOB, &words, None)

@@ -149,6 +149,7 @@ impl Proof<'_> {
             name: format!("{deployment}-{}-{attempt}-{why}", self.spec.number),
             command,
             env: None,
+            is_resumed: false,
         };
         match job.run(ctx).await? {
             0 => Ok(()),

@@ -91,6 +91,7 @@ async fn run(
         name,
         command: &command,
         env: Some(&spec.env),
+        is_resumed: what == "migrate",
     };
     let target = host.session.target();
     match job.run(ctx).await {

@@ -188,6 +188,7 @@ impl SshExecutor {
                         name: name.clone(),
                         command,
                         env: None,
+                        is_resumed: false,
                     };
                     match job.run(ctx).await? {
                         0 => Ok(()),

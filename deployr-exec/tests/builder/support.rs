@@ -109,6 +109,7 @@ impl Bed {
             deployment,
             attempt: 1,
             cancel: cancel.clone(),
+            handed_over: Default::default(),
             log: sink.writer(),
         };
         Self {

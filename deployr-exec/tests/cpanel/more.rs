@@ -154,6 +154,7 @@ const TEXT = 'NUMBER';";
 async fn passenger_runs_each_release_anew() {
     let lab = Lab::with(|site| site.passenger = true);
     lab.account.add_domain(DOMAIN, "app-root");
+    let mut second = None;
     for number in [1, 2] {
         let text = APP.replace("NUMBER", &number.to_string());
         let artifact = lab.files(&[("app.js", &text)]);
@@ -161,16 +162,25 @@ async fn passenger_runs_each_release_anew() {
         lab.deploy(&spec, &artifact).await.unwrap();
         let said = format!("{number} it's $HOME & \"so\" {number}");
         assert_eq!(lab.visit("/"), (200, said));
+        second = Some(spec);
     }
-    // One that does not come up is not what visitors get in the end.
+    // One that does not come up is not what visitors get in the end. The app has its variables
+    // by then, so going back is a switch, too, which is the engine's to make.
     let broken = lab.files(&[(
         "app.js",
         "require('http').createServer((q, r) => { r.statusCode = 500; r.end(); }).listen();",
     )]);
     let verdict = expect_verdict(lab.deploy(&impatient(app(3)), &broken).await);
     assert_eq!(verdict.code, VerdictCode::Unhealthy);
-    assert_eq!(lab.executor.current(&app(1).slug).await.unwrap(), Some(2));
-    assert!(lab.visit("/").1.ends_with('2'), "{:?}", lab.visit("/"));
+    assert_eq!(lab.executor.current(&app(1).slug).await.unwrap(), Some(3));
+    let step = RecordedStep::new();
+    let back = with_env(second.unwrap(), "GREETING", "again");
+    lab.executor
+        .switch(&back, Turn::new(3, 2), &step.ctx)
+        .await
+        .unwrap();
+    assert_eq!(lab.executor.current(&back.slug).await.unwrap(), Some(2));
+    assert_eq!(lab.visit("/"), (200, "2 again 2".to_owned()));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -124,9 +124,10 @@ async fn another_attempt_goes_on_with_a_migration_that_one_has_begun() {
     let artifact = files.clone();
     let begun = tokio::spawn(async move { executor.prepare(&first, &artifact, &ctx).await });
     let name = format!(
-        "{}-shop-migrate-{}",
+        "{}-shop-migrate-{}-{}",
         target.wait_for_network().await,
-        step.ctx.deployment
+        step.ctx.deployment,
+        spec.commit
     );
     let inside = |script: &str| target.docker(&["exec", &name, "sh", "-c", script]);
     let running = || target.containers().contains(&name);

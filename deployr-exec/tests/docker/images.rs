@@ -59,9 +59,14 @@ async fn what_cannot_be_run_is_refused_with_what_to_do() {
     let app = spec(1, "true");
     let step = RecordedStep::new();
 
-    let image = artifact(ArtifactContent::Image("sha256:00".to_owned()));
+    // Whole: a part of an id could be that of another test's image.
+    let id = format!("sha256:{}", "0".repeat(64));
+    let image = artifact(ArtifactContent::Image(id));
     let gone = target.executor.prepare(&app, &image, &step.ctx).await;
-    assert!(matches!(gone, Err(StepError::Fault(fault)) if fault.retryable));
+    assert!(
+        matches!(&gone, Err(StepError::Fault(fault)) if fault.retryable),
+        "{gone:?}"
+    );
 
     let none = target
         .executor

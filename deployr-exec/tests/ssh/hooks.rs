@@ -6,6 +6,7 @@ use deployr_core::error::StepError;
 use deployr_core::executor::Executor;
 use deployr_core::model::Turn;
 use deployr_core::testing::RecordedStep;
+use deployr_core::value::BuildCommand;
 
 use crate::support::*;
 
@@ -140,4 +141,33 @@ async fn a_command_ends_when_the_deployment_is_to_stop() {
         .unwrap();
     let runs = fs::read_to_string(lab.sshd.home().join("runs")).unwrap();
     assert_eq!(runs, "run\nrun\n");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_migration_is_left_to_the_next_attempt_where_there_is_one() {
+    let lab = Lab::new();
+    let artifact = lab.files(&[("index.html", "home")]);
+    let at = lab.sshd.home().display().to_string();
+    let line = format!("echo run >> {at}/runs; until [ -e {at}/go ]; do sleep 0.05; done");
+    let mut spec = site(1);
+    spec.recipe.on_target.migrate = Some(BuildCommand::parse(&line).unwrap());
+    let first = context();
+    let hand_over = async {
+        let runs = lab.sshd.home().join("runs");
+        eventually("a run", || runs.exists()).await;
+        first.handed_over.cancel();
+        first.cancel.cancel();
+    };
+    let (left, ()) = tokio::join!(deploy(&lab.executor, &spec, &artifact, &first), hand_over);
+    assert!(matches!(left, Err(StepError::Stopped)), "{left:?}");
+    let second = StepContext {
+        deployment: first.deployment,
+        attempt: 2,
+        ..context()
+    };
+    let go = async { fs::write(lab.sshd.home().join("go"), "").unwrap() };
+    let (done, ()) = tokio::join!(deploy(&lab.executor, &spec, &artifact, &second), go);
+    done.unwrap();
+    let runs = fs::read_to_string(lab.sshd.home().join("runs")).unwrap();
+    assert_eq!(runs, "run\n");
 }

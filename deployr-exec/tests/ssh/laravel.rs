@@ -235,7 +235,8 @@ async fn of_two_hosts_one_migrates_once_although_its_connection_is_cut() {
         db.cut();
         db.kill();
         fs::write(work.join("go"), "").unwrap();
-        let exit = path(db, &format!("jobs/{}-migrate/exit", step.ctx.deployment));
+        let job = format!("jobs/{}-{}-migrate", step.ctx.deployment, spec.commit);
+        let exit = path(db, &job).join("exit");
         eventually("its end", || exit.exists()).await;
         db.up();
     };

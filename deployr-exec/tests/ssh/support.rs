@@ -172,6 +172,7 @@ pub(crate) fn context() -> StepContext {
         deployment: DeploymentId::new(SystemClock.now(), &SystemEntropy),
         attempt: 1,
         cancel: Default::default(),
+        handed_over: Default::default(),
         log: LogWriter::discard(),
     }
 }

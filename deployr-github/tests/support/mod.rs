@@ -168,6 +168,7 @@ pub fn context() -> StepContext {
         deployment: DeploymentId::new(SystemClock.now(), &SystemEntropy),
         attempt: 1,
         cancel: CancellationToken::new(),
+        handed_over: CancellationToken::new(),
         log: LogWriter::discard(),
     }
 }

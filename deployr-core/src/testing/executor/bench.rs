@@ -59,6 +59,7 @@ impl Bench {
             deployment: DeploymentId::new(self.clock.now(), &self.entropy),
             attempt: self.attempt.fetch_add(1, Ordering::Relaxed) + 1,
             cancel: CancellationToken::new(),
+            handed_over: Default::default(),
             log: LogWriter::discard(),
         }
     }

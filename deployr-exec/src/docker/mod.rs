@@ -161,7 +161,7 @@ impl DockerExecutor {
     /// The image that folders run on.
     fn needs_base(&self) -> Result<&str, Verdict> {
         let message = "this target has no base image, on which the build's files could run; \
-                       set its `base_image`, or add a Dockerfile to the repository";
+                       set one (the server: `docker_image`), or add a Dockerfile to the repository";
         self.base()
             .ok_or_else(|| Verdict::new(VerdictCode::Unsupported, message))
     }

@@ -197,7 +197,7 @@ fn commands_and_what_they_build_run_in_the_image_that_is_set() {
 
     let none = machine.run(&to_docker);
     assert_eq!(code(&none), 1, "{}", stderr(&none));
-    assert!(stderr(&none).contains("no image"), "{}", stderr(&none));
+    assert!(stderr(&none).contains("no base image"), "{}", stderr(&none));
 
     let server = machine.serve(&[settings, image].concat());
     let deployed = machine.run(&to_docker);

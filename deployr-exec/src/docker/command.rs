@@ -14,11 +14,7 @@ use futures::StreamExt;
 use super::DockerExecutor;
 use super::naming::Instance;
 use super::run::is_running;
-use crate::local::blocking;
-use crate::local::run::layout::write_file;
-
-/// The deployment that has migrated last, and its commit.
-const MIGRATED: &str = "migrated";
+use crate::local::run::migrated::Migrated;
 
 impl DockerExecutor {
     /// Once for a deployment: another attempt waits for what this one has begun, and does
@@ -27,16 +23,12 @@ impl DockerExecutor {
         let Some(line) = &spec.recipe.on_target.migrate else {
             return Ok(());
         };
-        // Another attempt may have another commit, where its branch has moved meanwhile.
-        let of = format!("{} {}", ctx.deployment, spec.commit);
-        let file = self.layout(&spec.slug).base.join(MIGRATED);
-        let (read, wanted) = (file.clone(), of.clone());
-        let is_done = move || Ok(std::fs::read_to_string(read).is_ok_and(|of| of == wanted));
-        if blocking(is_done).await? {
+        let migrated = Migrated::new(&self.layout(&spec.slug), spec, ctx);
+        if migrated.is_noted().await? {
             return Ok(());
         }
         let name = format!("migrate-{}-{}", ctx.deployment, spec.commit);
-        let note = async || blocking(move || write_file(&file, of.as_bytes())).await;
+        let note = async || migrated.note().await;
         self.run_in_container("migrate", &name, line, spec, ctx, note)
             .await
     }

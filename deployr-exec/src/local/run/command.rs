@@ -9,31 +9,23 @@ use deployr_core::executor::ReleaseSpec;
 use deployr_core::log::LogStream;
 use deployr_core::value::{BuildCommand, RelPath};
 
-use super::layout::write_file;
+use super::migrated::Migrated;
 use super::proc::kill_now;
 use super::spawn::Surroundings;
 use super::{LocalExecutor, blocking, output, process};
-
-/// The deployment that has migrated last, and its commit.
-const MIGRATED: &str = "migrated";
 
 impl LocalExecutor {
     /// What must be done before the release is started. What has been migrated is not again
     /// by another attempt of the deployment.
     pub(super) async fn make_ready(&self, spec: &ReleaseSpec, ctx: &StepContext) -> StepResult<()> {
-        let file = self.layout(&spec.slug).base.join(MIGRATED);
+        let migrated = Migrated::new(&self.layout(&spec.slug), spec, ctx);
         for (what, line) in spec.recipe.on_target.before_start() {
-            // Another attempt may have another commit, where its branch has moved meanwhile.
-            let of = format!("{} {}", ctx.deployment, spec.commit);
-            let (read, wanted) = (file.clone(), of.clone());
-            let is_done = move || Ok(std::fs::read_to_string(read).is_ok_and(|of| of == wanted));
-            if what == "migrate" && blocking(is_done).await? {
+            if what == "migrate" && migrated.is_noted().await? {
                 continue;
             }
             self.run_command(what, line, spec, ctx).await?;
             if what == "migrate" {
-                let file = file.clone();
-                blocking(move || write_file(&file, of.as_bytes())).await?;
+                migrated.note().await?;
             }
         }
         Ok(())

@@ -17,6 +17,7 @@ mod command;
 mod env;
 pub(crate) mod layout;
 pub(crate) mod link;
+pub(crate) mod migrated;
 mod output;
 pub(crate) mod place;
 mod plan;

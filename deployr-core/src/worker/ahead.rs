@@ -9,6 +9,7 @@ use futures::StreamExt;
 use tokio::time::Instant;
 
 use super::Shared;
+use super::claiming::CALLS;
 use crate::bus::Hint;
 use crate::job::JobContext;
 use crate::model::Lease;
@@ -111,15 +112,15 @@ impl Ahead {
         }
     }
 
-    /// How many to claim ahead now, half of what there may be; none when it is not the time, or
-    /// jobs of all kinds have to be asked for first.
+    /// How many to claim ahead now, one call's share of what there may be; none when it is not
+    /// the time, or jobs of all kinds have to be asked for first.
     pub(super) fn room(&self) -> Option<u32> {
         let plenty = self.plenty.filter(|asked| asked.elapsed() < TURN);
-        let half = self.size.div_ceil(2);
+        let share = self.size.div_ceil(CALLS as u32);
         let room = self
             .size
             .saturating_sub(self.jobs.lock().len() as u32 + self.coming);
-        (plenty.is_some() && half > 0 && room >= half).then_some(half)
+        (plenty.is_some() && share > 0 && room >= share).then_some(share)
     }
 
     /// Takes note of a claim ahead that is sent.

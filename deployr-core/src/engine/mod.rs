@@ -24,7 +24,7 @@ pub use domains::DomainCheck;
 pub use follow::{Event, Follow};
 pub(crate) use redaction::{redacted, redacted_fault};
 pub use request::{DeployRequest, Plan, ProjectRequest};
-pub use trouble::StoreTrouble;
+pub use trouble::{StoreTrouble, Trouble};
 pub use why::{Reason, Why};
 
 use crate::builder::Builder;
@@ -125,7 +125,7 @@ pub(crate) struct Inner {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) entropy: Arc<dyn Entropy>,
     pub(crate) log_limits: LogLimits,
-    pub(crate) trouble: trouble::Trouble,
+    pub(crate) trouble: Arc<Trouble>,
 }
 
 impl Engine {

@@ -315,7 +315,7 @@ impl Run<'_> {
     where
         F: Future<Output = Result<T, StoreError>>,
     {
-        retry::until_stored(&self.job.lost, self.job.claim.job, ask)
+        retry::until_stored(&self.job.lost, &self.engine.trouble, self.job.claim.job, ask)
             .await
             .map_err(|error| match error {
                 StoreError::LeaseLost { .. } => {

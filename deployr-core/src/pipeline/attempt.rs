@@ -7,11 +7,11 @@ use super::run::Run;
 use super::{DeploymentInput, job_fault, store_fault};
 use crate::bus::Hint;
 use crate::context::StepContext;
-use crate::engine::{Inner, redacted, redacted_fault};
+use crate::engine::{Inner, REMOVED, redacted, redacted_fault};
 use crate::error::{Fault, StepError, StepResult, Verdict};
 use crate::job::{Done, JobContext, JobError, StopReason};
 use crate::log::{LogSink, LogTarget};
-use crate::model::{DeploymentId, DeploymentStatus, Failure, Job, ReleaseId};
+use crate::model::{Actor, DeploymentId, DeploymentStatus, Failure, Job, ReleaseId};
 use crate::retry;
 use crate::store::{Outcome, StoreError};
 
@@ -22,8 +22,21 @@ pub(super) async fn attempt(
     held: &JobContext,
 ) -> Result<Done, JobError> {
     let (store, tenant) = (&engine.store, &input.tenant);
-    let deployment = stored(engine, held, || store.deployment(tenant, input.deployment)).await?;
+    let found = || store.deployment(tenant, input.deployment);
+    let found = retry::until_stored(&held.lost, &engine.trouble, job.id, found).await;
+    let deployment = match found {
+        // Its project was forgotten since.
+        Err(StoreError::NotFound { .. }) => return Ok(Done::Completed),
+        found => found.map_err(job_fault)?,
+    };
     let project = stored(engine, held, || store.project(tenant, deployment.project)).await?;
+    if project.removal.is_some() && !deployment.status.is_final() {
+        // Whoever asked for that may have died before it called this off.
+        let actor = Actor::new(tenant.clone(), "deployr");
+        let cancel = || store.request_cancel(&actor, deployment.id, REMOVED);
+        stored(engine, held, cancel).await?;
+        held.stop(StopReason::Cancel);
+    }
     let executor = engine.executors.get(&project.settings.target).cloned();
     let executor = executor.ok_or_else(|| {
         let target = &project.settings.target;
@@ -38,7 +51,10 @@ pub(super) async fn attempt(
         let redactor = engine.redactor(&project, &env, None, &[]);
         redacted_fault(&fault, &redactor)
     })?;
-    let there = stored(engine, held, || store.releases_on_target(tenant, project.id)).await?;
+    let there = stored(engine, held, || {
+        store.releases_on_target(tenant, project.id)
+    })
+    .await?;
     let last = stored(engine, held, || store.last_line(tenant, input.deployment)).await?;
 
     let target = LogTarget {
@@ -172,11 +188,7 @@ async fn record(
 }
 
 /// Asks the store until it answers: that it is away for a while costs no attempt.
-async fn stored<T, F>(
-    engine: &Inner,
-    job: &JobContext,
-    ask: impl Fn() -> F,
-) -> Result<T, JobError>
+async fn stored<T, F>(engine: &Inner, job: &JobContext, ask: impl Fn() -> F) -> Result<T, JobError>
 where
     F: Future<Output = Result<T, StoreError>>,
 {

@@ -100,7 +100,10 @@ impl Engine {
     async fn removal_jobs(&self, project: &Project) -> Result<Vec<Job>, EngineError> {
         let mut jobs = Vec::new();
         for id in project.removal.iter().flat_map(|removal| &removal.jobs) {
-            jobs.push(self.inner().store.job(&project.tenant, *id).await?);
+            match self.inner().store.job(&project.tenant, *id).await {
+                Err(StoreError::NotFound { .. }) => {} // over for long
+                found => jobs.push(found?),
+            }
         }
         Ok(jobs)
     }

@@ -43,7 +43,8 @@ async fn what_deployr_has_not_made_is_left_alone() {
     assert!(fault.to_string().contains("move it away"), "{fault}");
     assert!(lab.path("releases").exists());
     fs::remove_dir(lab.path("current")).unwrap();
-    let switched = lab.executor.switch(&site(1), Turn::new(2, 1), &context());
+    let (spec, ctx) = (site(1), context());
+    let switched = lab.executor.switch(&spec, Turn::new(2, 1), &ctx);
     switched.await.unwrap();
     lab.executor.remove(&site(1).slug, true).await.unwrap();
     assert!(!lab.path("").exists());

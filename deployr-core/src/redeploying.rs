@@ -65,9 +65,9 @@ impl JobHandler for RedeployHandler {
         let asked = engine.deploy_as(&actor, input.project, id, DeployRequest::latest());
         match asked.await {
             Ok(_) => Ok(Done::Completed),
-            Err(EngineError::Store(StoreError::Conflict { what, .. })) if what == "deployment" => {
-                Ok(Done::Completed)
-            }
+            Err(EngineError::Store(StoreError::Conflict {
+                what: "deployment", ..
+            })) => Ok(Done::Completed),
             Err(EngineError::Store(error)) if error.retryable() => {
                 Err(Fault::retryable("redeployment", input.project, error).into())
             }

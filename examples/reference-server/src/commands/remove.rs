@@ -74,8 +74,12 @@ fn confirm(project: &Project, args: &Args, ui: &Ui) -> Result<()> {
         (false, true) => " with all that it has written",
         (false, false) => "",
     };
-    print!("{name} will be removed{with}. Type its name to go on: ");
-    let asked = std::io::stdout().flush();
+    let mut out = std::io::stdout().lock();
+    let asked = write!(
+        out,
+        "{name} will be removed{with}. Type its name to go on: "
+    );
+    let asked = asked.and_then(|()| out.flush());
     let mut answer = String::new();
     let read = asked.and_then(|()| std::io::stdin().lock().read_line(&mut answer));
     read.map_err(|error| Error::io("read the answer", error))?;

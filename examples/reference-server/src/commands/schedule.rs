@@ -35,14 +35,7 @@ pub(crate) struct Args {
 #[derive(Debug, clap::Subcommand)]
 enum Action {
     /// Deploy a project again and again; in the place of the schedule of that name
-    Add {
-        /// What to call the schedule
-        name: ScheduleName,
-        /// The project's name or id
-        project: String,
-        /// When, as '30 4 * * * Europe/Vienna'
-        timetable: Timetable,
-    },
+    Add(Box<Add>),
     /// List the schedules, and when each comes next
     List,
     /// Forget a schedule
@@ -52,17 +45,23 @@ enum Action {
     },
 }
 
+#[derive(Debug, clap::Args)]
+struct Add {
+    /// What to call the schedule
+    name: ScheduleName,
+    /// The project's name or id
+    project: String,
+    /// When, as '30 4 * * * Europe/Vienna'
+    timetable: Timetable,
+}
+
 pub(crate) async fn run(args: &Args, settings: &Settings, ui: &Ui) -> Result<Exit> {
     let host = Host::client(settings).await?;
     let (engine, actor) = (&host.engine, &host.actor);
     match &args.action {
-        Action::Add {
-            name,
-            project,
-            timetable,
-        } => {
-            let project = host.project(project).await?;
-            let (name, timetable) = (name.clone(), timetable.clone());
+        Action::Add(add) => {
+            let project = host.project(&add.project).await?;
+            let (name, timetable) = (add.name.clone(), add.timetable.clone());
             let added = engine.schedule_redeploy(actor, project.id, name, timetable);
             let added = added.await?;
             ui.emit(&shown(&added, Some(project.slug.as_str())));

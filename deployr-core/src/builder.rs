@@ -147,4 +147,12 @@ pub trait Builder: Send + Sync {
     /// A fault when something could not be removed; it is tried again at the next
     /// [`prepare`](Self::prepare).
     async fn clean(&self, workspace: &Workspace) -> StepResult<()>;
+
+    /// Removes what is kept of a project only for the next build to be fast, as it goes.
+    /// Nothing there is no error.
+    ///
+    /// # Errors
+    ///
+    /// A fault when something could not be removed.
+    async fn forget(&self, project: ProjectId) -> StepResult<()>;
 }

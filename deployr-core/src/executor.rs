@@ -104,7 +104,8 @@ impl ExecutorCapabilities {
 /// drained the old release, [`retire`](Self::retire) of that one, and
 /// [`prune`](Self::prune). When any of the first three fails:
 /// [`discard`](Self::discard) of the new release. A rollback is the same without
-/// `prepare`. After a restart of the engine: `start` of each live release.
+/// `prepare`. After a restart of the engine: `start` of each live release. When the project
+/// goes: [`remove`](Self::remove).
 ///
 /// Calls for one project never overlap, save that a worker which has lost its lease
 /// may be in its last call while the next has begun; calls for different projects do.
@@ -236,6 +237,22 @@ pub trait Executor: Send + Sync {
     ///
     /// A fault when it could not be removed.
     async fn discard(&self, slug: &Slug, number: i64) -> StepResult<()>;
+
+    /// Takes a project away, whatever there is of it: stops what runs, also the present
+    /// release, and removes all releases and what the target knows of turns, so that the
+    /// next project of that name begins anew. What serves by itself is put back to what it
+    /// was before deployr came. One that is not there is no error.
+    ///
+    /// What the app itself has written stays (shared folders, volumes, databases), unless it
+    /// is to be `purge`d; a later project of that name finds it. Made by nobody but deployr
+    /// is what goes: nothing else is touched.
+    ///
+    /// Called again after it was cut off at any point, it goes on where it was.
+    ///
+    /// # Errors
+    ///
+    /// A fault that names what is left, and what to do where it is not retryable.
+    async fn remove(&self, slug: &Slug, purge: bool) -> StepResult<()>;
 
     /// Removes the releases of the project that are neither in `keep` nor the present one.
     /// One with a number above all of these is left alone: a later deployment may be

@@ -74,6 +74,8 @@ pub mod model;
 pub mod notifier;
 mod notify;
 mod pipeline;
+mod redeploying;
+mod removing;
 pub mod resolver;
 mod restore;
 pub mod retry;

@@ -29,11 +29,12 @@ impl JobHandler for NotifyHandler {
                 Fault::permanent("reading", format!("the input of job {}", job.id), error)
             })?;
         let read = |error: StoreError| Fault::retryable("reading", input.deployment, error);
-        let deployment = engine
-            .store
-            .deployment(&input.tenant, input.deployment)
-            .await
-            .map_err(read)?;
+        let found = engine.store.deployment(&input.tenant, input.deployment);
+        let deployment = match found.await {
+            // Its project was removed since: nobody asks any more.
+            Err(StoreError::NotFound { .. }) => return Ok(Done::Completed),
+            found => found.map_err(read)?,
+        };
         let stages = engine.store.stages(&input.tenant, input.deployment).await;
         metrics::deployment_over(&deployment, &stages.map_err(read)?);
         if engine.notifiers.is_empty() {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
+use crate::engine::Trouble;
 use crate::error::{StepError, StepResult};
 use crate::model::JobId;
 use crate::store::StoreError;
@@ -68,9 +69,10 @@ pub(crate) fn longer(pause: Option<Duration>) -> Duration {
 }
 
 /// Makes a write that must not be lost until the store has taken it or refused it, or
-/// the claim under which it is made is gone.
+/// the claim under which it is made is gone. Tells of it meanwhile.
 pub(crate) async fn until_stored<T, F>(
     lost: &CancellationToken,
+    trouble: &Trouble,
     job: JobId,
     write: impl Fn() -> F,
 ) -> Result<T, StoreError>
@@ -78,6 +80,7 @@ where
     F: Future<Output = Result<T, StoreError>>,
 {
     let mut pause = longer(None);
+    let mut trouble = trouble.of_write();
     loop {
         let error = tokio::select! {
             biased;
@@ -87,6 +90,7 @@ where
                 settled => return settled,
             },
         };
+        trouble.failed(&error);
         tracing::warn!(%job, %error, "the store did not take a write; trying again");
         tokio::select! {
             biased;

@@ -12,7 +12,7 @@ use crate::error::{Fault, StepError};
 use crate::ingress::Route;
 use crate::job::{Done, JobContext, JobError, JobHandler};
 use crate::model::{Job, ProjectId};
-use crate::store::StoreResult;
+use crate::store::{StoreError, StoreResult};
 use crate::value::{CustomDomain, TenantId};
 
 pub(crate) struct RouteHandler(pub(crate) Weak<Inner>);
@@ -48,8 +48,10 @@ impl Inner {
             return Ok(());
         };
         let read = |error| Fault::retryable("reading", input.project, error);
-        let project = self.store.project(&input.tenant, input.project).await;
-        let slug = project.map_err(read)?.slug;
+        let slug = match self.store.project(&input.tenant, input.project).await {
+            Err(StoreError::NotFound { .. }) => return Ok(()), // removed since
+            found => found.map_err(read)?.slug,
+        };
         let domains = self.verified_domains(&input.tenant, input.project).await;
         let domains = domains.map_err(read)?;
         let routes = ingress.routes().await?;

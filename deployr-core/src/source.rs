@@ -66,7 +66,8 @@ pub struct Commit {
 /// 1. [`resolve`](Self::resolve) once at the start of each attempt.
 /// 2. [`checkout`](Self::checkout) of that commit into an empty folder.
 ///
-/// [`look_up`](Self::look_up) comes before there is a project, and may never come.
+/// [`look_up`](Self::look_up) comes before there is a project, and may never come;
+/// [`forget`](Self::forget) when it goes.
 ///
 /// All of them may run at the same time for any number of deployments, of the same
 /// repository too; an implementation that shares a mirror locks it itself.
@@ -83,7 +84,7 @@ pub struct Commit {
 /// use deployr_core::context::StepContext;
 /// use deployr_core::error::{Fault, StepResult};
 /// use deployr_core::source::{Commit, Source, SourceProvider};
-/// use deployr_core::value::{CommitId, GitRef};
+/// use deployr_core::value::{CommitId, GitRef, GitUrl};
 ///
 /// /// One page, whatever is asked for.
 /// struct OnePage(Commit);
@@ -107,6 +108,10 @@ pub struct Commit {
 ///         std::fs::write(&page, "hello")
 ///             .map_err(|error| Fault::io("writing", page.display(), error))?;
 ///         Ok(self.0.clone())
+///     }
+///
+///     async fn forget(&self, _: &GitUrl) -> StepResult<()> {
+///         Ok(()) // it keeps nothing
 ///     }
 /// }
 /// ```
@@ -166,4 +171,12 @@ pub trait SourceProvider: Send + Sync {
         folder: &Path,
         ctx: &StepContext,
     ) -> StepResult<Commit>;
+
+    /// Drops what is kept of a repository only to be fast: no project follows it any more,
+    /// or one does that may wait for a fetch of all of it. Nothing there is no error.
+    ///
+    /// # Errors
+    ///
+    /// A fault when it could not be removed.
+    async fn forget(&self, url: &GitUrl) -> StepResult<()>;
 }

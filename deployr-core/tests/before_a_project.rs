@@ -10,7 +10,7 @@ use deployr_core::command::PlannedStep;
 use deployr_core::context::StepContext;
 use deployr_core::engine::{Engine, EngineError, ProjectRequest};
 use deployr_core::error::{StepError, StepResult, VerdictCode};
-use deployr_core::model::{Actor, Page, ProjectSettings, Recipe};
+use deployr_core::model::{Actor, Page, ProjectId, ProjectSettings, Recipe};
 use deployr_core::secret::{KeyId, KeyRing};
 use deployr_core::source::{CredentialProvider, Credentials};
 use deployr_core::system::SystemClock;
@@ -61,6 +61,10 @@ impl Builder for Picky {
     }
     async fn clean(&self, workspace: &Workspace) -> StepResult<()> {
         self.0.clean(workspace).await
+    }
+
+    async fn forget(&self, project: ProjectId) -> StepResult<()> {
+        self.0.forget(project).await
     }
 }
 

@@ -115,6 +115,7 @@ fn bench(secrets: &[&str], limits: LogLimits) -> Bench {
         },
         deployment: DeploymentId::new(now, entropy),
         lost: lost.clone(),
+        trouble: Arc::default(),
     };
     let redactor = Arc::new(Redactor::new(secrets.iter().copied()));
     Bench {

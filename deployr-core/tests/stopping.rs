@@ -65,6 +65,10 @@ impl SourceProvider for Slow {
     ) -> StepResult<Commit> {
         self.source.checkout(source, commit, folder, ctx).await
     }
+
+    async fn forget(&self, url: &GitUrl) -> StepResult<()> {
+        self.source.forget(url).await
+    }
 }
 
 /// Tokio's clock, as one that tells the time of day.

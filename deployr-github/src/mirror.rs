@@ -7,12 +7,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use deployr_core::context::StepContext;
 use deployr_core::error::{Fault, StepError, StepResult};
 use deployr_core::value::GitUrl;
 use git2::{AutotagOption, FetchOptions, FetchPrune, RemoteCallbacks, Repository};
 use nix::fcntl::{Flock, FlockArg};
 use sha2::{Digest, Sha256};
+use tokio_util::sync::CancellationToken;
 
 use crate::error::Trouble;
 use crate::transport::{Session, enter};
@@ -75,7 +75,11 @@ impl Mirror {
     ///
     /// Everybody comes in through a gate, and whoever writes holds it while waiting:
     /// without that, readers who overlap could keep it out for ever.
-    pub(crate) async fn lock(&self, access: Access, ctx: &StepContext) -> StepResult<Lock> {
+    pub(crate) async fn lock(
+        &self,
+        access: Access,
+        cancel: &CancellationToken,
+    ) -> StepResult<Lock> {
         // They hold private sources, whoever else may read the folder that they lie in.
         DirBuilder::new()
             .recursive(true)
@@ -83,18 +87,23 @@ impl Mirror {
             .create(&self.root)
             .map_err(|e| Fault::io("create", "the mirrors' folder", e))?;
         let gate = self
-            .flock("gate", FlockArg::LockExclusiveNonblock, ctx)
+            .flock("gate", FlockArg::LockExclusiveNonblock, cancel)
             .await?;
         let arg = match access {
             Access::Read => FlockArg::LockSharedNonblock,
             Access::Write => FlockArg::LockExclusiveNonblock,
         };
-        let lock = self.flock("lock", arg, ctx).await?;
+        let lock = self.flock("lock", arg, cancel).await?;
         drop(gate);
         Ok(lock)
     }
 
-    async fn flock(&self, kind: &str, arg: FlockArg, ctx: &StepContext) -> StepResult<Lock> {
+    async fn flock(
+        &self,
+        kind: &str,
+        arg: FlockArg,
+        cancel: &CancellationToken,
+    ) -> StepResult<Lock> {
         let path = self.root.join(format!("{}.{kind}", self.name));
         let failed = |error| Fault::io("lock", format_args!("the mirror of {}", self.url), error);
         let open = OpenOptions::new()
@@ -110,7 +119,7 @@ impl Mirror {
                 Err((_, error)) => return Err(failed(io::Error::from(error)).into()),
             }
             tokio::select! {
-                () = ctx.cancel.cancelled() => return Err(StepError::Stopped),
+                () = cancel.cancelled() => return Err(StepError::Stopped),
                 () = tokio::time::sleep(Duration::from_millis(20)) => {}
             }
         }
@@ -209,6 +218,19 @@ impl Mirror {
             Some(failure) => failure.into(),
             None => Trouble::git(&self.url, &error),
         })
+    }
+
+    /// Removes it. Blocks; the caller holds the lock for writing. Its locks stay: somebody
+    /// may wait for them.
+    pub(crate) fn remove(&self) -> StepResult<()> {
+        self.sweep();
+        match fs::remove_dir_all(self.folder()) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                let what = format_args!("the mirror of {}", self.url);
+                Err(Fault::io("remove", what, error).into())
+            }
+            _ => Ok(()),
+        }
     }
 
     fn temporary(&self) -> String {

@@ -69,7 +69,7 @@ impl GitSource {
         let mirror = self.mirror(&part.source);
         let url = part.source.url.as_str().to_owned();
         let id = find::oid(&url, &part.commit)?;
-        let lock = mirror.lock(Access::Read, ctx).await?;
+        let lock = mirror.lock(Access::Read, &ctx.cancel).await?;
         let at = part.at.clone();
         // Two results: what the thread itself says, and what the mirror says.
         blocking(move || {

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use deployr_core::context::StepContext;
 use deployr_core::error::{Fault, StepError, StepResult, VerdictCode};
 use deployr_core::source::{Commit, Source, SourceProvider};
-use deployr_core::value::{CommitId, GitRef};
+use deployr_core::value::{CommitId, GitRef, GitUrl};
 use git2::Repository;
 
 use crate::error::{Trouble, blocking, printable};
@@ -120,7 +120,7 @@ impl GitSource {
         let cancel = ctx.cancel.child_token();
         let _stop_when_dropped = cancel.clone().drop_guard();
         let mirror = self.mirror(source);
-        let lock = mirror.lock(Access::Write, ctx).await?;
+        let lock = mirror.lock(Access::Write, &ctx.cancel).await?;
         let session = Session::open(&self.options, source, cancel).await?;
         let (value, fetched) = blocking(move || {
             let result = mirror.update(&session, anew, read);
@@ -196,6 +196,17 @@ impl SourceProvider for GitSource {
         self.attempt(&top, folder, ctx)
             .await
             .map_err(|failed| failed.trouble.give_up(failed.source.url.as_str()))
+    }
+
+    async fn forget(&self, url: &GitUrl) -> StepResult<()> {
+        let mirror = Mirror::new(&self.options.mirrors, url);
+        let lock = mirror.lock(Access::Write, &Default::default()).await?;
+        blocking(move || {
+            let removed = mirror.remove();
+            drop(lock);
+            removed
+        })
+        .await
     }
 }
 

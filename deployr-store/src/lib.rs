@@ -49,6 +49,8 @@ mod error;
 #[cfg(feature = "postgres")]
 mod postgres;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
+mod removals;
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
 mod retention;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 mod rows;

@@ -199,6 +199,7 @@ pub(crate) fn project(row: &dyn Row) -> DbResult<Project> {
         name: row.parse("name")?,
         slug: row.parse("slug")?,
         settings: row.json("settings")?,
+        removal: row.json_if("removal")?,
         created_at: row.time("created_at")?,
         updated_at: row.time("updated_at")?,
     })

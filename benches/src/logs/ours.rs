@@ -194,6 +194,7 @@ impl Build {
             claim: lease.claim,
             deployment,
             lost: CancellationToken::new(),
+            trouble: Arc::default(),
         };
         Ok(Self {
             engine,

@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use deployr_core::context::StepContext;
 use deployr_core::error::{StepError, StepResult, VerdictCode};
 use deployr_core::source::{Commit, Source, SourceProvider};
-use deployr_core::value::{CommitId, GitRef};
+use deployr_core::value::{CommitId, GitRef, GitUrl};
 use tokio::runtime::Runtime;
 
 use super::BENCH;
@@ -85,5 +85,9 @@ impl SourceProvider for Gate {
     ) -> StepResult<Commit> {
         let message = format!("there is no commit {commit}");
         Err(StepError::verdict(VerdictCode::RefNotFound, message))
+    }
+
+    async fn forget(&self, _: &GitUrl) -> StepResult<()> {
+        Ok(())
     }
 }

@@ -11,13 +11,18 @@ use crate::log::LogLimits;
 use crate::notifier::Notifier;
 use crate::notify::NotifyHandler;
 use crate::pipeline::DeployHandler;
+use crate::redeploying::RedeployHandler;
+use crate::removing::RemoveHandler;
 use crate::resolver::Resolver;
 use crate::routing::RouteHandler;
 use crate::secret::KeyRing;
 use crate::source::{CredentialProvider, SourceProvider};
 use crate::store::Store;
 use crate::system::{Clock, Entropy, SystemClock, SystemEntropy};
-use crate::value::{JobKind, TargetName};
+use crate::value::{InvalidValue, JobKind, TargetName};
+
+/// Makes a handler of the engine's own.
+type Own = fn(Weak<Inner>) -> Arc<dyn JobHandler>;
 
 /// Puts an [`Engine`] together. A store, a source, a builder, a key ring and at least
 /// one executor are needed; everything else has a default.
@@ -185,8 +190,17 @@ impl EngineBuilder {
             let handler: Arc<dyn JobHandler> = Arc::new(Limited(handler));
             handlers.insert(JobKind::parse(&kind)?, handler);
         }
-        let [deploy, notify, route] = ["deploy", "notify", "route"].map(JobKind::parse);
-        let (deploy, notify, route) = (deploy?, notify?, route?);
+        let own: [(&str, Own); 5] = [
+            ("deploy", |engine| Arc::new(DeployHandler(engine))),
+            ("notify", |engine| Arc::new(NotifyHandler(engine))),
+            ("redeploy", |engine| Arc::new(RedeployHandler(engine))),
+            ("remove", |engine| Arc::new(RemoveHandler(engine))),
+            ("route", |engine| Arc::new(RouteHandler(engine))),
+        ];
+        let own: Vec<(JobKind, Own)> = own
+            .into_iter()
+            .map(|(kind, handler)| Ok((JobKind::parse(kind)?, handler)))
+            .collect::<Result<_, InvalidValue>>()?;
         let store = self.store.ok_or(EngineError::Missing { part: "store" })?;
         let source = self.source.ok_or(EngineError::Missing { part: "source" })?;
         let builder = self
@@ -194,9 +208,8 @@ impl EngineBuilder {
             .ok_or(EngineError::Missing { part: "builder" })?;
         let keys = self.keys.ok_or(EngineError::Missing { part: "keys" })?;
         Ok(Engine(Arc::new_cyclic(|engine: &Weak<Inner>| {
-            handlers.insert(deploy, Arc::new(DeployHandler(engine.clone())));
-            handlers.insert(notify, Arc::new(NotifyHandler(engine.clone())));
-            handlers.insert(route, Arc::new(RouteHandler(engine.clone())));
+            let own = own.into_iter();
+            handlers.extend(own.map(|(kind, handler)| (kind, handler(engine.clone()))));
             Inner {
                 store,
                 bus: self.bus.unwrap_or_else(|| Arc::new(LocalBus::default())),

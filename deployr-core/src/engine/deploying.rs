@@ -22,7 +22,7 @@ impl Engine {
     ///
     /// # Errors
     ///
-    /// `NotFound`.
+    /// `NotFound`; `Conflict` of `project` when that is being removed.
     pub async fn deploy(
         &self,
         actor: &Actor,
@@ -30,6 +30,23 @@ impl Engine {
         request: DeployRequest,
     ) -> Result<Deployment, EngineError> {
         let new = self.new_deployment(actor, project, request).await?;
+        self.create(actor, new).await
+    }
+
+    /// The same under an id that the caller knows again.
+    pub(crate) async fn deploy_as(
+        &self,
+        actor: &Actor,
+        project: ProjectId,
+        id: DeploymentId,
+        request: DeployRequest,
+    ) -> Result<Deployment, EngineError> {
+        let mut new = self.new_deployment(actor, project, request).await?;
+        let input = DeploymentInput {
+            tenant: actor.tenant.clone(),
+            deployment: id,
+        };
+        (new.id, new.job.input) = (id, serde_json::json!(input));
         self.create(actor, new).await
     }
 

@@ -10,6 +10,7 @@ mod look_up;
 mod projects;
 mod reading;
 mod redaction;
+mod removal;
 mod request;
 mod schedules;
 mod secrets;
@@ -23,8 +24,10 @@ pub use builder::EngineBuilder;
 pub use domains::DomainCheck;
 pub use follow::{Event, Follow};
 pub(crate) use redaction::{redacted, redacted_fault};
+pub(crate) use removal::REMOVED;
+pub use removal::RemoveRequest;
 pub use request::{DeployRequest, Plan, ProjectRequest};
-pub use trouble::StoreTrouble;
+pub use trouble::{StoreTrouble, Trouble};
 pub use why::{Reason, Why};
 
 use crate::builder::Builder;
@@ -125,7 +128,7 @@ pub(crate) struct Inner {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) entropy: Arc<dyn Entropy>,
     pub(crate) log_limits: LogLimits,
-    pub(crate) trouble: trouble::Trouble,
+    pub(crate) trouble: Arc<Trouble>,
 }
 
 impl Engine {
@@ -139,6 +142,10 @@ impl Engine {
     #[must_use]
     pub fn has_target(&self, target: &TargetName) -> bool {
         self.0.executors.contains_key(target)
+    }
+
+    pub(crate) fn over(inner: Arc<Inner>) -> Self {
+        Self(inner)
     }
 
     pub(crate) fn inner(&self) -> &Arc<Inner> {

@@ -1,8 +1,9 @@
 use super::{Engine, EngineError};
-use crate::model::{Page, Schedule};
+use crate::model::{Actor, Page, ProjectId, Schedule};
+use crate::redeploying;
 use crate::scheduler;
-use crate::store::NewSchedule;
-use crate::value::{ScheduleName, TenantId};
+use crate::store::{NewSchedule, StoreError};
+use crate::value::{ScheduleName, TenantId, Timetable};
 
 impl Engine {
     /// Has a job come again and again, in the place of the schedule of that name; gives it
@@ -47,6 +48,40 @@ impl Engine {
         }
         scheduler::advance(engine, &schedule, schedule.updated_at).await?;
         Ok(engine.store.schedule(tenant, &schedule.name).await?)
+    }
+
+    /// Keeps a schedule by which a project is deployed again: what its branch points at when
+    /// the time comes. Otherwise as [`schedule`](Self::schedule). It goes with the project.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound` for the project; `Conflict` when it is being removed; the store's.
+    pub async fn schedule_redeploy(
+        &self,
+        actor: &Actor,
+        project: ProjectId,
+        name: ScheduleName,
+        timetable: Timetable,
+    ) -> Result<Schedule, EngineError> {
+        let project = self.project(actor, project).await?;
+        if project.removal.is_some() {
+            let (what, key) = ("project", project.name.to_string());
+            let rule = "is being removed";
+            return Err(StoreError::Conflict { what, key, rule }.into());
+        }
+        let job = redeploying::template(project.id, &name)?;
+        let new = NewSchedule {
+            name,
+            timetable,
+            job,
+        };
+        self.schedule(&actor.tenant, new).await
+    }
+
+    /// The project that a schedule deploys; none where other jobs come of it.
+    #[must_use]
+    pub fn scheduled_project(schedule: &Schedule) -> Option<ProjectId> {
+        redeploying::project_of(schedule)
     }
 
     /// The tenant's schedules, by name.

@@ -1,5 +1,6 @@
 //! A store that takes no writes.
 
+use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -19,47 +20,101 @@ pub struct StoreTrouble {
     last: Instant,
 }
 
+impl StoreTrouble {
+    /// One more failure, of those that `before` tells of.
+    fn again(before: Option<&Self>, error: &dyn Display) -> Self {
+        let now = Instant::now();
+        let since = match before {
+            Some(before) if before.last.elapsed() < STALE => before.since,
+            _ => now,
+        };
+        Self {
+            since,
+            error: error.to_string(),
+            last: now,
+        }
+    }
+}
+
 impl Engine {
-    /// Since when the store has taken no write from this engine's workers, and why; none
+    /// Since when the store has not taken what this engine's workers write, and why; none
     /// while all is well, and none without a worker. The engine goes on trying for as long
     /// as it takes: whether to wait, to alarm somebody or to end is up to the host.
     ///
-    /// Over once a write was taken, or when none has failed for a minute.
+    /// A write that is refused is told also while the store takes others, as one with little
+    /// space left takes heartbeats and no more lines of a log. Over once that write and a
+    /// heartbeat were taken, or when none has failed for a minute.
     #[must_use]
     pub fn store_trouble(&self) -> Option<StoreTrouble> {
-        let trouble = self.inner().trouble.lock().clone();
-        trouble.filter(|trouble| trouble.last.elapsed() < STALE)
+        let state = self.inner().trouble.lock();
+        let all = state.beats.iter().chain(state.writes.values());
+        let fresh = all.filter(|trouble| trouble.last.elapsed() < STALE);
+        fresh.min_by_key(|trouble| trouble.since).cloned()
     }
 }
 
 /// A worker in trouble fails more often than that: by its heartbeats while it holds a
-/// job, by its sweeps once the lease has run out.
+/// job, by its sweeps once the lease has run out, by each write that it tries again.
 const STALE: Duration = Duration::from_secs(60);
 
-/// What the workers tell of the store.
+/// Where those who write to the store tell that it does not take it.
 #[derive(Debug, Default)]
-pub(crate) struct Trouble(Mutex<Option<StoreTrouble>>);
+pub struct Trouble(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    /// Of heartbeats, sweeps and claims, one of which is never far away.
+    beats: Option<StoreTrouble>,
+    /// Of writes that are tried again until they are taken.
+    writes: BTreeMap<u64, StoreTrouble>,
+    next: u64,
+}
 
 impl Trouble {
     pub(crate) fn failed(&self, error: &dyn Display) {
-        let now = Instant::now();
-        let mut trouble = self.lock();
-        let since = match &*trouble {
-            Some(before) if before.last.elapsed() < STALE => before.since,
-            _ => now,
-        };
-        *trouble = Some(StoreTrouble {
-            since,
-            error: error.to_string(),
-            last: now,
-        });
+        let mut state = self.lock();
+        state.beats = Some(StoreTrouble::again(state.beats.as_ref(), error));
     }
 
     pub(crate) fn over(&self) {
-        *self.lock() = None;
+        self.lock().beats = None;
     }
 
-    fn lock(&self) -> MutexGuard<'_, Option<StoreTrouble>> {
+    /// For a write that is tried again until it is taken.
+    pub(crate) fn of_write(&self) -> WriteTrouble<'_> {
+        WriteTrouble {
+            trouble: self,
+            key: None,
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// That of one write; over when this is dropped, as it was taken or is given up.
+pub(crate) struct WriteTrouble<'a> {
+    trouble: &'a Trouble,
+    key: Option<u64>,
+}
+
+impl WriteTrouble<'_> {
+    pub(crate) fn failed(&mut self, error: &dyn Display) {
+        let mut state = self.trouble.lock();
+        let key = *self.key.get_or_insert_with(|| {
+            state.next += 1;
+            state.next
+        });
+        let again = StoreTrouble::again(state.writes.get(&key), error);
+        state.writes.insert(key, again);
+    }
+}
+
+impl Drop for WriteTrouble<'_> {
+    fn drop(&mut self) {
+        if let Some(key) = self.key {
+            self.trouble.lock().writes.remove(&key);
+        }
     }
 }

@@ -138,7 +138,8 @@ impl Batcher {
                     .store
                     .append_log(&claim, deployment, first, lines.clone())
             };
-            let next = retry::until_stored(&target.lost, claim.job, append).await?;
+            let next =
+                retry::until_stored(&target.lost, &target.trouble, claim.job, append).await?;
             let lag = oldest.map_or(Duration::ZERO, |oldest| oldest.elapsed());
             metrics::lines_stored(lines.len(), lag);
             target.bus.publish(Hint::Deployment(deployment));

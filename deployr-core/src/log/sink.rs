@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::batcher::Batcher;
 use super::{LogStream, Redactor};
 use crate::bus::EventBus;
+use crate::engine::Trouble;
 use crate::model::{Claim, DeploymentId};
 use crate::store::{Logs, StoreError};
 use crate::system::Clock;
@@ -104,6 +105,8 @@ pub struct LogTarget {
     pub deployment: DeploymentId,
     /// Cancelled when the claim was lost: what is not written by then never will be.
     pub lost: CancellationToken,
+    /// Where is told that the store does not take them.
+    pub trouble: Arc<Trouble>,
 }
 
 /// Takes the output of one attempt of a deployment and makes it durable, in order:

@@ -46,6 +46,10 @@ pub enum AuditAction {
     DomainLost,
     /// A domain was taken from a project on request (its name is the detail).
     DomainRemoved,
+    /// Somebody asked to remove a project (what with it is the detail).
+    RemovalRequested,
+    /// A project was removed (its name is the detail).
+    ProjectRemoved,
     /// A deployment was asked for.
     DeploymentCreated,
     /// A deployment changed its status (the new one is the detail).
@@ -66,6 +70,8 @@ impl AuditAction {
             Self::DomainVerified => "domain_verified",
             Self::DomainLost => "domain_lost",
             Self::DomainRemoved => "domain_removed",
+            Self::RemovalRequested => "removal_requested",
+            Self::ProjectRemoved => "project_removed",
             Self::DeploymentCreated => "deployment_created",
             Self::DeploymentMoved => "deployment_moved",
             Self::CancelRequested => "cancel_requested",
@@ -83,6 +89,8 @@ impl AuditAction {
             Self::DomainVerified,
             Self::DomainLost,
             Self::DomainRemoved,
+            Self::RemovalRequested,
+            Self::ProjectRemoved,
             Self::DeploymentCreated,
             Self::DeploymentMoved,
             Self::CancelRequested,

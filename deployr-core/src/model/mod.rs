@@ -11,6 +11,7 @@ mod page;
 mod project;
 mod recipe;
 mod release;
+mod removal;
 mod schedule;
 mod turn;
 
@@ -24,5 +25,6 @@ pub use page::Page;
 pub use project::{EnvEntry, Project, ProjectSettings};
 pub use recipe::{HealthCheck, OnTarget, Recipe, Runtime};
 pub use release::{Release, ReleaseState};
+pub use removal::Removal;
 pub use schedule::{JobTemplate, Schedule};
 pub use turn::Turn;

@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use super::{HealthCheck, ProjectId};
+use super::{HealthCheck, ProjectId, Removal};
 use crate::secret::Sealed;
 use crate::system::Timestamp;
 use crate::value::{
@@ -21,6 +21,9 @@ pub struct Project {
     pub slug: Slug,
     /// What can be changed.
     pub settings: ProjectSettings,
+    /// How far its removal has come; none while it stays.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub removal: Option<Removal>,
     /// When it was created.
     pub created_at: Timestamp,
     /// When its settings last changed.

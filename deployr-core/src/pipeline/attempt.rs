@@ -7,11 +7,11 @@ use super::run::Run;
 use super::{DeploymentInput, job_fault, store_fault};
 use crate::bus::Hint;
 use crate::context::StepContext;
-use crate::engine::{Inner, redacted, redacted_fault};
+use crate::engine::{Inner, REMOVED, redacted, redacted_fault};
 use crate::error::{Fault, StepError, StepResult, Verdict};
 use crate::job::{Done, JobContext, JobError, StopReason};
 use crate::log::{LogSink, LogTarget};
-use crate::model::{DeploymentId, DeploymentStatus, Failure, Job, ReleaseId};
+use crate::model::{Actor, DeploymentId, DeploymentStatus, Failure, Job, ReleaseId};
 use crate::retry;
 use crate::store::{Outcome, StoreError};
 
@@ -22,15 +22,28 @@ pub(super) async fn attempt(
     held: &JobContext,
 ) -> Result<Done, JobError> {
     let (store, tenant) = (&engine.store, &input.tenant);
-    let deployment = stored(held, || store.deployment(tenant, input.deployment)).await?;
-    let project = stored(held, || store.project(tenant, deployment.project)).await?;
+    let found = || store.deployment(tenant, input.deployment);
+    let found = retry::until_stored(&held.lost, &engine.trouble, job.id, found).await;
+    let deployment = match found {
+        // Its project was forgotten since.
+        Err(StoreError::NotFound { .. }) => return Ok(Done::Completed),
+        found => found.map_err(job_fault)?,
+    };
+    let project = stored(engine, held, || store.project(tenant, deployment.project)).await?;
+    if project.removal.is_some() && !deployment.status.is_final() {
+        // Whoever asked for that may have died before it called this off.
+        let actor = Actor::new(tenant.clone(), "deployr");
+        let cancel = || store.request_cancel(&actor, deployment.id, REMOVED);
+        stored(engine, held, cancel).await?;
+        held.stop(StopReason::Cancel);
+    }
     let executor = engine.executors.get(&project.settings.target).cloned();
     let executor = executor.ok_or_else(|| {
         let target = &project.settings.target;
         let reason = format!("this worker has no target called `{target}`");
         Fault::permanent("deployment", &project.name, reason)
     })?;
-    let env = stored(held, || store.env(tenant, project.id)).await?;
+    let env = stored(engine, held, || store.env(tenant, project.id)).await?;
     let env = engine.open_env(&project, env).map_err(|error| {
         Fault::permanent("preparation", "the deployment", &error).because(error)
     })?;
@@ -38,8 +51,11 @@ pub(super) async fn attempt(
         let redactor = engine.redactor(&project, &env, None, &[]);
         redacted_fault(&fault, &redactor)
     })?;
-    let there = stored(held, || store.releases_on_target(tenant, project.id)).await?;
-    let last = stored(held, || store.last_line(tenant, input.deployment)).await?;
+    let there = stored(engine, held, || {
+        store.releases_on_target(tenant, project.id)
+    })
+    .await?;
+    let last = stored(engine, held, || store.last_line(tenant, input.deployment)).await?;
 
     let target = LogTarget {
         store: store.clone(),
@@ -48,6 +64,7 @@ pub(super) async fn attempt(
         claim: held.claim,
         deployment: deployment.id,
         lost: held.lost.clone(),
+        trouble: engine.trouble.clone(),
     };
     let redactor = Arc::new(engine.redactor(&project, &env, Some(&source), &there));
     let sink = LogSink::start(
@@ -145,12 +162,12 @@ async fn record(
         Err(StepError::Stopped) => return Err(JobError::Stopped),
     };
     let finish = || engine.store.finish(&job.claim, id, outcome.clone());
-    match retry::until_stored(&job.lost, job.claim.job, finish).await {
+    match retry::until_stored(&job.lost, &engine.trouble, job.claim.job, finish).await {
         Ok(_) => {}
         // Somebody called it off between the last step and this line.
         Err(StoreError::Illegal(_)) => {
             let cancel = || engine.store.finish(&job.claim, id, Outcome::Cancelled);
-            retry::until_stored(&job.lost, job.claim.job, cancel)
+            retry::until_stored(&job.lost, &engine.trouble, job.claim.job, cancel)
                 .await
                 .map_err(job_fault)?;
         }
@@ -171,10 +188,10 @@ async fn record(
 }
 
 /// Asks the store until it answers: that it is away for a while costs no attempt.
-async fn stored<T, F>(job: &JobContext, ask: impl Fn() -> F) -> Result<T, JobError>
+async fn stored<T, F>(engine: &Inner, job: &JobContext, ask: impl Fn() -> F) -> Result<T, JobError>
 where
     F: Future<Output = Result<T, StoreError>>,
 {
-    let answer = retry::until_stored(&job.lost, job.claim.job, ask).await;
+    let answer = retry::until_stored(&job.lost, &engine.trouble, job.claim.job, ask).await;
     answer.map_err(job_fault)
 }

@@ -315,19 +315,24 @@ impl Run<'_> {
     where
         F: Future<Output = Result<T, StoreError>>,
     {
-        retry::until_stored(&self.job.lost, self.job.claim.job, ask)
-            .await
-            .map_err(|error| match error {
-                StoreError::LeaseLost { .. } => {
-                    self.job.stop(StopReason::Lost);
-                    StepError::Stopped
-                }
-                // A wish to cancel came in before its heartbeat did.
-                StoreError::Illegal(_) => {
-                    self.job.stop(StopReason::Cancel);
-                    StepError::Stopped
-                }
-                other => step_fault(other),
-            })
+        retry::until_stored(
+            &self.job.lost,
+            &self.engine.trouble,
+            self.job.claim.job,
+            ask,
+        )
+        .await
+        .map_err(|error| match error {
+            StoreError::LeaseLost { .. } => {
+                self.job.stop(StopReason::Lost);
+                StepError::Stopped
+            }
+            // A wish to cancel came in before its heartbeat did.
+            StoreError::Illegal(_) => {
+                self.job.stop(StopReason::Cancel);
+                StepError::Stopped
+            }
+            other => step_fault(other),
+        })
     }
 }

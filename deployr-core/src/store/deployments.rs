@@ -69,7 +69,8 @@ pub trait Deployments: Send + Sync {
     /// # Errors
     ///
     /// `NotFound` for the project or the release; `Conflict` when an id is taken: the
-    /// same call had been carried out before.
+    /// same call had been carried out before; `Conflict` of `project` when that is being
+    /// removed.
     async fn create_deployment(&self, actor: &Actor, new: NewDeployment)
     -> StoreResult<Deployment>;
 

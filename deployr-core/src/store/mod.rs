@@ -24,6 +24,7 @@ mod logs;
 mod projects;
 mod queue;
 mod releases;
+mod removals;
 mod retention;
 mod schedules;
 mod watch;
@@ -38,6 +39,7 @@ pub use logs::{LOG_READ_BYTES, Logs, NewLine};
 pub use projects::{NewProject, Projects};
 pub use queue::{Beat, ClaimRequest, Due, Exchange, JobFault, JobQueue, NewJob, QueueStats, Sweep};
 pub use releases::{LiveRelease, NewRelease, Releases};
+pub use removals::{NewRemoval, Removals};
 pub use retention::{Housekeeping, Pruned, Retention};
 pub use schedules::{Advance, DueSchedules, NewSchedule, Schedules};
 pub use watch::Watch;
@@ -68,6 +70,7 @@ pub trait Store:
     + JobQueue
     + Logs
     + Releases
+    + Removals
     + Domains
     + Schedules
     + Workers
@@ -83,6 +86,7 @@ impl<T> Store for T where
         + JobQueue
         + Logs
         + Releases
+        + Removals
         + Domains
         + Schedules
         + Workers

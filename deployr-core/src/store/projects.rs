@@ -40,7 +40,8 @@ pub trait Projects: Send + Sync {
     /// # Errors
     ///
     /// `Conflict`: of `project` when the id is taken or the tenant has one of that name,
-    /// of `subdomain` when only the slug is taken.
+    /// of `subdomain` when only the slug is taken, or something is left of another tenant's
+    /// project under it.
     async fn create_project(&self, actor: &Actor, new: NewProject) -> StoreResult<Project>;
 
     /// The project of that key.

@@ -73,7 +73,8 @@ pub trait Releases: Send + Sync {
         page: Page<ReleaseId>,
     ) -> StoreResult<Vec<Release>>;
 
-    /// The live releases of all tenants: what an engine brings up again after a restart.
+    /// The live releases of all tenants: what an engine brings up again after a restart. Not
+    /// those of projects that are being removed.
     ///
     /// # Errors
     ///

@@ -217,6 +217,7 @@ impl World {
             claim: self.claim,
             deployment: self.deployment,
             lost: CancellationToken::new(),
+            trouble: Arc::default(),
         };
         let limits = LogLimits {
             batch_lines: 100,

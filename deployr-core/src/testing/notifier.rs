@@ -106,6 +106,7 @@ fn notice(status: DeploymentStatus) -> Notice {
         name: ProjectName::parse("M\u{fc}ller - S\u{f6}hne").unwrap(),
         slug: Slug::parse("shop").unwrap(),
         settings: settings.clone(),
+        removal: None,
         created_at: now,
         updated_at: now,
     };

@@ -76,6 +76,7 @@ impl RecordedStep {
             claim,
             deployment,
             lost: CancellationToken::new(),
+            trouble: Arc::default(),
         };
         let sink = LogSink::start(target, 1, Arc::clone(&redactor), LogLimits::default());
         let log: LogWriter = sink.writer();

@@ -165,7 +165,9 @@ impl Ahead {
         }
         let back = |(lease, ctx): (Lease, JobContext)| async move {
             let (claim, job) = (&lease.claim, lease.job.id);
-            let back = retry::until_stored(&ctx.lost, job, || shared.engine.store.release(claim));
+            let back = retry::until_stored(&ctx.lost, &shared.engine.trouble, job, || {
+                shared.engine.store.release(claim)
+            });
             match back.await {
                 Ok(()) => drop(shared.held().remove(claim)),
                 Err(error) => shared.let_go(claim, &error),

@@ -63,6 +63,7 @@ async fn record(
     error: JobError,
 ) -> Result<(), StoreError> {
     let (store, claim, job) = (&shared.engine.store, &lease.claim, lease.job.id);
+    let trouble = &shared.engine.trouble;
     let handler = shared.engine.handlers.get(&lease.job.kind);
     let policy = handler.map_or_else(RetryPolicy::default, |handler| handler.retry());
     let backoff = || policy.backoff(lease.job.attempt, &*shared.engine.entropy);
@@ -77,7 +78,7 @@ async fn record(
         JobError::Stopped => match ctx.stop_reason() {
             Some(StopReason::Lost) => return Err(StoreError::LeaseLost { job }),
             Some(StopReason::Shutdown) => {
-                return retry::until_stored(&ctx.lost, job, || store.release(claim)).await;
+                return retry::until_stored(&ctx.lost, trouble, job, || store.release(claim)).await;
             }
             // The store sees that it was called off, and makes it cancelled.
             Some(StopReason::Cancel) => JobFault {
@@ -91,6 +92,6 @@ async fn record(
             },
         },
     };
-    let failed = retry::until_stored(&ctx.lost, job, || store.fail(claim, fault.clone()));
+    let failed = retry::until_stored(&ctx.lost, trouble, job, || store.fail(claim, fault.clone()));
     failed.await.map(drop)
 }

@@ -42,6 +42,7 @@ impl Shelf {
                 },
                 deployment: DeploymentId::new(now, entropy),
                 lost: CancellationToken::new(),
+                trouble: Arc::default(),
             };
             let redactor = Arc::new(Redactor::new(secrets.iter().map(String::as_str)));
             let sink = LogSink::start(target, 1, redactor, LogLimits::default());

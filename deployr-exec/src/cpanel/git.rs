@@ -34,7 +34,7 @@ impl Account {
         format!("{}/repository", self.base(slug))
     }
 
-    async fn root(&self, slug: &Slug) -> StepResult<String> {
+    pub(super) async fn root(&self, slug: &Slug) -> StepResult<String> {
         Ok(format!(
             "{}/{}",
             self.client.home().await?,
@@ -42,7 +42,7 @@ impl Account {
         ))
     }
 
-    async fn known(&self, root: &str) -> StepResult<Option<Value>> {
+    pub(super) async fn known(&self, root: &str) -> StepResult<Option<Value>> {
         let call = Call::uapi("VersionControl", "retrieve").with(
             "fields",
             "branch,deployable,last_update,name,repository_root,tasks",

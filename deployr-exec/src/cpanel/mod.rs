@@ -29,6 +29,7 @@ mod place;
 mod plan;
 mod probe;
 mod provide;
+mod remove;
 mod site;
 mod steps;
 mod target;

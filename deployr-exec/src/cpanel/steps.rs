@@ -111,6 +111,10 @@ impl Executor for CpanelExecutor {
     async fn prune(&self, slug: &Slug, keep: &[i64]) -> StepResult<Vec<i64>> {
         self.account.prune(slug, keep).await
     }
+
+    async fn remove(&self, slug: &Slug, purge: bool) -> StepResult<()> {
+        self.account.remove_project(slug, purge).await
+    }
 }
 
 impl Account {

@@ -36,6 +36,7 @@ mod objects;
 mod output;
 mod place;
 mod plan;
+mod remove;
 mod run;
 mod steps;
 #[cfg(feature = "swarm")]

@@ -204,6 +204,10 @@ impl Executor for DockerExecutor {
         .await?;
         Ok(removed)
     }
+
+    async fn remove(&self, slug: &Slug, purge: bool) -> StepResult<()> {
+        self.remove_project(slug, purge).await
+    }
 }
 
 impl DockerExecutor {

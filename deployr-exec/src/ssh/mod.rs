@@ -28,6 +28,7 @@ mod php;
 mod plan;
 mod quote;
 mod release;
+mod remove;
 mod script;
 mod session;
 mod steps;

@@ -30,6 +30,7 @@ script!(PLACED = "look for": "placed");
 script!(PLACE = "place": "lock" "place");
 script!(READY = "switch": "turn" "ready");
 script!(RECEIVE = "upload": "receive");
+script!(REMOVE = "remove": "lock" "process" "remove");
 script!(RETIRE = "stop": "lock" "process" "retire");
 script!(START = "start": "lock" "process" "start");
 script!(STATE = "look after": "process" "state");

@@ -180,6 +180,10 @@ impl Executor for SshExecutor {
         removed.dedup();
         Ok(removed)
     }
+
+    async fn remove(&self, slug: &Slug, purge: bool) -> StepResult<()> {
+        self.remove_project(slug, purge).await
+    }
 }
 
 fn go_on(ctx: &StepContext) -> StepResult<()> {

@@ -103,6 +103,7 @@ impl Bed {
             },
             deployment,
             lost: CancellationToken::new(),
+            trouble: Arc::default(),
         };
         let sink = LogSink::start(target, 1, Arc::new(Redactor::new([])), LogLimits::default());
         let ctx = StepContext {

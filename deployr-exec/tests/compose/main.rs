@@ -8,4 +8,5 @@
 mod beside;
 mod corpus;
 mod load;
+mod remove;
 mod support;

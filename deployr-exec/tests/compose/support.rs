@@ -54,7 +54,7 @@ impl Target {
         self.docker.run(args)
     }
 
-    fn label(&self) -> String {
+    pub(crate) fn label(&self) -> String {
         let file = self.root.path().join("target/instance");
         let instance = fs::read_to_string(file).unwrap_or_default();
         format!("label=deployr.instance={instance}")

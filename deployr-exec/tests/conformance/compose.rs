@@ -16,6 +16,7 @@ const FILE: &str = "
 services:
   web:
     image: busybox:test
+    init: true
     command: httpd -f -p 8000 -h /site
     volumes: ['./:/site:ro']
     ports: [8000]

@@ -11,6 +11,7 @@ mod git;
 mod hostile;
 mod more;
 mod php;
+mod remove;
 mod support;
 mod switch;
 mod trouble;

@@ -16,5 +16,6 @@ mod cut;
 mod frameworks;
 mod images;
 mod load;
+mod remove;
 mod support;
 mod verify;

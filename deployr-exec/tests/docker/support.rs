@@ -85,9 +85,14 @@ impl Target {
         fs::remove_dir_all(releases.join(number.to_string())).unwrap();
     }
 
+    /// Finds what is this target's.
+    pub(crate) fn label(&self) -> String {
+        format!("label=deployr.instance={}", self.instance())
+    }
+
     /// The names of all containers of this target.
     pub(crate) fn containers(&self) -> Vec<String> {
-        let label = format!("label=deployr.instance={}", self.instance());
+        let label = self.label();
         let format = ["--format", "{{.Names}}"];
         let all = self.docker(&[&["ps", "--all", "--filter", &label], &format[..]].concat());
         all.lines().map(str::to_owned).collect()

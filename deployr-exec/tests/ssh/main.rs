@@ -16,5 +16,6 @@ mod laravel;
 #[cfg(all(feature = "builtin-ingress", feature = "local-builder"))]
 mod next;
 mod processes;
+mod remove;
 mod support;
 mod trouble;

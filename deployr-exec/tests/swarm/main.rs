@@ -11,6 +11,7 @@ mod container_support;
 mod cut;
 mod images;
 mod load;
+mod remove;
 mod replicas;
 mod support;
 mod values;

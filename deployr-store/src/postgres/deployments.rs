@@ -23,6 +23,7 @@ use super::query::{before, execute, exists, many, one, scalar, text, to_json};
 use super::releases;
 use super::rows::{self, columns};
 use crate::error::{DbResult, conflict, corrupt, illegal, lost, not_found};
+use crate::removals::must_stay;
 use crate::words::{ENGINE, EndedBy};
 
 #[async_trait]
@@ -199,6 +200,8 @@ pub(super) async fn create(
     }
     enqueue(tx, &actor.tenant, &new.job).await?;
     projects::lock(tx, new.project).await?;
+    // Nobody can ask for its removal any more before this is committed.
+    must_stay(&projects::find(tx.db(), &actor.tenant, new.project).await?)?;
     let statement = sqlx::query(include_str!("sql/insert_deployment.sql"))
         .bind(new.id.as_uuid())
         .bind(actor.tenant.as_str())

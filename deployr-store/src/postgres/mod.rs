@@ -20,6 +20,7 @@ mod projects;
 mod query;
 mod queue;
 mod releases;
+mod removals;
 mod retention;
 mod rows;
 mod schedules;

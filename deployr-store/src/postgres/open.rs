@@ -14,6 +14,7 @@ use crate::error::{DbError, DbResult};
 const STEPS: &[&str] = &[
     include_str!("../../migrations/postgres/0001_initial.sql"),
     include_str!("../../migrations/postgres/0002_domains.sql"),
+    include_str!("../../migrations/postgres/0003_removals.sql"),
 ];
 
 /// What every connection goes by, whatever the server's own settings are.

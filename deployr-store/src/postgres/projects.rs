@@ -167,6 +167,11 @@ async fn create(tx: &mut Tx<'_>, actor: &Actor, new: &NewProject) -> DbResult<Pr
         }
         return Err(conflict("subdomain", &new.slug, "is taken"));
     };
+    let left = "SELECT 1 FROM left_behind WHERE slug = $1 AND tenant IS DISTINCT FROM $2";
+    let left = sqlx::query(left).bind(new.slug.as_str()).bind(tenant);
+    if exists(tx.db(), left).await? {
+        return Err(conflict("subdomain", &new.slug, "is taken"));
+    }
     for (name, value) in &new.env {
         put_env(tx, new.id, name, value).await?;
     }
@@ -186,7 +191,7 @@ async fn put_env(tx: &mut Tx<'_>, id: ProjectId, name: &EnvName, value: &Sealed)
     execute(tx.db(), statement).await
 }
 
-fn entry<'a>(
+pub(super) fn entry<'a>(
     actor: &'a Actor,
     project: ProjectId,
     action: AuditAction,
@@ -202,7 +207,11 @@ fn entry<'a>(
     }
 }
 
-async fn find(db: &mut PgConnection, tenant: &TenantId, id: ProjectId) -> DbResult<Project> {
+pub(super) async fn find(
+    db: &mut PgConnection,
+    tenant: &TenantId,
+    id: ProjectId,
+) -> DbResult<Project> {
     let sql = concat!(
         "SELECT ",
         columns!(projects),

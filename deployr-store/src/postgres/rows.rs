@@ -15,7 +15,7 @@ use crate::rows::{self, Cell, Column, Reader};
 /// them all: one with `*` would fail on old connections when a later version adds some.
 macro_rules! columns {
     (projects) => {
-        "id, tenant, name, slug, settings, created_at, updated_at"
+        "id, tenant, name, slug, settings, removal, created_at, updated_at"
     };
     (domains) => {
         "project, domain, tenant, token, verified_at, created_at"

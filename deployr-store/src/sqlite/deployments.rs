@@ -16,12 +16,13 @@ use super::audit::note_deployment;
 use super::jobs;
 use super::moves;
 use super::places;
-use super::projects::must_exist;
+use super::projects;
 use super::query::{before, execute, exists, many, one, scalar, to_json};
 use super::releases;
 use super::rows;
 use super::writer::Tx;
 use crate::error::{DbResult, conflict, corrupt, illegal, lost, not_found};
+use crate::removals::must_stay;
 use crate::words::{ENGINE, EndedBy};
 
 #[async_trait]
@@ -146,7 +147,7 @@ pub(super) fn must_be_there(db: &Connection, tenant: &TenantId, id: DeploymentId
 }
 
 pub(super) fn create(tx: &Tx<'_>, actor: &Actor, new: &NewDeployment) -> DbResult<Deployment> {
-    must_exist(tx.db, &actor.tenant, new.project)?;
+    must_stay(&projects::find(tx.db, &actor.tenant, new.project)?)?;
     if exists(
         tx.db,
         "SELECT 1 FROM deployments WHERE id = ?1",

@@ -16,6 +16,7 @@ mod query;
 mod queue;
 mod readers;
 mod releases;
+mod removals;
 mod retention;
 mod rows;
 mod schedules;

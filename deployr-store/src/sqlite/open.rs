@@ -17,6 +17,7 @@ const STEPS: &[M<'_>] = &[
     M::up(include_str!("../../migrations/sqlite/0001_initial.sql")),
     M::up(include_str!("../../migrations/sqlite/0002_domains.sql")),
     M::up(include_str!("../../migrations/sqlite/0003_line_ends.sql")),
+    M::up(include_str!("../../migrations/sqlite/0004_removals.sql")),
 ];
 const MIGRATIONS: Migrations<'_> = Migrations::from_slice(STEPS);
 

@@ -43,6 +43,10 @@ impl Projects for SqliteStore {
             )? {
                 return Err(conflict("subdomain", &new.slug, "is taken"));
             }
+            let left = "SELECT 1 FROM left_behind WHERE slug = ?1 AND tenant IS NOT ?2";
+            if exists(tx.db, left, (new.slug.as_str(), actor.tenant.as_str()))? {
+                return Err(conflict("subdomain", &new.slug, "is taken"));
+            }
             execute(
                 tx.db,
                 "INSERT INTO projects
@@ -190,7 +194,7 @@ fn put_env(tx: &Tx<'_>, id: ProjectId, name: &EnvName, value: &Sealed) -> DbResu
     )
 }
 
-fn entry<'a>(
+pub(super) fn entry<'a>(
     actor: &'a Actor,
     project: ProjectId,
     action: AuditAction,
@@ -206,7 +210,7 @@ fn entry<'a>(
     }
 }
 
-fn find(db: &Connection, tenant: &TenantId, id: ProjectId) -> DbResult<Project> {
+pub(super) fn find(db: &Connection, tenant: &TenantId, id: ProjectId) -> DbResult<Project> {
     let sql = "SELECT * FROM projects WHERE id = ?1 AND tenant = ?2";
     one(db, sql, (id.as_uuid(), tenant.as_str()), rows::project)?
         .ok_or_else(|| not_found("project", &id))

@@ -14,7 +14,7 @@ use deployr_core::error::{Fault, StepError, StepResult, Verdict, VerdictCode};
 use deployr_core::executor::{Endpoint, Executor, ExecutorCapabilities, ReleaseSpec};
 use deployr_core::ingress::{Ingress, Route};
 use deployr_core::log::LogStream;
-use deployr_core::model::{ProjectSettings, Recipe, Turn};
+use deployr_core::model::{ProjectId, ProjectSettings, Recipe, Turn};
 use deployr_core::notifier::{Notice, Notifier};
 use deployr_core::source::{Commit, CredentialProvider, Credentials, Source, SourceProvider};
 use deployr_core::testing::{ScriptedBuilder, ScriptedExecutor, ScriptedIngress, ScriptedSource};
@@ -149,6 +149,10 @@ impl SourceProvider for Leaky {
             ..commit
         })
     }
+
+    async fn forget(&self, url: &GitUrl) -> StepResult<()> {
+        self.source.forget(url).await
+    }
 }
 
 #[async_trait]
@@ -184,6 +188,10 @@ impl Builder for Leaky {
     async fn clean(&self, workspace: &Workspace) -> StepResult<()> {
         self.leak("clean", None).await?;
         self.builder.clean(workspace).await
+    }
+
+    async fn forget(&self, project: ProjectId) -> StepResult<()> {
+        self.builder.forget(project).await
     }
 }
 
@@ -256,6 +264,10 @@ impl Executor for Leaky {
     async fn prune(&self, slug: &Slug, keep: &[i64]) -> StepResult<Vec<i64>> {
         self.leak("prune", None).await?;
         self.executor.prune(slug, keep).await
+    }
+
+    async fn remove(&self, slug: &Slug, purge: bool) -> StepResult<()> {
+        self.executor.remove(slug, purge).await
     }
 }
 

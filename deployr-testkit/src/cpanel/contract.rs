@@ -105,6 +105,7 @@ const UAPI: &[Function] = &[
             "envvar_value*",
         ],
     ),
+    ("PassengerApps/unregister_application", &["name!"]),
     ("Postgresql/create_database", &["name!"]),
     ("Postgresql/create_user", &["name!", "password!"]),
     ("Postgresql/get_restrictions", &[]),
@@ -123,6 +124,7 @@ const UAPI: &[Function] = &[
         "VersionControl/create",
         &["name!", "repository_root!", "type!", "source_repository"],
     ),
+    ("VersionControl/delete", &["repository_root!"]),
     ("VersionControl/retrieve", &["fields"]),
     (
         "VersionControl/update",

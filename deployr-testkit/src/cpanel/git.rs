@@ -46,6 +46,17 @@ impl Inner {
                     .push(Repository { root, busy: 2 });
                 Ok(json!({"tasks": [{"action": "create", "id": "1"}]}))
             }
+            "VersionControl/delete" => {
+                let mut state = self.state();
+                let all = &mut state.git.repositories;
+                let known = all.len();
+                all.retain(|repository| repository.root != root);
+                if all.len() == known {
+                    return Err("There is no such repository.".to_owned());
+                }
+                std::fs::remove_dir_all(&root).map_err(|error| error.to_string())?;
+                Ok(Value::Null)
+            }
             "VersionControl/retrieve" => {
                 let mut state = self.state();
                 let all = state.git.repositories.iter_mut().map(|repository| {

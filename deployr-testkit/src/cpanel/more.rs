@@ -186,6 +186,12 @@ impl State {
     fn application(&mut self, function: &str, call: &Call, home: &Path) -> Done {
         let name = call.get("name").to_owned();
         let is_there = self.apps.contains_key(&name);
+        if function == "unregister_application" {
+            return match self.apps.remove(&name) {
+                Some(_) => Ok(Value::Null),
+                None => Err(format!("The application “{name}” does not exist.")),
+            };
+        }
         if is_there != (function == "edit_application") {
             return Err(format!("The application “{name}” is there: {is_there}."));
         }

@@ -287,4 +287,16 @@ impl Executor for BucketExecutor {
         }
         Ok(numbers)
     }
+
+    async fn remove(&self, slug: &Slug, _purge: bool) -> StepResult<()> {
+        // What the site shows goes first, as when it is switched to. An app that only is files
+        // has written nothing that could be kept.
+        let gone = async {
+            self.bucket.delete(&current(slug)).await?;
+            self.bucket.delete_all(slug.as_str()).await
+        };
+        Ok(gone
+            .await
+            .map_err(|error| Fault::io("delete", slug, error))?)
+    }
 }

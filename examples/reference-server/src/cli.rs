@@ -62,6 +62,10 @@ pub(crate) enum Command {
     Env(commands::env::Args),
     /// Manage the domains at which a project is served
     Domain(commands::domain::Args),
+    /// Deploy projects again and again, by a timetable
+    Schedule(commands::schedule::Args),
+    /// Remove a project, with all that is on its targets
+    Remove(commands::remove::Args),
     /// Bring the database up to date with this version
     Migrate,
     /// Check that this machine, or a server that is deployed to, has what deployr needs
@@ -75,7 +79,12 @@ impl Command {
     pub(crate) fn works(&self) -> bool {
         matches!(
             self,
-            Self::Demo(_) | Self::Deploy(_) | Self::Rollback(_) | Self::Serve(_) | Self::Worker(_)
+            Self::Demo(_)
+                | Self::Deploy(_)
+                | Self::Remove(_)
+                | Self::Rollback(_)
+                | Self::Serve(_)
+                | Self::Worker(_)
         )
     }
 }

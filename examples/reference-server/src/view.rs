@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use deployr_core::model::{Cause, Deployment, Release, Stage, StageTimes};
+use deployr_core::model::{Cause, Deployment, Release, Removal, Stage, StageTimes};
 use deployr_core::system::{Clock, SystemClock, Timestamp};
 use serde_json::{Value, json};
 
@@ -68,6 +68,19 @@ pub(crate) fn work_time(deployment: &Deployment) -> Option<Duration> {
     deployment
         .started_at
         .map(|started| span(started, deployment.finished_at))
+}
+
+/// How far the removal of a project is.
+pub(crate) fn removal(removal: &Removal, trouble: Option<&str>) -> String {
+    let left: Vec<&str> = removal.targets.iter().map(|one| one.as_str()).collect();
+    let left = match left[..] {
+        [] => String::new(),
+        _ => format!(", is still on {}", left.join(", ")),
+    };
+    match trouble {
+        Some(why) => format!("being removed{left}, and does not get on: {why}"),
+        None => format!("being removed{left}"),
+    }
 }
 
 pub(crate) fn cause(cause: &Cause) -> String {

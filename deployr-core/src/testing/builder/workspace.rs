@@ -15,6 +15,7 @@ check_list! { Arc<Bench>;
     the_same_attempt_may_be_prepared_again,
     deployments_have_workspaces_of_their_own,
     clean_takes_all_away_and_may_be_called_twice,
+    a_project_that_is_forgotten_can_be_built_again,
 }
 
 pub(super) fn checks() -> &'static [(&'static str, CheckFn)] {
@@ -110,4 +111,17 @@ async fn clean_takes_all_away_and_may_be_called_twice(b: Arc<Bench>) {
     let restarted = Bench::new(Arc::clone(&b.harness)).await;
     restarted.clean(&workspace).await;
     assert_empty(&b.prepare(&step.next_attempt()).await);
+}
+
+async fn a_project_that_is_forgotten_can_be_built_again(b: Arc<Bench>) {
+    for _ in 0..2 {
+        let job = b.job(&["mkdir out && echo hi >out/index.html"]).await;
+        if b.harness.runs_commands() {
+            b.run(&job).await.unwrap();
+        }
+        for _ in 0..2 {
+            b.builder.forget(job.spec.project).await.unwrap();
+        }
+        b.clean(&job.spec.workspace).await;
+    }
 }

@@ -5,6 +5,7 @@
 mod bench;
 mod change;
 mod deploy;
+mod remove;
 mod server;
 
 use std::path::Path;
@@ -125,7 +126,10 @@ where
     let capabilities = make().await.executor().await.capabilities();
     let mut kinds = vec![Serves::Files];
     kinds.extend(capabilities.processes.then_some(Serves::Process));
-    let all = || deploy::checks().iter().chain(change::checks());
+    let all = || {
+        let checks = deploy::checks().iter().chain(change::checks());
+        checks.chain(remove::checks())
+    };
     let all = kinds
         .iter()
         .flat_map(|serves| all().map(move |check| (*serves, check)));

@@ -10,10 +10,10 @@ use crate::context::StepContext;
 use crate::error::{Fault, StepResult, Verdict};
 use crate::executor::{Endpoint, Executor, ExecutorCapabilities, ReleaseSpec};
 use crate::ingress::{Ingress, Route};
-use crate::model::{ProjectSettings, Recipe, Turn};
+use crate::model::{ProjectId, ProjectSettings, Recipe, Turn};
 use crate::notifier::{Notice, Notifier};
 use crate::source::{Commit, Source, SourceProvider};
-use crate::value::{CommitId, GitRef, InvalidValue, Slug};
+use crate::value::{CommitId, GitRef, GitUrl, InvalidValue, Slug};
 
 #[async_trait]
 impl<T: SourceProvider + ?Sized> SourceProvider for Faulty<T> {
@@ -62,6 +62,11 @@ impl<T: SourceProvider + ?Sized> SourceProvider for Faulty<T> {
                 self.part.checkout(source, commit, folder, ctx),
             )
             .await
+    }
+
+    async fn forget(&self, url: &GitUrl) -> StepResult<()> {
+        let call = Call::new(Part::Source, "source.forget");
+        self.plan.call(call, self.part.forget(url)).await
     }
 }
 
@@ -117,6 +122,11 @@ impl<T: Builder + ?Sized> Builder for Faulty<T> {
                 self.part.clean(workspace),
             )
             .await
+    }
+
+    async fn forget(&self, project: ProjectId) -> StepResult<()> {
+        let call = Call::new(Part::Builder, "builder.forget");
+        self.plan.call(call, self.part.forget(project)).await
     }
 }
 
@@ -218,6 +228,11 @@ impl<T: Executor + ?Sized> Executor for Faulty<T> {
                 self.part.prune(slug, keep),
             )
             .await
+    }
+
+    async fn remove(&self, slug: &Slug, purge: bool) -> StepResult<()> {
+        let call = Call::new(Part::Executor, "executor.remove");
+        self.plan.call(call, self.part.remove(slug, purge)).await
     }
 }
 

@@ -47,6 +47,7 @@ struct Life {
 struct State {
     calls: Vec<Call>,
     strikes: BTreeMap<usize, Strike>,
+    always: BTreeMap<&'static str, Strike>,
     onlooker: Option<Arc<dyn Onlooker>>,
     spot: Option<Spot>,
     term: Option<Duration>,
@@ -84,6 +85,11 @@ impl FaultPlan {
         self.lock().strikes.insert(n, strike);
     }
 
+    /// Has every call of that name struck which the plan has nothing else for.
+    pub fn strike_all(&self, name: &'static str, strike: Strike) {
+        self.lock().always.insert(name, strike);
+    }
+
     /// How many calls there were.
     #[must_use]
     pub fn count(&self) -> usize {
@@ -101,6 +107,7 @@ impl FaultPlan {
         let mut state = self.lock();
         state.calls.clear();
         state.strikes.clear();
+        state.always.clear();
     }
 
     /// Waits until a call hangs: the moment to drop the engine, as a crash would.
@@ -239,7 +246,8 @@ impl FaultPlan {
             let mut state = self.lock();
             state.calls.push(call);
             let n = state.calls.len();
-            state.strikes.get(&n).copied()
+            let strike = state.strikes.get(&n);
+            strike.or_else(|| state.always.get(call.name)).copied()
         };
         let work = self.watched(call, work);
         match strike {

@@ -10,10 +10,13 @@ use crate::secret::Sealed;
 use crate::store::{
     Advance, Audit, Beat, ClaimRequest, Deployments, Domains, DueSchedules, Exchange, Housekeeping,
     Insight, JobFault, JobQueue, KindStats, LiveRelease, Logs, NewDeployment, NewJob, NewLine,
-    NewProject, NewRelease, NewSchedule, Outcome, Projects, Pruned, QueueStats, Releases,
-    Retention, Schedules, Standing, StoreResult, Sweep, WorkerReport, WorkerSeen, Workers,
+    NewProject, NewRelease, NewRemoval, NewSchedule, Outcome, Projects, Pruned, QueueStats,
+    Releases, Removals, Retention, Schedules, Standing, StoreResult, Sweep, WorkerReport,
+    WorkerSeen, Workers,
 };
-use crate::value::{CommitId, CustomDomain, EnvName, JobKind, ProjectName, ScheduleName, TenantId};
+use crate::value::{
+    CommitId, CustomDomain, EnvName, JobKind, ProjectName, ScheduleName, TargetName, TenantId,
+};
 
 forward! { Projects;
     fn create_project(&self, actor: &Actor, new: NewProject) -> StoreResult<Project>;
@@ -34,6 +37,27 @@ forward! { Projects;
         value: Option<Sealed>,
     ) -> StoreResult<()>;
     fn env(&self, tenant: &TenantId, id: ProjectId) -> StoreResult<Vec<EnvEntry>>;
+}
+
+forward! { Removals;
+    fn begin_removal(
+        &self,
+        actor: &Actor,
+        project: ProjectId,
+        removal: NewRemoval,
+    ) -> StoreResult<Project>;
+    fn target_cleared(
+        &self,
+        claim: &Claim,
+        project: ProjectId,
+        target: &TargetName,
+    ) -> StoreResult<Project>;
+    fn delete_project(
+        &self,
+        claim: &Claim,
+        project: ProjectId,
+        limit: u32,
+    ) -> StoreResult<bool>;
 }
 
 forward! { Domains;

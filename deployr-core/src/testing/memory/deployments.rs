@@ -29,7 +29,7 @@ impl Deployments for MemoryStore {
             {
                 return Err(conflict("job", &new.notify_job, "is taken"));
             }
-            state.project(&actor.tenant, new.project)?;
+            state.check_stays(actor, new.project)?;
             if let Cause::Rollback { release } = new.cause {
                 state.check_rollback(&actor.tenant, new.project, release)?;
             }

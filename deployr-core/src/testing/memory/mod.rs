@@ -9,6 +9,7 @@ mod moves;
 mod projects;
 mod queue;
 mod records;
+mod removals;
 mod retention;
 mod schedules;
 mod state;

@@ -26,12 +26,17 @@ impl Projects for MemoryStore {
             {
                 return Err(conflict("subdomain", &new.slug, "is taken"));
             }
+            let left = state.left_behind.get(&new.slug);
+            if left.is_some_and(|heir| heir.as_ref() != Some(&actor.tenant)) {
+                return Err(conflict("subdomain", &new.slug, "is taken"));
+            }
             let project = Project {
                 id: new.id,
                 tenant: actor.tenant.clone(),
                 name: new.name,
                 slug: new.slug,
                 settings: new.settings,
+                removal: None,
                 created_at: state.now,
                 updated_at: state.now,
             };

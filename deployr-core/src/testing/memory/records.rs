@@ -160,7 +160,8 @@ impl Releases for MemoryStore {
             let rows = state
                 .releases
                 .values()
-                .filter(|row| row.release.state == ReleaseState::Live);
+                .filter(|row| row.release.state == ReleaseState::Live)
+                .filter(|row| state.projects[&row.release.project].removal.is_none());
             let give = |row: &ReleaseRow| LiveRelease {
                 release: row.release.clone(),
                 slug: state.projects[&row.release.project].slug.clone(),

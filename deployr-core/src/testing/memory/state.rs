@@ -8,7 +8,7 @@ use crate::model::{
 };
 use crate::store::{Outcome, StoreError, StoreResult, Watch, WorkerReport};
 use crate::system::Timestamp;
-use crate::value::{CustomDomain, EnvName, JobKind, ScheduleName, TenantId};
+use crate::value::{CustomDomain, EnvName, JobKind, ScheduleName, Slug, TenantId};
 
 /// Why a job was taken from its worker.
 pub(super) const LEASE_EXPIRED: &str = "the worker was lost";
@@ -28,6 +28,9 @@ pub(super) struct State {
     pub(super) workers: BTreeMap<WorkerId, (WorkerReport, Timestamp, Timestamp)>,
     pub(super) schedules: BTreeMap<(TenantId, ScheduleName), Schedule>,
     pub(super) releases: BTreeMap<ReleaseId, ReleaseRow>,
+    /// Where something of a removed project is left, and whose it is; nobody's where that is
+    /// not known.
+    pub(super) left_behind: BTreeMap<Slug, Option<TenantId>>,
     pub(super) audit: Vec<AuditEntry>,
     pub(super) watch: Watch,
 }
@@ -137,6 +140,7 @@ impl State {
             workers: BTreeMap::new(),
             schedules: BTreeMap::new(),
             releases: BTreeMap::new(),
+            left_behind: BTreeMap::new(),
             audit: Vec::new(),
             watch: Watch::default(),
         }

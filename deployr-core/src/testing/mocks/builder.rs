@@ -8,7 +8,7 @@ use crate::builder::{Artifact, ArtifactContent, BuildSpec, Builder, Workspace};
 use crate::command::{Command, PlannedStep};
 use crate::context::StepContext;
 use crate::error::{Fault, StepResult};
-use crate::model::{ProjectSettings, Recipe, Runtime};
+use crate::model::{ProjectId, ProjectSettings, Recipe, Runtime};
 use crate::testing::source::{Entry, digest, read_tree};
 use crate::value::{Framework, OutputDir};
 
@@ -145,5 +145,9 @@ impl Builder for ScriptedBuilder {
         }
         lock(&self.open).retain(|open| *open != workspace.path);
         Ok(())
+    }
+
+    async fn forget(&self, project: ProjectId) -> StepResult<()> {
+        self.script.called("forget", &project.to_string())
     }
 }

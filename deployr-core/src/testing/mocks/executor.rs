@@ -57,7 +57,7 @@ pub struct ScriptedExecutor {
 
 impl ScriptedExecutor {
     /// What was asked, and how it shall fail. Calls: `prepare`, `start`, `verify`,
-    /// `switch`, `current`, `retire`, `discard`, `prune`.
+    /// `switch`, `current`, `retire`, `discard`, `prune`, `remove`.
     #[must_use]
     pub fn script(&self) -> &Script {
         &self.script
@@ -290,5 +290,12 @@ impl Executor for ScriptedExecutor {
             target.releases.retain(|number, _| stays(number));
             all.into_iter().filter(|number| !stays(number)).collect()
         }))
+    }
+
+    async fn remove(&self, slug: &Slug, purge: bool) -> StepResult<()> {
+        let about = if purge { "purge" } else { "keep" };
+        self.script.called("remove", &format!("{slug} {about}"))?;
+        lock(&self.targets).remove(slug);
+        Ok(())
     }
 }

@@ -80,7 +80,8 @@ impl ScriptedSource {
         commit
     }
 
-    /// What was asked, and how it shall fail. Calls: `resolve`, `checkout`.
+    /// What was asked, and how it shall fail. Calls: `resolve`, `checkout`,
+    /// `forget`.
     #[must_use]
     pub fn script(&self) -> &Script {
         &self.script
@@ -167,5 +168,9 @@ impl SourceProvider for ScriptedSource {
         }
         write_tree(&tree, folder).map_err(fault)?;
         Ok(commit(id.clone()))
+    }
+
+    async fn forget(&self, url: &GitUrl) -> StepResult<()> {
+        self.script.called("forget", url.as_str())
     }
 }

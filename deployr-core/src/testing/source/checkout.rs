@@ -15,6 +15,7 @@ check_list! { Arc<Bench>;
     a_folder_that_is_not_empty_is_refused_and_left_alone,
     no_link_leads_out_of_the_folder,
     checkouts_at_the_same_time_do_not_mix,
+    what_was_forgotten_is_fetched_again,
 }
 
 pub(super) fn checks() -> &'static [(&'static str, CheckFn)] {
@@ -134,4 +135,16 @@ async fn checkouts_at_the_same_time_do_not_mix(b: Arc<Bench>) {
     for done in join_all(tasks).await {
         done.unwrap();
     }
+}
+
+async fn what_was_forgotten_is_fetched_again(b: Arc<Bench>) {
+    let url = b.source().url;
+    b.provider.forget(&url).await.unwrap();
+    let id = b.push("main", &everything()).await;
+    for _ in 0..2 {
+        assert_eq!(b.found(&branch("main")).await, id);
+        assert_eq!(b.checked_out(&id).await, everything());
+        b.provider.forget(&url).await.unwrap();
+    }
+    b.provider.forget(&url).await.unwrap();
 }

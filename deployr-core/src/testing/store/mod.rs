@@ -14,6 +14,7 @@ mod ops;
 mod projects;
 mod queue;
 mod releases;
+mod removals;
 mod retention;
 mod retries;
 mod schedules;
@@ -81,6 +82,7 @@ pub fn checks() -> Vec<Check> {
         retention::checks(),
         logs::checks(),
         releases::checks(),
+        removals::checks(),
         tenancy::checks(),
     ]
     .into_iter()

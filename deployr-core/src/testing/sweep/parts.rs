@@ -12,7 +12,7 @@ use crate::context::StepContext;
 use crate::error::{Fault, StepError, StepResult, VerdictCode};
 use crate::ingress::{Ingress, Route};
 use crate::log::LogStream;
-use crate::model::{ProjectSettings, Recipe};
+use crate::model::{ProjectId, ProjectSettings, Recipe};
 use crate::testing::{ScriptedBuilder, ScriptedIngress, ScriptedSource};
 use crate::value::{BuildCommand, CommitId, HealthDeadline, HealthPath, Slug};
 
@@ -102,6 +102,10 @@ impl Builder for SlowBuilder {
 
     async fn clean(&self, workspace: &Workspace) -> StepResult<()> {
         self.0.clean(workspace).await
+    }
+
+    async fn forget(&self, project: ProjectId) -> StepResult<()> {
+        self.0.forget(project).await
     }
 }
 

@@ -16,7 +16,7 @@ use deployr_core::builder::{Artifact, BuildSpec, Builder, Workspace};
 use deployr_core::command::{Command, PlannedStep};
 use deployr_core::context::StepContext;
 use deployr_core::error::{StepError, StepResult, VerdictCode};
-use deployr_core::model::{ProjectSettings, Recipe};
+use deployr_core::model::{ProjectId, ProjectSettings, Recipe};
 use deployr_core::value::InvalidValue;
 use tokio::sync::OnceCell;
 use tokio::time::Instant;
@@ -235,6 +235,10 @@ impl Builder for DockerBuilder {
         // The one may be possible where the other is not.
         let cleared = cleared.await;
         self.workspaces.clean(workspace).await.and(cleared)
+    }
+
+    async fn forget(&self, project: ProjectId) -> StepResult<()> {
+        self.workspaces.forget(project).await
     }
 }
 

@@ -19,6 +19,16 @@ use super::parts::NETWORK;
 const MADE: &str = "com.docker.compose.project";
 
 impl ComposeExecutor {
+    /// All generations, and what is kept.
+    pub(super) async fn remove_project(&self, slug: &Slug, purge: bool) -> StepResult<()> {
+        self.docker.remove_project(slug, purge).await?;
+        // The network that the compose tool gives to what is kept has only its own labels.
+        let instance = self.docker.instance().await?;
+        let label = format!("{MADE}={}-{slug}", instance.network());
+        let of_kept = HashMap::from([("label".to_owned(), vec![label])]);
+        self.docker.remove_networks(of_kept).await
+    }
+
     /// The containers of a generation.
     pub(super) async fn containers_of(&self, slug: &Slug, number: i64) -> StepResult<Vec<String>> {
         let all = self.containers(slug).await?;

@@ -142,6 +142,10 @@ impl Executor for ComposeExecutor {
         }
         Ok(removed)
     }
+
+    async fn remove(&self, slug: &Slug, purge: bool) -> StepResult<()> {
+        self.remove_project(slug, purge).await
+    }
 }
 
 impl ComposeExecutor {

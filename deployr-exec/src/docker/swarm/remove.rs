@@ -10,10 +10,23 @@ use deployr_core::value::Slug;
 use futures::future::try_join_all;
 
 use super::super::client::if_there;
+use super::super::remove::GRACE;
 use super::SwarmExecutor;
 use crate::local::blocking;
 
 impl SwarmExecutor {
+    /// The services of all its releases first, or they would bring their tasks up again.
+    pub(super) async fn remove_project(&self, slug: &Slug, purge: bool) -> StepResult<()> {
+        let mut numbers = self.with_service(slug).await?;
+        let secrets = self.secrets(Some(slug)).await?;
+        numbers.extend(secrets.iter().map(|secret| secret.number));
+        let gone = numbers
+            .into_iter()
+            .map(|number| self.remove_services(slug, number, GRACE));
+        try_join_all(gone).await?;
+        self.docker.remove_project(slug, purge).await
+    }
+
     /// Takes a release's services away and ends its tasks: asks first, kills after `grace`.
     pub(super) async fn remove_services(
         &self,

@@ -142,4 +142,8 @@ impl Executor for SwarmExecutor {
         }
         self.docker.prune(slug, keep).await
     }
+
+    async fn remove(&self, slug: &Slug, purge: bool) -> StepResult<()> {
+        self.remove_project(slug, purge).await
+    }
 }

@@ -21,7 +21,7 @@ use deployr_core::builder::{Artifact, BuildSpec, Builder, Workspace};
 use deployr_core::command::{Command, PlannedStep};
 use deployr_core::context::StepContext;
 use deployr_core::error::{Fault, StepError, StepResult, VerdictCode};
-use deployr_core::model::{ProjectSettings, Recipe};
+use deployr_core::model::{ProjectId, ProjectSettings, Recipe};
 use deployr_core::value::{InvalidValue, RelPath};
 use tokio::time::Instant;
 
@@ -283,6 +283,11 @@ impl Builder for LocalBuilder {
             Ok(workspace::remove(&builder.root, &name)?)
         })
         .await
+    }
+
+    async fn forget(&self, project: ProjectId) -> StepResult<()> {
+        let root = self.root.clone();
+        blocking(move || Ok(workspace::forget(&root, &project.to_string())?)).await
     }
 }
 

@@ -58,6 +58,13 @@ pub(crate) fn cache(root: &Path, project: &str) -> Result<PathBuf, Fault> {
     made.map_err(|error| Fault::io("making the cache", dir.display(), error))
 }
 
+/// Removes the project's cache.
+pub(super) fn forget(root: &Path, project: &str) -> Result<(), Fault> {
+    let dir = root.join("cache").join(project);
+    throw_away(&dir, &root.join("trash"))
+        .map_err(|error| Fault::io("removing", dir.display(), error))
+}
+
 /// Removes a workspace with all of its processes. One that is gone is fine.
 ///
 /// # Errors

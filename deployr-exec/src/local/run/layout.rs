@@ -74,6 +74,10 @@ impl Layout {
         self.base.join("tmp").join(number.to_string())
     }
 
+    pub(crate) fn lock_file(&self) -> PathBuf {
+        self.base.join("lock")
+    }
+
     /// Where releases go that are being removed.
     fn trash(&self) -> PathBuf {
         self.base.join("trash")
@@ -105,7 +109,7 @@ impl Layout {
 
     /// The project's lock, across processes; released when dropped.
     pub(crate) fn lock(&self) -> StepResult<Flock<File>> {
-        let path = self.base.join("lock");
+        let path = self.lock_file();
         let fault = |error| Fault::io("lock", path.display(), error);
         let mut file = OpenOptions::new()
             .create(true)

@@ -23,6 +23,7 @@ pub(crate) mod place;
 mod plan;
 mod proc;
 mod process;
+mod remove;
 mod spawn;
 mod steps;
 mod supervisor;
@@ -237,15 +238,22 @@ impl LocalExecutor {
 
 /// All releases that have a run file.
 fn running_below(root: &std::path::Path) -> StepResult<Vec<(Slug, i64)>> {
-    let names = |folder: PathBuf| {
-        let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-        entries.filter_map(|entry| entry.file_name().into_string().ok())
-    };
     let mut found = Vec::new();
-    for slug in names(root.to_owned()).filter_map(|name| Slug::parse(name).ok()) {
-        let runs = names(Layout::new(root, &slug).run_folder());
-        let numbers = runs.filter_map(|name| name.strip_suffix(".json")?.parse().ok());
-        found.extend(numbers.map(|number| (slug.clone(), number)));
+    for slug in names(root).filter_map(|name| Slug::parse(name).ok()) {
+        let numbers = running_of(&Layout::new(root, &slug));
+        found.extend(numbers.into_iter().map(|number| (slug.clone(), number)));
     }
     Ok(found)
+}
+
+/// The releases of a project that have a run file.
+fn running_of(layout: &Layout) -> Vec<i64> {
+    let runs = names(&layout.run_folder());
+    let numbers = runs.filter_map(|name| name.strip_suffix(".json")?.parse().ok());
+    numbers.collect()
+}
+
+fn names(folder: &std::path::Path) -> impl Iterator<Item = String> + use<> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    entries.filter_map(|entry| entry.file_name().into_string().ok())
 }

@@ -186,6 +186,10 @@ impl Executor for LocalExecutor {
         .await?;
         Ok(removed)
     }
+
+    async fn remove(&self, slug: &Slug, purge: bool) -> StepResult<()> {
+        self.remove_project(slug, purge).await
+    }
 }
 
 impl LocalExecutor {

@@ -24,6 +24,7 @@ Examples:
   deployr deploy ./site --serve
   deployr deploy ./api --name shop --start 'node server.js' --health-path /up --env-file .env
   deployr deploy site --tag v1.2.0
+  deployr deploy site --follow develop
 
 The first deployment makes the project. What is said of its settings and variables is kept:
 `deployr show` shows them, --unset and `deployr env unset` take them back.
@@ -39,6 +40,9 @@ pub(crate) struct Args {
     name: Option<String>,
     #[command(flatten)]
     reference: Reference,
+    /// The branch that the project follows from now on; of a new one, else the repository's own
+    #[arg(long, value_name = "BRANCH")]
+    follow: Option<BranchName>,
     #[command(flatten)]
     variables: Variables,
     /// Keep serving after the deployment, until Ctrl-C
@@ -91,7 +95,9 @@ impl<'a> Wanted<'a> {
         let known = known.map(|(_, project)| project);
         if let Some(known) = &known {
             self.is_for(known)?;
-            if known.settings.source == self.repository {
+            let follows = self.args.follow.as_ref();
+            let stays = follows.is_none_or(|branch| *branch == known.settings.branch);
+            if known.settings.source == self.repository && stays {
                 return Ok(());
             }
         }
@@ -99,8 +105,10 @@ impl<'a> Wanted<'a> {
             ui.say(format_args!("looking up {}", self.repository));
         }
         let (host, _folder) = Host::scratch(settings).await?;
+        let follow = self.args.follow.clone().map(GitRef::Branch);
         let followed = known.map(|known| GitRef::Branch(known.settings.branch));
-        let wanted = self.reference.as_ref().or(followed.as_ref());
+        let wanted = follow.as_ref().or(self.reference.as_ref());
+        let wanted = wanted.or(followed.as_ref());
         self.branch = branch::of_new(&host.engine, &self.repository, wanted).await?;
         Ok(())
     }
@@ -162,6 +170,9 @@ async fn project(wanted: &Wanted<'_>, host: &Host, ui: &Ui) -> Result<Project> {
     wanted.is_for(&known)?;
     let mut settings = known.settings.clone();
     settings.source = wanted.repository.clone();
+    if let Some(branch) = &wanted.args.follow {
+        settings.branch = branch.clone();
+    }
     wanted.args.build.apply(&mut settings);
     let mut project = known.clone();
     if settings != known.settings {

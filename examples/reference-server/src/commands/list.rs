@@ -46,7 +46,12 @@ async fn projects(host: &Host, limit: u32, ui: &Ui) -> Result<()> {
         ui.emit(&json!({"project": project, "newest_deployment": newest}));
         rows.push(vec![
             project.name.to_string(),
-            newest.map_or("-".into(), |deployment| deployment.status.to_string()),
+            match (&project.removal, newest) {
+                (Some(_), _) => "being removed".into(),
+                (None, newest) => {
+                    newest.map_or("-".into(), |deployment| deployment.status.to_string())
+                }
+            },
             newest.map_or("-".into(), |deployment| view::age(deployment.created_at)),
             project.settings.branch.to_string(),
             project.settings.source.to_string(),

@@ -14,7 +14,9 @@ mod migrate;
 pub(crate) mod options;
 pub(crate) mod plan;
 pub(crate) mod queue;
+pub(crate) mod remove;
 pub(crate) mod rollback;
+pub(crate) mod schedule;
 pub(crate) mod serve;
 mod settings;
 pub(crate) mod show;
@@ -44,7 +46,9 @@ pub(crate) async fn run(cli: Cli, ui: &Ui) -> Result<Exit> {
         Command::Migrate => migrate::run(&settings, ui).await,
         Command::Plan(args) => plan::run(&args, &settings, ui).await,
         Command::Queue(args) => queue::run(&args, &settings, ui).await,
+        Command::Remove(args) => remove::run(&args, &settings, ui).await,
         Command::Rollback(args) => rollback::run(&args, &settings, ui).await,
+        Command::Schedule(args) => schedule::run(&args, &settings, ui).await,
         Command::Serve(_) => serve::run(&settings, ui).await,
         Command::Show(args) => show::run(&args, &settings, ui).await,
         Command::Why(args) => why::run(&args, &settings, ui).await,

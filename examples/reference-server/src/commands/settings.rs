@@ -124,5 +124,6 @@ pub(crate) fn changes(from: &ProjectSettings, to: &ProjectSettings) -> Vec<Strin
         Some(value) => format!("{} is {value} from now on", setting.name()),
         None => format!("{} is no longer set", setting.name()),
     };
-    all.map(words).collect()
+    let branch = (from.branch != to.branch).then(|| format!("branch is {} from now on", to.branch));
+    branch.into_iter().chain(all.map(words)).collect()
 }

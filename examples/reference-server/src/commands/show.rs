@@ -36,10 +36,12 @@ async fn project(host: &Host, project: &Project, ui: &Ui) -> Result<()> {
         .releases(&host.actor, project.id, Page::first(100))
         .await?;
     let variables = host.engine.env_names(&host.actor, project.id).await?;
+    let trouble = host.engine.removal_trouble(project).await?;
     ui.emit(&json!({
         "project": project,
         "releases": releases.iter().map(view::release_json).collect::<Vec<Value>>(),
         "env": variables,
+        "removal_trouble": trouble,
     }));
     ui.say(ui.strong(project.name.as_str()));
     let names: Vec<&str> = variables.iter().map(|name| name.as_str()).collect();
@@ -48,12 +50,15 @@ async fn project(host: &Host, project: &Project, ui: &Ui) -> Result<()> {
         _ => names.join(", "),
     };
     let settings = settings::shown(&project.settings);
-    let mut shown = vec![
-        ("id", project.id.to_string()),
+    let mut shown = vec![("id", project.id.to_string())];
+    if let Some(removal) = &project.removal {
+        shown.push(("state", view::removal(removal, trouble.as_deref())));
+    }
+    shown.extend([
         ("repository", project.settings.source.to_string()),
         ("branch", project.settings.branch.to_string()),
         ("target", project.settings.target.to_string()),
-    ];
+    ]);
     shown.extend(
         settings
             .iter()

@@ -17,6 +17,7 @@ mod doctor;
 mod domains;
 mod machines;
 mod refusals;
+mod removing;
 mod serving;
 mod settings;
 #[cfg(feature = "ssh")]

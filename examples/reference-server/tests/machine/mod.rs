@@ -218,6 +218,13 @@ impl Repository {
         self.path.to_str().unwrap()
     }
 
+    /// Makes a branch of what is committed.
+    pub(crate) fn branch(&self, name: &str) {
+        let git = git2::Repository::open(&self.path).unwrap();
+        let tip = git.head().unwrap().peel_to_commit().unwrap();
+        git.branch(name, &tip, false).unwrap();
+    }
+
     /// Writes a file and commits everything.
     pub(crate) fn commit(&self, file: &str, text: &str) {
         std::fs::write(self.path.join(file), text).unwrap();

@@ -1,38 +1,36 @@
 //! The engine at work in this process: the lock, a worker, and perhaps an ingress.
 
+mod attend;
+mod health;
+mod routes;
+
 use std::net::SocketAddr;
 use std::pin::pin;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 
-use deployr_core::engine::Engine;
 use deployr_core::ingress::Ingress;
-use deployr_core::store::QueueStats;
 use deployr_core::value::Slug;
 use deployr_core::worker::Worker;
-use deployr_exec::ingress::{BuiltinIngress, CaddyIngress};
-use serde_json::{Value, json};
+use deployr_exec::ingress::BuiltinIngress;
 use tokio::sync::watch;
 
+pub(crate) use attend::attend;
+
 use crate::config::Settings;
-use crate::data::{DataDir, EngineLock, Holder, Lock};
+use crate::data::{DataDir, EngineLock, Holder};
 use crate::docker;
 use crate::exit::{Error, Exit, Result};
 use crate::host::{self, Host, local_builder};
 use crate::metrics;
 use crate::signals::Signals;
 use crate::ui::Ui;
+use health::Health;
 
 /// How long work in hand may go on after the wish to stop.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// How long requests under way, and apps, are given to end.
 const GRACE: Duration = Duration::from_secs(10);
-
-/// How long a server may be away before those who wait for it give up.
-const RESTART: Duration = Duration::from_secs(10);
-
-/// How often to look whether Caddy still has its routes.
-const LOOK_AT_CADDY: Duration = Duration::from_secs(5);
 
 /// How often to look for what other processes have done.
 const POLL: Duration = Duration::from_millis(250);
@@ -138,7 +136,7 @@ impl Work {
             ingress.ready();
         }
         if let Some(caddy) = caddy.filter(|_| mode != Mode::Once) {
-            tokio::spawn(keep_routes(caddy, host.engine.clone()));
+            tokio::spawn(routes::keep(caddy, host.engine.clone()));
         }
         let worker = host
             .engine
@@ -232,182 +230,5 @@ impl Work {
             false => GRACE,
         };
         Ok(self.host.executor.shutdown(grace).await?)
-    }
-}
-
-/// Brings the routes back where Caddy was started again and has lost them.
-async fn keep_routes(caddy: CaddyIngress, engine: Engine) {
-    loop {
-        tokio::time::sleep(LOOK_AT_CADDY).await;
-        match caddy.routes().await {
-            // Nothing is live, or nothing of it is routed.
-            Ok(routes) if routes.is_empty() => match engine.restore().await {
-                Ok(restored) if restored.serving > 0 => {
-                    let serving = restored.serving;
-                    tracing::warn!(serving, "Caddy had lost its routes, and has them again");
-                }
-                Ok(_) => {}
-                Err(error) => tracing::warn!(%error, "Caddy's routes cannot be brought back"),
-            },
-            Ok(_) => {}
-            Err(error) => tracing::debug!(%error, "Caddy cannot be asked"),
-        }
-    }
-}
-
-/// Does what is wished where the engine is at work: in the process that serves this
-/// data directory, else here.
-pub(crate) async fn attend(
-    settings: &Settings,
-    command: &str,
-    mode: Mode,
-    ui: &Ui,
-    wish: impl AsyncFnOnce(&Host, &mut Signals) -> Result<Exit>,
-) -> Result<Exit> {
-    let mut signals = Signals::listen()?;
-    if let (Some(database), Mode::Once) = (&settings.database, mode) {
-        let host = Host::client(settings).await?;
-        ui.say(format_args!("the workers of {database} do the work"));
-        return wish(&host, &mut signals).await;
-    }
-    let data = DataDir::open(&settings.data)?;
-    match turn(&data, command, &mut signals, ui).await? {
-        Lock::Taken(lock) => {
-            let work = Work::start(lock, settings, &data, mode, ui).await?;
-            let done = tokio::select! {
-                done = wish(&work.host, &mut signals) => done,
-                error = until_store_fails(&work.host.engine, settings.lease), if mode == Mode::Once => Err(error),
-            };
-            if let (Ok(Exit::Ok), Mode::Serve(_)) = (&done, mode) {
-                ui.say("serving until Ctrl-C");
-                return work.until_stopped(signals, ui).await;
-            }
-            let stopped = work.stop().await;
-            let done = done?;
-            stopped.map(|()| done)
-        }
-        Lock::Held(holder) if matches!(mode, Mode::Serve(_)) && holder.address.is_none() => {
-            let told = format!("{holder} does the work of this data directory, and does not serve");
-            Err(Error::fault(told).hint("leave --serve out, or run `deployr serve` in its place"))
-        }
-        Lock::Held(holder) => {
-            ui.say(format_args!("{holder} does the work"));
-            let mut host = Host::open(settings, &data, None).await?;
-            host.holder = Some(holder);
-            tokio::select! {
-                done = wish(&host, &mut signals) => done,
-                () = until_free(&data) => Err(Error::fault(
-                    "the process that did the work has ended; what was asked for goes on with \
-                     the next `deployr serve`, and `deployr list` shows it",
-                )),
-            }
-        }
-    }
-}
-
-/// Waits until the store has taken nothing for so long: then no job is held any more, and
-/// a command has nothing to wait for.
-async fn until_store_fails(engine: &Engine, patience: Duration) -> Error {
-    loop {
-        tokio::time::sleep(POLL).await;
-        if let Some(trouble) = engine.store_trouble()
-            && trouble.since.elapsed() > patience
-        {
-            let seconds = trouble.since.elapsed().as_secs();
-            return Error::fault(format!(
-                "the store has taken no write for {seconds} s: {}",
-                trouble.error
-            ))
-            .hint(
-                "mend it (is the disk full?); what was asked for is kept, and goes on with \
-                 the next command or `deployr serve`",
-            );
-        }
-    }
-}
-
-/// Waits until nobody has worked on the data directory for a moment: a server that is
-/// started anew takes over before that.
-async fn until_free(data: &DataDir) {
-    let mut seen = Instant::now();
-    while seen.elapsed() < RESTART {
-        tokio::time::sleep(POLL).await;
-        if data.holder().is_some() {
-            seen = Instant::now();
-        }
-    }
-}
-
-/// Waits for commands that will soon be done.
-async fn turn(data: &DataDir, command: &str, signals: &mut Signals, ui: &Ui) -> Result<Lock> {
-    let mut told = false;
-    loop {
-        let holder = match data.lock(command)? {
-            Lock::Held(holder) if !holder.stays() => holder,
-            lock => return Ok(lock),
-        };
-        if !told {
-            ui.say(format_args!("waiting for {holder} to end"));
-            told = true;
-        }
-        tokio::select! {
-            () = tokio::time::sleep(POLL) => {}
-            () = signals.next() => return Err(Error::fault("stopped while waiting; nothing was done")),
-        }
-    }
-}
-
-/// The content of `/healthz`, which is asked for in passing and must not wait.
-#[derive(Clone)]
-struct Health {
-    started: Instant,
-    queue: Arc<Mutex<std::result::Result<QueueStats, String>>>,
-}
-
-impl Health {
-    fn new() -> Self {
-        Self {
-            started: Instant::now(),
-            queue: Arc::new(Mutex::new(Err("starting".into()))),
-        }
-    }
-
-    /// Looks at the queue, now and then every second.
-    async fn keep(self, engine: Engine) {
-        self.look(&engine).await;
-        tokio::spawn(async move {
-            loop {
-                tokio::time::sleep(Duration::from_secs(1)).await;
-                self.look(&engine).await;
-            }
-        });
-    }
-
-    async fn look(&self, engine: &Engine) {
-        let stats = match (engine.queue_stats().await, engine.store_trouble()) {
-            (Err(error), _) => Err(format!("the store cannot be read: {error}")),
-            (_, Some(trouble)) => Err(format!("the store takes no writes: {}", trouble.error)),
-            (Ok(stats), None) => Ok(stats),
-        };
-        *self.queue.lock().unwrap_or_else(PoisonError::into_inner) = stats;
-    }
-
-    fn answer(&self) -> std::result::Result<Value, Value> {
-        let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
-        let (version, uptime) = (env!("CARGO_PKG_VERSION"), self.started.elapsed().as_secs());
-        match &*queue {
-            Ok(queue) => Ok(json!({
-                "status": "ok",
-                "version": version,
-                "uptime_seconds": uptime,
-                "queue": queue,
-            })),
-            Err(why) => Err(json!({
-                "status": "store unavailable",
-                "version": version,
-                "uptime_seconds": uptime,
-                "reason": why,
-            })),
-        }
     }
 }

@@ -1,0 +1,9 @@
+-- How far the removal of a project has come.
+ALTER TABLE projects ADD COLUMN removal text;
+
+-- Slugs under which something of a removed project is left, and to whom they may be given
+-- again: nobody where NULL.
+CREATE TABLE left_behind (
+    slug   text COLLATE "C" PRIMARY KEY,
+    tenant text COLLATE "C"
+);

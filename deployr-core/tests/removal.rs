@@ -2,7 +2,8 @@
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
-    reason = "a test fails by panicking"
+    clippy::future_not_send,
+    reason = "a test fails by panicking, and runs on one thread"
 )]
 
 use std::sync::Arc;

@@ -60,8 +60,9 @@ impl Lock {
                 continue;
             }
             if start.elapsed() + pause > WAIT {
-                let reason =
-                    format!("others have held the lock {path} for more than a minute; deploy again");
+                let reason = format!(
+                    "others have held the lock {path} for more than a minute; deploy again"
+                );
                 return Err(Fault::retryable("switch", client.target(), reason).into());
             }
             sleep(pause).await;

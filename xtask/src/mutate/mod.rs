@@ -8,6 +8,7 @@ mod engine;
 mod ingress;
 mod leases;
 mod postgres;
+mod ssh;
 mod store;
 mod swarm;
 mod values;
@@ -36,7 +37,7 @@ struct Suite {
     mutants: &'static [Mutant],
 }
 
-const SUITES: [Suite; 20] = [
+const SUITES: [Suite; 21] = [
     compose::ALLOWED,
     compose::SERVICES,
     cpanel::ACCOUNT,
@@ -55,6 +56,7 @@ const SUITES: [Suite; 20] = [
     postgres::FENCES,
     postgres::LOCKS,
     postgres::KEYS,
+    ssh::FULL,
     values::HOSTILE,
     values::PATHS,
 ];

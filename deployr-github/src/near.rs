@@ -39,8 +39,11 @@ pub(crate) fn copy_objects(from: &Path, to: &Path, watch: &Watch) -> io::Result<
     Ok(false)
 }
 
+/// What each branch and tag stands for.
+type Names = BTreeMap<Vec<u8>, Option<Oid>>;
+
 /// The repository and what its names stand for, where it has all its objects itself.
-fn whole(path: &Path) -> Option<(Repository, BTreeMap<Vec<u8>, Option<Oid>>)> {
+fn whole(path: &Path) -> Option<(Repository, Names)> {
     let repository = Repository::open(path).ok()?;
     let common = repository.commondir() == repository.path();
     let borrows = repository.path().join("objects/info/alternates").exists();
@@ -49,7 +52,7 @@ fn whole(path: &Path) -> Option<(Repository, BTreeMap<Vec<u8>, Option<Oid>>)> {
     if !common || borrows || is_partial || repository.is_shallow() {
         return None;
     }
-    let mut names = BTreeMap::new();
+    let mut names = Names::new();
     for name in repository.references().ok()?.flatten() {
         names.insert(name.name_bytes().to_owned(), name.target());
     }

@@ -4,7 +4,7 @@ use super::{Mutant, Suite};
 
 /// On a real `sshd` whose disk is full.
 pub(super) const FULL: Suite = Suite {
-    test: &["-p=deployr-exec", "--features=ssh", "--test=ssh", "full::"],
+    test: &["-p=deployr-exec", "--test=ssh", "full::"],
     mutants: &[Mutant {
         name: "a full disk of a server is taken for what passes",
         file: "deployr-exec/src/ssh/host/switch.sh",

@@ -43,6 +43,7 @@ mod find;
 mod links;
 mod look_up;
 mod mirror;
+mod near;
 mod options;
 mod parts;
 mod source;

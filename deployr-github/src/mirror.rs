@@ -15,6 +15,7 @@ use sha2::{Digest, Sha256};
 use tokio_util::sync::CancellationToken;
 
 use crate::error::Trouble;
+use crate::near;
 use crate::transport::{Session, enter};
 
 /// libgit2 adds a pack with each fetch and never joins them: with so many, a clean
@@ -182,6 +183,13 @@ impl Mirror {
         let mut options = git2::RepositoryInitOptions::new();
         options.bare(true).external_template(false).no_reinit(true);
         Repository::init_opts(new.path(), &options).map_err(|e| Trouble::git(&self.url, &e))?;
+        if let Some(folder) = session.folder() {
+            let watch = &session.watch;
+            near::copy_objects(folder, new.path(), watch).map_err(|e| match watch.failure() {
+                Some(failure) => failure,
+                None => failed(e).into(),
+            })?;
+        }
         let fetched = self.fetch(&self.open_at(new.path())?, session)?;
         let folder = self.folder();
         if folder.exists() {

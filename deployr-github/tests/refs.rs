@@ -294,3 +294,42 @@ async fn a_tag_of_something_else_is_no_commit() {
     let words = verdict(result, VerdictCode::RefNotFound).message;
     assert!(words.contains("does not point at a commit"), "{words}");
 }
+
+/// A folder's objects are copied as they are: loose ones and packs, and none that lie where
+/// a link leads, nor those of a repository that borrows them.
+#[tokio::test]
+async fn a_folder_of_this_machine_is_copied_whole() {
+    let lab = Lab::new();
+    let app = lab.repo("app");
+    let first = lab.head("app");
+    git(&app, &["gc", "--quiet"]);
+    let second = lab.commit("app", "index.html", "two");
+    let (source, ctx) = (lab.local("app"), context());
+    let git_source = lab.git_source();
+    let resolved = git_source.resolve(&source, &branch("main"), &ctx).await;
+    assert_eq!(resolved.unwrap().id, second);
+    let by_id = GitRef::Commit(first);
+    git_source.resolve(&source, &by_id, &ctx).await.unwrap();
+    // A fetch would have made one pack of it all.
+    let there = support::all_files(&lab.mirror().join("objects"));
+    let loose = |path: &std::path::Path| path.extension().is_none();
+    assert!(there.iter().any(|(path, _)| loose(path)), "{there:?}");
+
+    // One that has its objects elsewhere is fetched, and is whole as well.
+    let borrows = Lab::empty();
+    let from = app.to_str().unwrap();
+    git(
+        borrows.folder.path(),
+        &["clone", "-q", "--shared", from, "app"],
+    );
+    let (from, other) = (borrows.local("app"), borrows.git_source());
+    let resolved = other.resolve(&from, &branch("main"), &ctx).await;
+    assert_eq!(resolved.unwrap().id, second);
+    fs::remove_dir_all(app.join(".git/objects")).unwrap();
+    let folder = borrows.target("app");
+    other.checkout(&from, &second, &folder, &ctx).await.unwrap();
+    assert_eq!(
+        fs::read_to_string(folder.join("index.html")).unwrap(),
+        "two"
+    );
+}

@@ -19,7 +19,8 @@ pub(super) struct Room {
 impl Client {
     /// Where the account's home is; asked once.
     pub(super) async fn home(&self) -> StepResult<String> {
-        self.home.get_or_try_init(|| self.ask_home()).await.cloned()
+        let home = self.home_cell().get_or_try_init(|| self.ask_home());
+        home.await.cloned()
     }
 
     pub(super) async fn ask_home(&self) -> StepResult<String> {

@@ -57,6 +57,12 @@ impl Call {
         self
     }
 
+    /// Whether it does more than tell something.
+    pub(super) fn changes(&self) -> bool {
+        let tells = ["get_", "list", "retrieve", "single_", "php_get_"];
+        !tells.iter().any(|verb| self.function.starts_with(verb))
+    }
+
     pub(super) fn path(&self) -> String {
         match self.api {
             Api::Uapi => format!("/execute/{}/{}", self.module, self.function),
@@ -202,6 +208,22 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn what_changes_nothing_is_known() {
+        for tells in ["list_files", "get_file_content", "retrieve", "listcron"] {
+            assert!(!Call::uapi("M", tells).changes(), "{tells}");
+        }
+        for changes in [
+            "save_file_content",
+            "create",
+            "mkdir",
+            "php_set_vhost_versions",
+        ] {
+            assert!(Call::uapi("M", changes).changes(), "{changes}");
+        }
+        assert!(Call::fileop("rename", "a", Some("b")).changes());
+    }
 
     #[test]
     fn both_envelopes_are_read() {

@@ -22,13 +22,14 @@ impl Account {
         if let Some(placed) = self.placed(slug, number).await? {
             let lock = Lock::take(&self.client, &base).await?;
             let gone = format!("{base}/incoming/{number}.gone.{}", random());
+            let held = lock.account();
             let renamed = async {
-                self.not_present(slug, number).await?;
+                held.not_present(slug, number).await?;
+                held.client.make_dirs(&format!("{base}/incoming")).await?;
                 lock.still_held().await?;
-                self.client.make_dirs(&format!("{base}/incoming")).await?;
                 // It loses its name first, so that one which is half deleted is never
                 // mistaken for a whole one.
-                self.client.rename(&placed.folder, &gone).await
+                held.client.rename(&placed.folder, &gone).await
             };
             let renamed = renamed.await;
             lock.give_back().await;

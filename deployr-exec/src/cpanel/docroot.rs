@@ -9,7 +9,7 @@ use super::Account;
 use super::call::{Call, items};
 use super::client::Failed;
 use super::files::{Kind, split};
-use super::lock::random;
+use super::lock::{Lock, random};
 
 /// What cPanel puts into a document root by itself.
 const ITS_OWN: &[&str] = &[".well-known", "cgi-bin"];
@@ -32,6 +32,22 @@ impl Account {
         spec: &ReleaseSpec,
         ctx: &StepContext,
     ) -> StepResult<()> {
+        let Some(Root::Free(_)) = self.document_root(spec).await? else {
+            return Ok(());
+        };
+        let lock = Lock::take(&self.client, &self.base(&spec.slug)).await?;
+        let led = lock.account().lead_under(&lock, spec, ctx).await;
+        lock.give_back().await;
+        led
+    }
+
+    async fn lead_under(
+        &self,
+        lock: &Lock,
+        spec: &ReleaseSpec,
+        ctx: &StepContext,
+    ) -> StepResult<()> {
+        // Another may have led it there meanwhile.
         let Some(Root::Free(path)) = self.document_root(spec).await? else {
             return Ok(());
         };
@@ -40,12 +56,14 @@ impl Account {
         let (dir, name) = split(&path);
         if self.client.list(dir).await?.get(name).is_some() {
             let aside = format!("{base}/docroot.before.{}", random());
+            lock.still_held().await?;
             self.client.rename(&path, &aside).await?;
         }
         // First: a link without the note would be nobody's, and never be replaced.
         self.client
             .write_file(&format!("{base}/docroot"), &path)
             .await?;
+        lock.still_held().await?;
         self.client
             .link(&site.web_of(&format!("{base}/current")), &path)
             .await?;

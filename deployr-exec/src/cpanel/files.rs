@@ -107,7 +107,9 @@ impl Client {
             .with("from_charset", "UTF-8")
             .with("to_charset", "UTF-8")
             .with("content", content);
-        self.call(&call).await.map(drop)
+        let is_there = async { Ok(self.read_file(path).await?.as_deref() == Some(content)) };
+        let written = self.change(&call, is_there).await;
+        written.map_err(|failed| self.explain(&call, failed))
     }
 
     /// Makes a folder. False where there was something of that name already: of those who
@@ -157,8 +159,10 @@ impl Client {
     /// Makes `name` a link to `to`.
     pub(super) async fn link(&self, to: &str, name: &str) -> StepResult<()> {
         let call = Call::fileop("link", to, Some(name));
-        match self.ask(&call).await {
-            Ok(_) => Ok(()),
+        let (dir, of) = split(name);
+        let is_there = async { Ok(self.list(dir).await?.get(of).is_some()) };
+        match self.change(&call, is_there).await {
+            Ok(()) => Ok(()),
             Err(Failed::Refused(said)) if says_exists(&said) => Ok(()), // by a call whose answer was lost
             Err(Failed::Refused(said)) => {
                 let reason = format!(
@@ -175,34 +179,34 @@ impl Client {
     /// was lost.
     pub(super) async fn rename(&self, from: &str, to: &str) -> StepResult<()> {
         let call = Call::fileop("rename", from, Some(to));
-        match self.ask(&call).await {
-            Err(Failed::Refused(said)) if is_missing(&said) => {
-                match self.is_there(to).await? && !self.is_there(from).await? {
-                    true => Ok(()),
-                    false => Err(self.explain(&call, Failed::Refused(said))),
-                }
-            }
-            done => done.map(drop).map_err(|failed| self.explain(&call, failed)),
+        let is_done = || async { Ok(self.is_there(to).await? && !self.is_there(from).await?) };
+        match self.change(&call, is_done()).await {
+            Err(Failed::Refused(said)) if is_missing(&said) => match is_done().await? {
+                true => Ok(()),
+                false => Err(self.explain(&call, Failed::Refused(said))),
+            },
+            done => done.map_err(|failed| self.explain(&call, failed)),
         }
     }
 
     /// Removes a file, a link or a folder with all that is in it.
     pub(super) async fn remove(&self, path: &str) -> StepResult<()> {
+        let (dir, name) = split(path);
+        let is_gone = || async { Ok(self.list(dir).await?.get(name).is_none()) };
         let unlink = Call::fileop("unlink", path, None);
-        let said = match self.ask(&unlink).await {
-            Ok(_) => return Ok(()),
+        let said = match self.change(&unlink, is_gone()).await {
+            Ok(()) => return Ok(()),
             Err(Failed::Refused(said)) => said,
             Err(failed) => return Err(self.explain(&unlink, failed)),
         };
-        let (dir, name) = split(path);
-        if self.list(dir).await?.get(name).is_none() {
+        if is_gone().await? {
             return Ok(());
         }
         // Some hosts remove no folders so, but put them into the trash.
         let trash = Call::fileop("trash", path, None);
-        match self.ask(&trash).await {
-            Ok(_) => Ok(()),
-            Err(Failed::Refused(_)) if self.list(dir).await?.get(name).is_none() => Ok(()),
+        match self.change(&trash, is_gone()).await {
+            Ok(()) => Ok(()),
+            Err(Failed::Refused(_)) if is_gone().await? => Ok(()),
             Err(Failed::Refused(_)) => Err(self.explain(&unlink, Failed::Refused(said))),
             Err(failed) => Err(self.explain(&trash, failed)),
         }

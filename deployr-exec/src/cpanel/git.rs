@@ -1,24 +1,19 @@
-//! The other way: the host pulls the repository by itself, and runs its `.cpanel.yml`.
-//! It only goes forward, runs in place, and takes nothing back.
+//! The other way: the host pulls the repository by itself, and runs its `.cpanel.yml`
+//! (`tasks.rs`). It only goes forward, runs in place, and takes nothing back.
 
 use std::time::Duration;
 
 use deployr_core::context::StepContext;
 use deployr_core::error::{Fault, StepError, StepResult, VerdictCode};
 use deployr_core::executor::ReleaseSpec;
-use deployr_core::log::LogStream;
-use deployr_core::model::Turn;
 use deployr_core::value::Slug;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
 use super::Account;
 use super::call::{Call, is_one, items};
-use super::lock::Lock;
-use super::pack::MARKER;
-use super::place::go_on;
+use super::client::Failed;
 use super::site::Git;
-use super::turn;
 
 /// For a clone, and for the tasks.
 const LONGEST: Duration = Duration::from_secs(30 * 60);
@@ -69,7 +64,12 @@ impl Account {
                 .with("repository_root", &root)
                 .with("type", "git")
                 .with("source_repository", source.to_string());
-            self.client.call(&call).await?;
+            match self.client.once(&call).await {
+                Ok(_) => {}
+                // A second one of the same folder would be refused, or be another.
+                Err(Failed::Lost(_) | Failed::Silent(_)) if self.known(&root).await?.is_some() => {}
+                Err(failed) => return Err(self.client.explain(&call, failed)),
+            }
             ctx.log
                 .say(format!("the host clones {}", git.repository))
                 .await;
@@ -115,110 +115,12 @@ impl Account {
         Ok(self.repository(&spec.slug))
     }
 
-    /// Runs `.cpanel.yml`.
-    pub(super) async fn run_tasks(
-        &self,
-        git: &Git,
-        spec: &ReleaseSpec,
-        turn: Turn,
-        ctx: &StepContext,
-    ) -> StepResult<()> {
-        go_on(ctx)?;
-        self.expect_pulled(git, spec).await?;
-        self.set_php(spec, ctx).await?;
-        let (base, root) = (self.base(&spec.slug), self.root(&spec.slug).await?);
-        let lock = Lock::take(&self.client, &base).await?;
-        let begun = async {
-            let path = format!("{base}/turn");
-            let highest = self.client.read_file(&path).await?;
-            turn::check(turn, highest.as_deref(), &path)?;
-            lock.still_held().await?;
-            self.client.write_file(&path, &turn::text(turn)).await?;
-            let call =
-                Call::uapi("VersionControlDeployment", "create").with("repository_root", &root);
-            // Not again where its answer is lost: the tasks could run twice at a time.
-            let begun = self.client.once(&call).await;
-            begun.map_err(|failed| self.client.explain(&call, failed))
-        };
-        let begun = begun.await;
-        lock.give_back().await;
-        let begun = begun?.data;
-        let id = text_of(begun.get("deploy_id"));
-        let ended = self.end_of(&id, ctx).await;
-        if let Some(path) = begun.get("log_path").and_then(Value::as_str) {
-            self.show_log(path, ctx).await;
-        }
-        match ended? {
-            "succeeded" => {}
-            how => {
-                let message =
-                    format!("the tasks of .cpanel.yml have {how}; their output is in the log");
-                return Err(StepError::verdict(VerdictCode::StartFailed, message));
-            }
-        }
-        let marker = json!({"release": spec.release, "number": spec.number, "commit": spec.commit});
-        self.client
-            .write_file(&format!("{base}/{MARKER}"), &marker.to_string())
-            .await?;
-        self.sync_cron(spec, ctx).await
-    }
-
     pub(super) async fn pulled_and_run(&self, slug: &Slug) -> StepResult<Option<i64>> {
         let marker = self.marker(&self.base(slug)).await?.unwrap_or_default();
         Ok(marker.get("number").and_then(Value::as_i64))
     }
 
-    async fn ended(&self, id: &str) -> StepResult<Option<&'static str>> {
-        let all = self
-            .client
-            .call(&Call::uapi("VersionControlDeployment", "retrieve"))
-            .await?;
-        let mine = items(&all)
-            .into_iter()
-            .find(|item| text_of(item.get("deploy_id")) == id);
-        let times = mine.and_then(|item| item.get("timestamps"));
-        let has = |key: &&str| {
-            times
-                .and_then(|times| times.get(*key))
-                .is_some_and(|time| !time.is_null())
-        };
-        Ok(["succeeded", "failed", "canceled"].into_iter().find(has))
-    }
-
-    async fn show_log(&self, path: &str, ctx: &StepContext) {
-        let read = async {
-            let home = self.client.home().await?;
-            let below = path
-                .strip_prefix(&home)
-                .unwrap_or(path)
-                .trim_start_matches('/');
-            self.client.read_file(below).await
-        };
-        match read.await {
-            Ok(text) => {
-                ctx.log
-                    .write(LogStream::Stdout, text.unwrap_or_default().as_bytes())
-                    .await
-            }
-            Err(error) => {
-                ctx.log
-                    .say(format!("warning: its log was not read: {error}"))
-                    .await
-            }
-        }
-    }
-
-    async fn end_of(&self, id: &str, ctx: &StepContext) -> StepResult<&'static str> {
-        let mut wait = Wait::new();
-        loop {
-            match self.ended(id).await? {
-                Some(how) => return Ok(how),
-                None => self.pause(&mut wait, "run", ctx).await?,
-            }
-        }
-    }
-
-    async fn pause(
+    pub(super) async fn pause(
         &self,
         wait: &mut Wait,
         what: &'static str,
@@ -238,25 +140,16 @@ impl Account {
     }
 }
 
-struct Wait {
+pub(super) struct Wait {
     start: Instant,
     pause: Duration,
 }
 
 impl Wait {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self {
             start: Instant::now(),
             pause: PAUSE,
         }
-    }
-}
-
-/// An id, which is a text in one answer and a number in the next.
-fn text_of(value: Option<&Value>) -> String {
-    match value {
-        Some(Value::String(text)) => text.clone(),
-        Some(other) => other.to_string(),
-        None => String::new(),
     }
 }

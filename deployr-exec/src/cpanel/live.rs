@@ -81,17 +81,19 @@ impl Account {
     ) -> StepResult<Option<i64>> {
         let base = self.base(&spec.slug);
         let lock = Lock::take(&self.client, &base).await?;
+        let held = lock.account();
         let done = async {
             // Under the lock: nobody discards it between this look and the switch.
-            let placed = self.expect_placed(spec).await?;
+            let placed = held.expect_placed(spec).await?;
             let path = format!("{base}/turn");
-            let highest = self.client.read_file(&path).await?;
+            let highest = held.client.read_file(&path).await?;
             turn::check(turn, highest.as_deref(), &path)?;
-            let before = self.current(&spec.slug).await?;
+            let before = held.current(&spec.slug).await?;
             lock.still_held().await?;
-            self.client.write_file(&path, &turn::text(turn)).await?;
+            held.client.write_file(&path, &turn::text(turn)).await?;
             if before != Some(spec.number) {
-                self.lead(&format!("{base}/current"), &placed, ctx).await?;
+                let current = format!("{base}/current");
+                held.lead(&current, &placed, &lock, ctx).await?;
             }
             Ok(before)
         };
@@ -105,16 +107,17 @@ impl Account {
         let base = self.base(&spec.slug);
         let back = async {
             let lock = Lock::take(&self.client, &base).await?;
+            let held = lock.account();
             let back = async {
                 let path = format!("{base}/turn");
-                let highest = self.client.read_file(&path).await?;
+                let highest = held.client.read_file(&path).await?;
                 turn::check(turn, highest.as_deref(), &path)?;
-                let Some(placed) = self.placed(&spec.slug, before).await? else {
+                let Some(placed) = held.placed(&spec.slug, before).await? else {
                     let message = format!("release {before} is gone");
                     return Err(StepError::verdict(VerdictCode::ReleaseGone, message));
                 };
-                lock.still_held().await?;
-                self.lead(&format!("{base}/current"), &placed, ctx).await?;
+                let current = format!("{base}/current");
+                held.lead(&current, &placed, &lock, ctx).await?;
                 Ok(placed)
             };
             let back = back.await;
@@ -130,8 +133,15 @@ impl Account {
     }
 
     /// Lets the link lead to the release: in one step where the host replaces links so,
-    /// else with a moment in which it is not there.
-    async fn lead(&self, link: &str, placed: &Placed, ctx: &StepContext) -> StepResult<()> {
+    /// else with a moment in which it is not there. Each step that visitors see is taken only
+    /// while the lock is held.
+    async fn lead(
+        &self,
+        link: &str,
+        placed: &Placed,
+        lock: &Lock,
+        ctx: &StepContext,
+    ) -> StepResult<()> {
         let (dir, name) = split(link);
         let is_there = self
             .client
@@ -140,7 +150,10 @@ impl Account {
             .get(name)
             .map(|entry| entry.kind);
         match is_there {
-            None => return self.client.link(&placed.folder, link).await,
+            None => {
+                lock.still_held().await?;
+                return self.client.link(&placed.folder, link).await;
+            }
             Some(Kind::Link) => {}
             Some(_) => {
                 let reason = "it is no link of deployr's; move it away and deploy again";
@@ -152,12 +165,13 @@ impl Account {
         let new = format!("{dir}/{temp}");
         self.client.link(&placed.folder, &new).await?;
         let call = Call::fileop("rename", &new, Some(link));
-        match self.client.ask(&call).await {
-            Ok(_) | Err(Failed::Refused(_)) => {}
+        let leads = || async { Ok(self.marker(link).await?.as_ref() == Some(&placed.marker)) };
+        lock.still_held().await?;
+        match self.client.change(&call, leads()).await {
+            Ok(()) | Err(Failed::Refused(_)) => {}
             Err(failed) => return Err(self.client.explain(&call, failed)),
         }
-        let leads = |marker: Option<serde_json::Value>| marker.as_ref() == Some(&placed.marker);
-        if leads(self.marker(link).await?) {
+        if leads().await? {
             return Ok(());
         }
         // It was not replaced: refused, or moved into the folder that the link leads to.
@@ -170,6 +184,7 @@ impl Account {
                 self.client.remove(&left).await?;
             }
         }
+        lock.still_held().await?;
         self.client.remove(link).await?;
         self.client.link(&placed.folder, link).await
     }

@@ -1,6 +1,11 @@
 //! The project's lock on an account: a folder, since of those who make it at the same time
 //! one succeeds. It is a lease by the host's own clock: of one that is older than
 //! [`LEASE`], whoever held it is taken to be dead.
+//!
+//! A host that stalls may carry a call out long after its caller has given up. So calls
+//! under a lock end by half of its lease ([`HELD`]), those that change something are not made
+//! again where no answer came in time, and where it is not known whether one of them was
+//! carried out, the lock is not given back: it expires, and until then the call harms nobody.
 
 use std::time::Duration;
 
@@ -8,20 +13,23 @@ use deployr_core::error::{Fault, StepError, StepResult};
 use deployr_core::system::{Entropy, SystemEntropy};
 use tokio::time::{Instant, sleep};
 
+use super::Account;
 use super::client::Client;
 
 /// In seconds.
 const LEASE: i64 = 60;
+/// For how long it is used by who has it.
+const HELD: Duration = Duration::from_secs(30);
 /// The same for one in which nobody has written who has it: the answer to its making was
 /// lost.
 const UNOWNED: i64 = 5;
-/// How long another's is waited for.
-const WAIT: Duration = Duration::from_secs(10);
+/// How long another's is waited for: it has expired by then.
+const WAIT: Duration = Duration::from_secs(75);
 
 /// A lock that is held. To be given back; one that is not expires.
 #[derive(Debug)]
-pub(super) struct Lock<'a> {
-    client: &'a Client,
+pub(super) struct Lock {
+    client: Client,
     path: String,
     mine: String,
 }
@@ -32,15 +40,16 @@ pub(super) fn random() -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-impl<'a> Lock<'a> {
+impl Lock {
     /// Waits until nobody else has it.
-    pub(super) async fn take(client: &'a Client, base: &str) -> StepResult<Self> {
+    pub(super) async fn take(client: &Client, base: &str) -> StepResult<Self> {
         let (path, mine) = (format!("{base}/lock"), random());
         let start = Instant::now();
         let mut pause = Duration::from_millis(50);
-        loop {
+        let taken = loop {
+            let asked = Instant::now();
             match client.make_dir(&path).await {
-                Ok(true) => break,
+                Ok(true) => break asked,
                 Ok(false) => {}
                 // It may have been made: then nobody has it, and it expires soon.
                 Err(StepError::Fault(fault)) if fault.retryable && start.elapsed() < WAIT => {}
@@ -51,21 +60,34 @@ impl<'a> Lock<'a> {
                 continue;
             }
             if start.elapsed() + pause > WAIT {
-                let reason =
-                    format!("another call has held the lock {path} for 10 s; deploy again");
+                let reason = format!(
+                    "others have held the lock {path} for more than a minute; deploy again"
+                );
                 return Err(Fault::retryable("switch", client.target(), reason).into());
             }
             sleep(pause).await;
             pause = (pause * 2).min(Duration::from_secs(1));
-        }
+        };
+        let client = client.until(taken + HELD);
         let lock = Self { client, path, mine };
-        match client.write_file(&lock.owner(), &lock.mine).await {
-            Ok(()) => Ok(lock),
-            Err(error) => {
-                // Nobody else can have it yet. Where this fails as well, it expires.
-                let _ = client.remove(&lock.path).await;
-                Err(error)
+        let written = lock.client.write_file(&lock.owner(), &lock.mine).await;
+        if let Err(error) = written {
+            // Nobody else can have it yet, unless the host was too slow. Where this fails as
+            // well, it expires.
+            if !lock.client.is_unsettled() {
+                let _ = lock.client.remove(&lock.path).await;
             }
+            return Err(error);
+        }
+        // Who was slow may have written into another's.
+        lock.still_held().await?;
+        Ok(lock)
+    }
+
+    /// The account, for what is done under the lock.
+    pub(super) fn account(&self) -> Account {
+        Account {
+            client: self.client.clone(),
         }
     }
 
@@ -86,7 +108,7 @@ impl<'a> Lock<'a> {
     /// Lets the next one have it.
     pub(super) async fn give_back(self) {
         // Whatever fails here: it expires.
-        if self.still_held().await.is_ok() {
+        if !self.client.is_unsettled() && self.still_held().await.is_ok() {
             let _ = self.client.remove(&self.path).await;
         }
     }

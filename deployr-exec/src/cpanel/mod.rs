@@ -18,6 +18,7 @@ mod account;
 mod call;
 mod clear;
 mod client;
+mod connection;
 mod docroot;
 mod doctor;
 mod files;
@@ -29,10 +30,12 @@ mod place;
 mod plan;
 mod probe;
 mod provide;
+mod reasons;
 mod remove;
 mod site;
 mod steps;
 mod target;
+mod tasks;
 mod token;
 mod turn;
 mod upload;
@@ -75,7 +78,7 @@ pub struct CpanelExecutor {
     account: Arc<Account>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Account {
     client: Client,
 }

@@ -13,7 +13,7 @@ use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
 use super::Account;
-use super::client::{chain, http};
+use super::connection::{chain, http};
 use super::lock::random;
 use super::place::{Placed, number_of};
 use super::site::Site;

@@ -18,7 +18,7 @@ impl Account {
             return Ok(());
         }
         let lock = Lock::take(&self.client, &base).await?;
-        let removed = self.remove_all(slug, purge, &lock).await;
+        let removed = lock.account().remove_all(slug, purge, &lock).await;
         lock.give_back().await;
         removed?;
         match self.client.list(&base).await?.entries.is_empty() {
@@ -27,7 +27,7 @@ impl Account {
         }
     }
 
-    async fn remove_all(&self, slug: &Slug, purge: bool, lock: &Lock<'_>) -> StepResult<()> {
+    async fn remove_all(&self, slug: &Slug, purge: bool, lock: &Lock) -> StepResult<()> {
         let base = self.base(slug);
         lock.still_held().await?;
         self.unregister_app(slug).await?;

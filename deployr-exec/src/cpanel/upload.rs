@@ -34,7 +34,7 @@ impl Client {
             };
             match sent {
                 Ok(()) => return Ok(()),
-                Err(Failed::Lost(fault)) => lost = Some(fault),
+                Err(Failed::Lost(fault) | Failed::Silent(fault)) => lost = Some(fault),
                 Err(failed) => return Err(self.explain(&call, failed)),
             }
         }

@@ -9,6 +9,7 @@ mod doctor;
 mod files;
 mod git;
 mod hostile;
+mod lock;
 mod more;
 mod php;
 mod remove;

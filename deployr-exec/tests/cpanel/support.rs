@@ -240,3 +240,15 @@ pub(crate) async fn said(step: &RecordedStep) -> String {
     let lines: Vec<String> = lines.into_iter().map(|(_, line)| line).collect();
     lines.join("\n")
 }
+
+pub(crate) async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+    let start = std::time::Instant::now();
+    while !holds() {
+        let waited = start.elapsed();
+        assert!(
+            waited < Duration::from_secs(20),
+            "{what} did not come about"
+        );
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}

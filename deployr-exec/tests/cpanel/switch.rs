@@ -1,6 +1,5 @@
 use std::fs;
 use std::os::unix::fs::symlink;
-use std::time::{Duration, SystemTime};
 
 use deployr_core::error::VerdictCode;
 use deployr_core::executor::Executor;
@@ -8,7 +7,7 @@ use deployr_core::model::Turn;
 use deployr_core::testing::RecordedStep;
 use deployr_core::value::HealthPath;
 use deployr_exec::cpanel::{CpanelExecutor, Site};
-use deployr_testkit::cpanel::{Cpanel, Renames, Trouble};
+use deployr_testkit::cpanel::{Cpanel, Renames};
 
 use crate::support::*;
 
@@ -155,117 +154,11 @@ async fn a_domain_that_leads_elsewhere_is_told() {
     assert_eq!(lab.visit("/"), (200, "one".to_owned()));
 }
 
-/// The lock is a lease by the host's own clock, of which only an expired one is taken.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_lock_is_waited_for_and_taken_over_when_it_has_expired() {
-    let lab = Lab::unvisited();
-    lab.deploy(&site(1), &lab.files(&[("index.html", "home")]))
-        .await
-        .unwrap();
-    fs::create_dir(lab.path("lock")).unwrap();
-    fs::write(lab.path("lock/owner"), "somebody").unwrap();
-    let (spec, ctx) = (site(1), context());
-    let switch = lab.executor.switch(&spec, Turn::new(1, 2), &ctx);
-    let release = async {
-        let waited = || lab.account.requests().len();
-        let before = waited();
-        while waited() < before + 6 {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-        let turn = lab.read("turn");
-        fs::remove_dir_all(lab.path("lock")).unwrap();
-        turn
-    };
-    let (switched, turn) = tokio::join!(switch, release);
-    switched.unwrap();
-    assert_eq!(
-        (turn.as_str(), lab.read("turn").as_str()),
-        ("1 1\n", "1 2\n")
-    );
-
-    // Of whoever died an hour ago, whatever this machine's clock says.
-    lab.account.set(|host| host.clock = 100_000);
-    fs::create_dir(lab.path("lock")).unwrap();
-    fs::write(lab.path("lock/owner"), "somebody").unwrap();
-    let old = SystemTime::now() - Duration::from_secs(10);
-    fs::File::open(lab.path("lock"))
-        .unwrap()
-        .set_modified(old)
-        .unwrap();
-    lab.executor
-        .switch(&site(1), Turn::new(1, 3), &context())
-        .await
-        .unwrap();
-    assert_eq!(lab.read("turn"), "1 3\n");
-    assert!(!lab.path("lock").exists());
-}
-
-/// Whether the lock was made is not known where the answer to that is lost: it is one that
-/// nobody has, and not waited for as long as for somebody's.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_lock_whose_making_was_not_answered_is_nobodys() {
-    let lab = Lab::unvisited();
-    lab.deploy(&site(1), &lab.files(&[("index.html", "home")]))
-        .await
-        .unwrap();
-    // So that what was made a moment ago is ten seconds old by the host's clock.
-    lab.account.set(|host| host.clock = 10);
-    lab.account.trouble("Fileman/mkdir", 1, Trouble::CutAfter);
-    lab.executor
-        .switch(&site(1), Turn::new(1, 2), &context())
-        .await
-        .unwrap();
-    assert_eq!(lab.read("turn"), "1 2\n");
-    assert!(!lab.path("lock").exists());
-    // One of that age that somebody has is somebody's.
-    fs::create_dir(lab.path("lock")).unwrap();
-    fs::write(lab.path("lock/owner"), "somebody").unwrap();
-    let (spec, ctx) = (site(1), context());
-    let switch = lab.executor.switch(&spec, Turn::new(1, 3), &ctx);
-    let limit = Duration::from_secs(1);
-    assert!(tokio::time::timeout(limit, switch).await.is_err());
-    assert_eq!(lab.read("turn"), "1 2\n");
-}
-
-/// Who was too slow changes nothing: another has the lock by then.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_lock_that_was_lost_is_noticed_before_the_switch() {
-    let lab = Lab::unvisited();
-    for number in [1, 2] {
-        let artifact = lab.files(&[("index.html", &format!("release {number}"))]);
-        lab.deploy(&site(number), &artifact).await.unwrap();
-    }
-    let slow = Trouble::Late(Duration::from_millis(50));
-    lab.account.trouble("Fileman/get_file_content", 100, slow);
-    let (spec, ctx) = (site(1), context());
-    let switch = lab.executor.switch(&spec, Turn::new(3, 1), &ctx);
-    let rob = async {
-        while !lab.path("lock/owner").exists() {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-        fs::write(lab.path("lock/owner"), "somebody").unwrap();
-    };
-    let (switched, ()) = tokio::join!(switch, rob);
-    let fault = expect_fault(switched);
-    assert!(
-        fault.retryable && fault.to_string().contains("was lost"),
-        "{fault}"
-    );
-    assert_eq!(
-        (
-            lab.read("turn").as_str(),
-            lab.read("current/index.html").as_str()
-        ),
-        ("2 1\n", "release 2")
-    );
-    assert!(lab.path("lock/owner").exists(), "it is somebody's");
-}
-
 /// Each call is a way to the host and back.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_deployment_is_not_many_calls() {
     let lab = Lab::new();
-    for (number, most) in [(1, 60), (2, 43)] {
+    for (number, most) in [(1, 74), (2, 45)] {
         let before = lab.account.requests().len();
         let artifact = lab.files(&[("index.html", &format!("release {number}"))]);
         lab.deploy(&site(number), &artifact).await.unwrap();

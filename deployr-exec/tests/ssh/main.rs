@@ -7,8 +7,11 @@
 mod apps;
 #[path = "../corpus/mod.rs"]
 mod corpus;
+#[path = "../disk/mod.rs"]
+mod disk;
 mod doctor;
 mod files;
+mod full;
 mod hooks;
 mod hosts;
 #[cfg(feature = "local-builder")]

@@ -80,6 +80,11 @@ async fn variables_arrive_byte_for_byte_and_are_seen_by_nobody() {
     let files = String::from_utf8(grep.stdout).unwrap();
     let own = lab.path(&format!("releases/1-{COMMIT}/seen"));
     assert_eq!(files.trim(), own.to_str().unwrap());
+    // Its own health command does not wait for the port.
+    let start = std::time::Instant::now();
+    while get(&endpoint).await.is_err() && start.elapsed() < Duration::from_secs(20) {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
     assert_eq!(get(&endpoint).await.unwrap(), "release 1");
 }
 

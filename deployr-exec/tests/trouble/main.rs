@@ -4,6 +4,8 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod builder;
+#[path = "../disk/mod.rs"]
+mod disk;
 mod executor;
 mod support;
 

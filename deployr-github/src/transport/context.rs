@@ -79,6 +79,11 @@ impl Watch {
             .map_err(|error| self.fail(error))
     }
 
+    /// How much a fetch may receive.
+    pub(crate) fn max_bytes(&self) -> u64 {
+        self.max_bytes
+    }
+
     /// Takes note of bytes that came in.
     pub(crate) fn count(&self, bytes: usize) -> io::Result<()> {
         let so_far = self.received.fetch_add(bytes as u64, Ordering::Relaxed);

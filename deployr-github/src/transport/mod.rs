@@ -7,6 +7,7 @@ mod proxy;
 mod quote;
 mod ssh;
 
+use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 use deployr_core::error::StepError;
@@ -74,6 +75,14 @@ impl Session {
             }
         };
         Ok(Arc::new(Self { watch, endpoint }))
+    }
+
+    /// The repository, where it is a folder of this machine.
+    pub(crate) fn folder(&self) -> Option<&Path> {
+        match &self.endpoint {
+            Endpoint::Local(path) => Some(Path::new(path)),
+            _ => None,
+        }
     }
 
     /// The address to give to libgit2.

@@ -23,6 +23,7 @@ struct Repository {
 
 #[derive(Debug)]
 struct Deployment {
+    root: PathBuf,
     ended: &'static str,
     busy: usize,
 }
@@ -98,7 +99,8 @@ impl Inner {
                         if deployment.busy == 0 {
                             times[deployment.ended] = json!("3");
                         }
-                        json!({"deploy_id": id, "timestamps": times})
+                        json!({"deploy_id": id, "repository_root": deployment.root,
+                            "timestamps": times})
                     });
                 Ok(all.collect())
             }
@@ -124,7 +126,11 @@ impl Inner {
             "failed"
         };
         let mut state = self.state();
-        state.git.deployments.push(Deployment { ended, busy: 2 });
+        state.git.deployments.push(Deployment {
+            root: root.to_owned(),
+            ended,
+            busy: 2,
+        });
         let id = state.git.deployments.len();
         let logs = self.home().join(".cpanel/logs");
         std::fs::create_dir_all(&logs).map_err(|error| error.to_string())?;

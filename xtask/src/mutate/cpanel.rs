@@ -28,6 +28,24 @@ pub(super) const ACCOUNT: Suite = Suite {
             replace: "if turn.attempt >= 0 {",
         },
         Mutant {
+            name: "an account's lock is given back while a change is unheard of",
+            file: "deployr-exec/src/cpanel/lock.rs",
+            find: "if !self.client.is_unsettled() && self.still_held().await.is_ok() {",
+            replace: "if self.still_held().await.is_ok() {",
+        },
+        Mutant {
+            name: "an account is asked again for a change that may yet come",
+            file: "deployr-exec/src/cpanel/client.rs",
+            find: "self.limit.is_none() || !call.changes()",
+            replace: "true",
+        },
+        Mutant {
+            name: "an account's tasks run again in the next attempt",
+            file: "deployr-exec/src/cpanel/tasks.rs",
+            find: "Some((of, before)) if of == turn.deployment.to_string() => before.parse().ok(),",
+            replace: "Some((of, before)) if of.is_empty() => before.parse().ok(),",
+        },
+        Mutant {
             name: "PHP is told to forget in the new release only",
             file: PROBE,
             find: "if number_of(&entry.name).is_none() {",

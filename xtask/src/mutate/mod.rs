@@ -9,6 +9,7 @@ mod ingress;
 mod leases;
 mod postgres;
 mod removal;
+mod ssh;
 mod store;
 mod swarm;
 mod values;
@@ -37,7 +38,7 @@ struct Suite {
     mutants: &'static [Mutant],
 }
 
-const SUITES: [Suite; 22] = [
+const SUITES: [Suite; 23] = [
     compose::ALLOWED,
     compose::SERVICES,
     cpanel::ACCOUNT,
@@ -58,6 +59,7 @@ const SUITES: [Suite; 22] = [
     postgres::KEYS,
     removal::REMOVAL,
     removal::STORE,
+    ssh::FULL,
     values::HOSTILE,
     values::PATHS,
 ];

@@ -34,6 +34,12 @@ whole_env() {
     esac
 }
 
+# Writes what comes over stdin into file $1: not the shell itself, since some shells do not
+# say why they cannot.
+put() {
+    cat >"$1"
+}
+
 has() {
     command -v "$1" >/dev/null 2>&1
 }

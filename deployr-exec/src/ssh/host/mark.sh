@@ -8,5 +8,5 @@ esac
 at=$folder/$3/$4
 rm -f -- "$at"
 printf '%s\n' '<?php header("Cache-Control: no-store"); header("Content-Type: text/plain");' \
-    "echo \"$2\\n\", __DIR__, \"\\n\", \$_SERVER[\"SCRIPT_FILENAME\"], \"\\n\";" >"$at"
+    "echo \"$2\\n\", __DIR__, \"\\n\", \$_SERVER[\"SCRIPT_FILENAME\"], \"\\n\";" | put "$at"
 chmod a+r -- "$at"

@@ -40,9 +40,9 @@ until [ "$port" -ne 0 ] && is_free "$port"; do
     port=$((20000 + $(random) % 10000))
 done
 
-printf '%s\n' "$port" >"$run/port"
-printf '%s\n' "$env" >"$run/env"
-printf '%s\n' "$5" >"$run/supervise"
+printf '%s\n' "$port" | put "$run/port"
+printf '%s\n' "$env" | put "$run/env"
+printf '%s\n' "$5" | put "$run/supervise"
 : >>"$run/log"
 wc -c <"$run/log" >"$run/from"
 if [ -n "$locale" ]; then LC_ALL=$locale; else unset LC_ALL; fi

@@ -6,7 +6,7 @@ lock
 find_placed "$1" "$2"
 check_turn "$3" "$4"
 now=$(present) # also refuses to replace what is not ours
-printf '%s %s\n' "$3" "$4" >"$base/turn.new"
+printf '%s %s\n' "$3" "$4" | put "$base/turn.new"
 still_locked
 mv -f -- "$base/turn.new" "$base/turn"
 if [ "$now" != "$1" ]; then

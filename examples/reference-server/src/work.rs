@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use deployr_core::engine::Engine;
+use deployr_core::error::StepError;
 use deployr_core::ingress::Ingress;
 use deployr_core::store::QueueStats;
 use deployr_core::value::Slug;
@@ -129,9 +130,11 @@ impl Work {
         }
         if mode != Mode::Once {
             for (slug, error) in host.engine.restore().await?.failed {
-                ui.warn(format_args!(
-                    "{slug} is not served: {error}; deploy it again"
-                ));
+                let what = match &error {
+                    StepError::Fault(fault) if fault.retryable => "it is tried again",
+                    _ => "deploy it again",
+                };
+                ui.warn(format_args!("{slug} is not served: {error}; {what}"));
             }
         }
         if let Some(ingress) = &builtin {

@@ -30,17 +30,20 @@ mod container;
 mod ignore;
 mod image;
 mod limits;
+mod logins;
 mod naming;
 mod network;
 mod objects;
 mod output;
 mod place;
 mod plan;
+mod program;
 mod run;
 mod steps;
 #[cfg(feature = "swarm")]
 pub mod swarm;
 mod tidy;
+mod usage;
 mod verify;
 
 use std::path::{Path, PathBuf};
@@ -52,6 +55,7 @@ use tokio::sync::{Mutex, OnceCell};
 
 pub use build::{BuildLimits, DockerBuilder};
 pub use limits::RunLimits;
+pub use usage::Usage;
 
 use crate::local::blocking;
 use crate::local::run::LocalExecutor;
@@ -148,6 +152,11 @@ impl DockerExecutor {
         }
         let version = info.server_version.unwrap_or_default();
         Ok(format!("{version} at {socket}"))
+    }
+
+    #[cfg(feature = "compose")]
+    fn root(&self) -> &Path {
+        &self.root
     }
 
     fn client(&self) -> &Client {

@@ -196,6 +196,7 @@ pub(crate) fn recipe(lines: &[&str]) -> Recipe {
         shared: Vec::new(),
         writable: Vec::new(),
         on_target: Default::default(),
+        images: Default::default(),
     }
 }
 

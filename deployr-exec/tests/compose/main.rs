@@ -6,6 +6,9 @@
 )]
 
 mod beside;
+#[path = "../container_support/mod.rs"]
+mod container_support;
 mod corpus;
 mod load;
+mod logins;
 mod support;

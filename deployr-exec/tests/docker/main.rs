@@ -16,5 +16,8 @@ mod cut;
 mod frameworks;
 mod images;
 mod load;
+mod logins;
+mod secrets;
 mod support;
+mod usage;
 mod verify;

@@ -2,6 +2,8 @@
 //! `swarm` where it is a manager of one.
 
 use deployr_core::engine::EngineBuilder;
+use deployr_core::value::{Slug, TargetName};
+use serde_json::Value;
 
 use crate::config::Settings;
 use crate::data::DataDir;
@@ -14,7 +16,8 @@ mod with {
     use deployr_core::error::StepError;
     use deployr_exec::docker::compose::ComposeExecutor;
     use deployr_exec::docker::swarm::SwarmExecutor;
-    use deployr_exec::docker::{DockerBuilder, DockerExecutor};
+    use deployr_exec::docker::{DockerBuilder, DockerExecutor, Usage};
+    use serde_json::json;
 
     use super::*;
 
@@ -31,7 +34,7 @@ mod with {
     }
 
     fn builder(settings: &Settings, folder: PathBuf) -> DockerBuilder {
-        let builder = DockerBuilder::new(folder);
+        let builder = DockerBuilder::new(folder).buildkit(settings.docker_buildkit);
         let builder = match &settings.docker_socket {
             Some(socket) => builder.socket(socket),
             None => builder,
@@ -103,6 +106,44 @@ mod with {
         Ok(())
     }
 
+    /// What a release uses at present, in words and as JSON; none where it is no container.
+    pub(crate) async fn usage(
+        settings: &Settings,
+        data: &DataDir,
+        target: &TargetName,
+        slug: &Slug,
+        number: i64,
+    ) -> Option<(String, Value)> {
+        let folders = [
+            (&settings.docker_target, data.docker()),
+            (&settings.compose_target, data.compose()),
+            (&settings.swarm_target, data.swarm()),
+        ];
+        let (_, folder) = folders.into_iter().find(|(name, _)| *name == target)?;
+        match executor(settings, folder).usage(slug, number).await {
+            Ok(Usage { containers: 0, .. }) => None,
+            Ok(usage) => {
+                let mebi = |bytes: u64| bytes >> 20;
+                let containers = match usage.containers {
+                    1 => "1 container".to_owned(),
+                    many => format!("{many} containers"),
+                };
+                let words = format!(
+                    "{:.2} processors, {} of {} MiB, {} processes in {containers}",
+                    usage.cpus,
+                    mebi(usage.memory_bytes),
+                    mebi(usage.memory_limit_bytes),
+                    usage.processes,
+                );
+                Some((words, json!(usage)))
+            }
+            Err(error) => Some((
+                format!("not known: {error}"),
+                json!({"error": error.to_string()}),
+            )),
+        }
+    }
+
     /// The engine's version, or why there is none to use.
     pub(crate) async fn engine(settings: &Settings, data: &DataDir) -> Result<String, String> {
         let answer = executor(settings, data.docker()).check_engine().await;
@@ -138,6 +179,16 @@ mod without {
 
     pub(crate) async fn remove_stale(_: &Settings, _: &DataDir) -> Result<(), String> {
         Ok(())
+    }
+
+    pub(crate) async fn usage(
+        _: &Settings,
+        _: &DataDir,
+        _: &TargetName,
+        _: &Slug,
+        _: i64,
+    ) -> Option<(String, Value)> {
+        None
     }
 
     pub(crate) async fn engine(_: &Settings, _: &DataDir) -> Result<String, String> {

@@ -1,7 +1,11 @@
 //! Builds as confined processes on this host.
 
 pub(crate) mod env;
-mod lifeline;
+#[cfg_attr(
+    not(feature = "docker"),
+    allow(dead_code, reason = "of Docker's programs")
+)]
+pub(crate) mod lifeline;
 mod limits;
 mod output;
 mod process;

@@ -651,11 +651,7 @@ async fn what_is_away_at_a_restart_serves_once_it_is_back() {
     assert_eq!(bench.ingress.routed(&slug()).unwrap().release, 1);
     second.drain(Duration::from_secs(5)).await;
     let left = bench.store.queue_stats().await.unwrap();
-    assert_eq!(
-        left.pending + left.queued,
-        0,
-        "nothing tries on: {left:?}"
-    );
+    assert_eq!(left.pending + left.queued, 0, "nothing tries on: {left:?}");
 }
 
 #[tokio::test]

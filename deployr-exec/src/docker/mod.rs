@@ -27,6 +27,7 @@ mod command;
 #[cfg(feature = "compose")]
 pub mod compose;
 mod container;
+mod disk;
 mod ignore;
 mod image;
 mod limits;
@@ -54,6 +55,7 @@ use deployr_core::value::Slug;
 use tokio::sync::{Mutex, OnceCell};
 
 pub use build::{BuildLimits, DockerBuilder};
+pub use disk::{DiskUse, Left, Leftover};
 pub use limits::RunLimits;
 pub use usage::Usage;
 

@@ -13,6 +13,7 @@ mod confinement;
 #[path = "../container_support/mod.rs"]
 mod container_support;
 mod cut;
+mod disk;
 mod frameworks;
 mod images;
 mod load;

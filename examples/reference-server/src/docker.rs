@@ -2,21 +2,42 @@
 //! `swarm` where it is a manager of one.
 
 use deployr_core::engine::EngineBuilder;
+use deployr_core::system::Timestamp;
 use deployr_core::value::{Slug, TargetName};
 use serde_json::Value;
 
 use crate::config::Settings;
 use crate::data::DataDir;
+use crate::exit::Error;
+
+/// What would go from the disk.
+pub(crate) struct PrunePlan {
+    /// How much there is of this deployr.
+    pub(crate) bytes: u64,
+    pub(crate) goes: Vec<PruneItem>,
+    #[cfg(feature = "docker")]
+    all: Vec<deployr_exec::docker::Left>,
+}
+
+pub(crate) struct PruneItem {
+    pub(crate) kind: &'static str,
+    pub(crate) name: String,
+    pub(crate) bytes: u64,
+    pub(crate) since: Timestamp,
+    pub(crate) json: Value,
+}
 
 #[cfg(feature = "docker")]
 mod with {
+    use std::ops::Add;
     use std::path::PathBuf;
     use std::sync::Arc;
+    use std::time::{Duration, UNIX_EPOCH};
 
     use deployr_core::error::StepError;
     use deployr_exec::docker::compose::ComposeExecutor;
     use deployr_exec::docker::swarm::SwarmExecutor;
-    use deployr_exec::docker::{DockerBuilder, DockerExecutor, Usage};
+    use deployr_exec::docker::{DiskUse, DockerBuilder, DockerExecutor, Leftover, Usage};
     use serde_json::json;
 
     use super::*;
@@ -106,6 +127,76 @@ mod with {
         Ok(())
     }
 
+    /// What is to be looked at: targets and builders that have ever been used.
+    fn used(settings: &Settings, data: &DataDir) -> (Vec<DockerExecutor>, Vec<DockerBuilder>) {
+        let targets = [data.docker(), data.compose(), data.swarm()];
+        let builds = [
+            data.docker_builds(),
+            data.compose_builds(),
+            data.swarm_builds(),
+        ];
+        let targets = targets.into_iter().filter(|folder| folder.exists());
+        let builds = builds.into_iter().filter(|folder| folder.exists());
+        (
+            targets.map(|folder| executor(settings, folder)).collect(),
+            builds.map(|folder| builder(settings, folder)).collect(),
+        )
+    }
+
+    /// What would go to stay within so many bytes. Changes nothing.
+    pub(crate) async fn plan_prune(
+        settings: &Settings,
+        data: &DataDir,
+        budget: u64,
+    ) -> Result<PrunePlan, Error> {
+        let mut found = DiskUse::default();
+        let (targets, builders) = used(settings, data);
+        for target in targets {
+            found = found.and(target.disk_use().await?);
+        }
+        for builder in builders {
+            found = found.and(builder.disk_use().await?);
+        }
+        let all = found.beyond(budget);
+        let goes = all.iter().map(|left| {
+            let (kind, name) = match &left.what {
+                Leftover::Image { id, names } if names.is_empty() => ("image", id.clone()),
+                Leftover::Image { names, .. } => ("image", names.join(", ")),
+                Leftover::Cache { project } => ("cache", project.clone()),
+                other => ("other", format!("{other:?}")),
+            };
+            PruneItem {
+                kind,
+                name,
+                bytes: left.bytes,
+                since: UNIX_EPOCH.add(Duration::from_secs(left.since)).into(),
+                json: json!(left),
+            }
+        });
+        Ok(PrunePlan {
+            bytes: found.bytes,
+            goes: goes.collect(),
+            all,
+        })
+    }
+
+    /// Removes it, where it is still left then, and says how many things that were.
+    pub(crate) async fn prune(
+        settings: &Settings,
+        data: &DataDir,
+        plan: &PrunePlan,
+    ) -> Result<usize, Error> {
+        let (targets, builders) = used(settings, data);
+        let mut gone = 0;
+        for target in targets {
+            gone += target.clean_up(&plan.all).await?.len();
+        }
+        for builder in builders {
+            gone += builder.clean_up(&plan.all).await?.len();
+        }
+        Ok(gone)
+    }
+
     /// What a release uses at present, in words and as JSON; none where it is no container.
     pub(crate) async fn usage(
         settings: &Settings,
@@ -179,6 +270,20 @@ mod without {
 
     pub(crate) async fn remove_stale(_: &Settings, _: &DataDir) -> Result<(), String> {
         Ok(())
+    }
+
+    pub(crate) async fn plan_prune(
+        settings: &Settings,
+        data: &DataDir,
+        _: u64,
+    ) -> Result<PrunePlan, Error> {
+        match engine(settings, data).await {
+            Err(why) | Ok(why) => Err(Error::fault(why)),
+        }
+    }
+
+    pub(crate) async fn prune(_: &Settings, _: &DataDir, plan: &PrunePlan) -> Result<usize, Error> {
+        Ok(plan.goes.len())
     }
 
     pub(crate) async fn usage(

@@ -8,7 +8,7 @@ mod limits;
 mod room;
 mod verdict;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -145,7 +145,15 @@ impl DockerBuilder {
         self.workspaces.remove_stale().await
     }
 
-    async fn instance(&self) -> StepResult<Instance> {
+    pub(super) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    pub(super) fn client(&self) -> &Client {
+        &self.client
+    }
+
+    pub(super) async fn instance(&self) -> StepResult<Instance> {
         let read = async || {
             let root = self.root.clone();
             blocking(move || Instance::of(&root)).await

@@ -58,6 +58,17 @@ pub(crate) fn cache(root: &Path, project: &str) -> Result<PathBuf, Fault> {
     made.map_err(|error| Fault::io("making the cache", dir.display(), error))
 }
 
+/// Removes a project's cache. One that is gone is fine.
+#[cfg_attr(
+    not(feature = "docker"),
+    allow(dead_code, reason = "its clean-up asks for it")
+)]
+pub(crate) fn remove_cache(root: &Path, project: &str) -> Result<(), Fault> {
+    let dir = root.join("cache").join(project);
+    throw_away(&dir, &root.join("trash"))
+        .map_err(|error| Fault::io("removing", dir.display(), error))
+}
+
 /// Removes a workspace with all of its processes. One that is gone is fine.
 ///
 /// # Errors

@@ -81,6 +81,30 @@ fn a_dockerfile_goes_live_and_back() {
     let shown = stdout(&machine.run(&[&["show", "site"], &docker[..]].concat()));
     assert!(shown.contains(" of 2048 MiB, "), "{shown}");
 
+    // An image of no release is shown, and goes when that is said.
+    let instance = std::fs::read_to_string(machine.path().join(".deployr/docker/instance")).unwrap();
+    let lost = format!("deployr-{instance}/site:0");
+    Docker::shared().run(&["tag", "busybox:test", &lost]);
+    let there = || Docker::shared().run(&["images", "--quiet", &lost]);
+    let plan = machine.run(&[&["prune"], &docker[..]].concat());
+    assert!(
+        stdout(&plan).contains(&lost),
+        "{}{}",
+        stdout(&plan),
+        stderr(&plan)
+    );
+    assert_ne!(there(), "", "a plan changes nothing");
+    let enough = machine.run(&[&["prune", "--budget", "1TiB", "--yes"], &docker[..]].concat());
+    assert!(stdout(&enough).contains("0 removed"), "{}", stdout(&enough));
+    let done = machine.run(&[&["prune", "--yes", "--json"], &docker[..]].concat());
+    assert_eq!(json_lines(&done)[0]["goes"][0]["names"][0], lost.as_str());
+    assert_eq!(there(), "");
+    assert!(
+        server
+            .get("site.localhost", "/")
+            .ends_with("made of a Dockerfile\n")
+    );
+
     // The container outlives the server that started it, and is found by the next.
     let running =
         || Docker::shared().run(&["ps", "--quiet", "--filter", "label=deployr.project=site"]);

@@ -2,6 +2,7 @@
 //! nothing. Images that a release on the target has, or a container, or that somebody has named
 //! for himself, are never on it; volumes neither, as they are the projects' data.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::{self, Metadata};
 use std::io;
@@ -119,9 +120,9 @@ impl DockerExecutor {
         let mut placed: BTreeMap<Slug, Vec<i64>> = BTreeMap::new();
         let images = images(self.client(), lists).await?;
         for (slug, _) in names(&images).filter_map(|name| instance.image_of(name)) {
-            if !placed.contains_key(&slug) {
-                let layout = self.layout(&slug);
-                placed.insert(slug, blocking(move || layout.numbers()).await?);
+            if let Entry::Vacant(unread) = placed.entry(slug) {
+                let layout = self.layout(unread.key());
+                unread.insert(blocking(move || layout.numbers()).await?);
             }
         }
         let is_left = |name: &str| {

@@ -70,6 +70,8 @@ pub(crate) async fn under_load(
     }
     let answered = answered.load(Ordering::Relaxed);
     let rate = answered as f64 / began.elapsed().as_secs_f64();
-    eprintln!("{releases} releases, {answered} requests, {rate:.0} a second");
-    assert!(answered > 100, "{answered} requests are no load");
+    assert!(
+        answered > 100,
+        "{answered} requests, {rate:.0} a second, are no load"
+    );
 }

@@ -82,7 +82,8 @@ fn a_dockerfile_goes_live_and_back() {
     assert!(shown.contains(" of 2048 MiB, "), "{shown}");
 
     // An image of no release is shown, and goes when that is said.
-    let instance = std::fs::read_to_string(machine.path().join(".deployr/docker/instance")).unwrap();
+    let instance =
+        std::fs::read_to_string(machine.path().join(".deployr/docker/instance")).unwrap();
     let lost = format!("deployr-{instance}/site:0");
     Docker::shared().run(&["tag", "busybox:test", &lost]);
     let there = || Docker::shared().run(&["images", "--quiet", &lost]);

@@ -8,14 +8,15 @@ use std::time::Duration;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
-use crate::engine::{Engine, Inner};
+use crate::engine::{Engine, Inner, redacted};
 use crate::error::{Fault, StepError, StepResult};
 use crate::job::{Done, JobContext, JobError, JobHandler, RetryPolicy};
+use crate::log::Redactor;
 use crate::model::{Actor, Job, Page, Project, ProjectId, Removal};
 use crate::redeploying;
 use crate::retry;
 use crate::store::StoreError;
-use crate::value::TargetName;
+use crate::value::{Slug, TargetName};
 
 /// Rows that go in one transaction.
 const BATCH: u32 = 1_000;
@@ -69,11 +70,19 @@ impl Inner {
         };
         self.unschedule(&project).await?;
         self.call_off(&project).await?;
-        self.unroute(&project, &removal).await?;
+        let redactor = self.redactor_for(&project).await;
+        let redactor = redactor.map_err(|error| stored(project.id, error))?;
+        let unrouted = self.unroute(&project.slug).await;
+        match unrouted.map_err(|error| redacted(error, &redactor)) {
+            Err(error) if removal.forget => {
+                tracing::warn!(slug = %project.slug, %error, "the route of a project that is forgotten stays");
+            }
+            unrouted => unrouted.map_err(|error| fault(&project, error))?,
+        }
         let mut left = removal.targets.clone();
         if let Some(target) = input.target.as_ref().filter(|one| left.contains(*one)) {
             let cleared = self.clear(&project, &removal, target).await;
-            cleared.map_err(|error| self.left_on(&project, target, error))?;
+            cleared.map_err(|error| left_on(&project, target, redacted(error, &redactor)))?;
             let noted = || self.store.target_cleared(&ctx.claim, project.id, target);
             let noted = retry::until_stored(&ctx.lost, &self.trouble, job.id, noted).await;
             match noted {
@@ -85,7 +94,7 @@ impl Inner {
         if !left.is_empty() {
             return Ok(()); // the job of the last one goes on
         }
-        self.forget_caches(&project).await;
+        self.forget_caches(&project, &redactor).await;
         loop {
             let delete = || self.store.delete_project(&ctx.claim, project.id, BATCH);
             let gone = retry::until_stored(&ctx.lost, &self.trouble, job.id, delete).await;
@@ -105,16 +114,10 @@ impl Inner {
     }
 
     /// Nobody is sent to what goes next.
-    async fn unroute(&self, project: &Project, removal: &Removal) -> Result<(), JobError> {
-        let Some(ingress) = &self.ingress else {
-            return Ok(());
-        };
-        match ingress.remove(&project.slug).await {
-            Err(error) if removal.forget => {
-                tracing::warn!(slug = %project.slug, %error, "the route of a project that is forgotten stays");
-                Ok(())
-            }
-            removed => removed.map_err(|error| fault(project, error)),
+    async fn unroute(&self, slug: &Slug) -> StepResult<()> {
+        match &self.ingress {
+            Some(ingress) => ingress.remove(slug).await,
+            None => Ok(()),
         }
     }
 
@@ -131,31 +134,15 @@ impl Inner {
         executor.remove(&project.slug, removal.purge).await
     }
 
-    /// Says what is left, and what can be done.
-    fn left_on(&self, project: &Project, target: &TargetName, error: StepError) -> JobError {
-        let JobError::Fault(fault) = fault(project, error) else {
-            return JobError::Stopped;
-        };
-        let reason = format!(
-            "{fault}. What the target `{target}` has of the project is left; mend the target and \
-             remove the project again, or forget it, which leaves the target as it is"
-        );
-        JobError::Fault(Fault {
-            operation: "removal",
-            subject: project.name.to_string(),
-            reason,
-            retryable: fault.retryable,
-            source: None,
-        })
-    }
-
     /// What was kept to be fast costs nothing but space where it stays.
-    async fn forget_caches(&self, project: &Project) {
+    async fn forget_caches(&self, project: &Project, redactor: &Redactor) {
         let builder = self.builder_for(&project.settings.target);
         if let Err(error) = builder.forget(project.id).await {
+            let error = redacted(error, redactor);
             tracing::warn!(project = %project.id, %error, "the caches of its builds stay");
         }
         if let Err(error) = self.source.forget(&project.settings.source).await {
+            let error = redacted(error, redactor);
             tracing::warn!(project = %project.id, %error, "the mirror of its source stays");
         }
     }
@@ -182,6 +169,24 @@ impl Inner {
             }
         }
     }
+}
+
+/// Says what is left, and what can be done.
+fn left_on(project: &Project, target: &TargetName, error: StepError) -> JobError {
+    let JobError::Fault(fault) = fault(project, error) else {
+        return JobError::Stopped;
+    };
+    let reason = format!(
+        "{fault}. What the target `{target}` has of the project is left; mend the target and \
+         remove the project again, or forget it, which leaves the target as it is"
+    );
+    JobError::Fault(Fault {
+        operation: "removal",
+        subject: project.name.to_string(),
+        reason,
+        retryable: fault.retryable,
+        source: None,
+    })
 }
 
 fn fault(project: &Project, error: StepError) -> JobError {

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 use crate::bus::Hint;
-use crate::engine::{EngineError, Inner};
+use crate::engine::{EngineError, Inner, redacted};
 use crate::error::{Fault, StepError};
 use crate::ingress::Route;
 use crate::job::{Done, JobContext, JobError, JobHandler};
@@ -58,11 +58,18 @@ impl Inner {
             return Ok(());
         }
         let read = |error| Fault::retryable("reading", input.project, error);
-        let slug = match self.store.project(&input.tenant, input.project).await {
+        let project = match self.store.project(&input.tenant, input.project).await {
             Err(StoreError::NotFound { .. }) => return Ok(()), // removed since
             Ok(project) if project.removal.is_some() => return Ok(()),
-            found => found.map_err(read)?.slug,
+            found => found.map_err(read)?,
         };
+        let redactor = self.redactor_for(&project).await.map_err(read)?;
+        let told = self.tell(input, project.slug).await;
+        told.map_err(|error| redacted(error, &redactor))
+    }
+
+    async fn tell(&self, input: &RouteInput, slug: Slug) -> Result<(), StepError> {
+        let read = |error| Fault::retryable("reading", input.project, error);
         let domains = self.verified_domains(&input.tenant, input.project).await;
         let domains = domains.map_err(read)?;
         if let Some(ingress) = &self.ingress {

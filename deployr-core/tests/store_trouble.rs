@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use deployr_core::engine::{DeployRequest, Engine, ProjectRequest};
-use deployr_core::model::{Actor, DeploymentStatus};
+use deployr_core::model::{Actor, DeploymentStatus, Project};
 use deployr_core::secret::{KeyId, KeyRing};
 use deployr_core::testing::{
     FaultPlan, MemoryStore, ScriptedBuilder, ScriptedExecutor, ScriptedSource, Strike,
@@ -20,10 +20,8 @@ use tokio::time::sleep;
 
 const LEASE: Duration = Duration::from_secs(60);
 
-#[tokio::test(start_paused = true)]
-async fn lines_that_the_store_refuses_are_told_while_it_takes_heartbeats() {
-    let plan = FaultPlan::default();
-    let engine = Engine::builder()
+fn engine(plan: &FaultPlan) -> Engine {
+    Engine::builder()
         .store(Arc::new(plan.wrap(Arc::new(MemoryStore::default()))))
         .source(Arc::new(ScriptedSource::new(
             CommitId::parse("a".repeat(40)).unwrap(),
@@ -32,11 +30,40 @@ async fn lines_that_the_store_refuses_are_told_while_it_takes_heartbeats() {
         .executor("local", Arc::new(ScriptedExecutor::default()))
         .keys(KeyRing::new(vec![(KeyId::parse("k1").unwrap(), [7; 32])]).unwrap())
         .build()
-        .unwrap();
+        .unwrap()
+}
+
+async fn project(engine: &Engine) -> (Actor, Project) {
     let me = Actor::new(TenantId::parse("acme").unwrap(), "ada");
     let url = GitUrl::parse("https://git.example.com/acme/blog.git").unwrap();
     let request = ProjectRequest::new("blog", url).unwrap();
     let project = engine.create_project(&me, request).await.unwrap();
+    (me, project)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deployment_without_the_end_of_its_log_is_not_over() {
+    let plan = FaultPlan::default();
+    let engine = engine(&plan);
+    let (me, project) = project(&engine).await;
+
+    plan.strike_all("append_log", Strike::Refuse);
+    let asked = engine.deploy(&me, project.id, DeployRequest::latest());
+    let asked = asked.await.unwrap();
+    let _worker = engine.worker().lease(LEASE).spawn();
+    sleep(Duration::from_secs(5)).await;
+    let held_up = engine.deployment(&me, asked.id).await.unwrap();
+    assert!(!held_up.status.is_final(), "{:?}", held_up.status);
+    // It has gone as far as it could, and comes back.
+    assert!(plan.calls().contains(&"fail"), "{:?}", plan.calls());
+    assert!(!plan.calls().contains(&"finish"), "{:?}", plan.calls());
+}
+
+#[tokio::test(start_paused = true)]
+async fn lines_that_the_store_refuses_are_told_while_it_takes_heartbeats() {
+    let plan = FaultPlan::default();
+    let engine = engine(&plan);
+    let (me, project) = project(&engine).await;
 
     plan.strike_all("append_log", Strike::Before);
     let asked = engine.deploy(&me, project.id, DeployRequest::latest());

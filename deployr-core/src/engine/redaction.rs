@@ -8,6 +8,7 @@ use crate::error::{Fault, StepError, Verdict};
 use crate::log::Redactor;
 use crate::model::{Project, Release};
 use crate::source::{Credentials, Source};
+use crate::store::StoreResult;
 use crate::value::EnvSet;
 
 impl Inner {
@@ -34,6 +35,15 @@ impl Inner {
                 .filter(|value| !is_known(project, value))
                 .chain(credential),
         )
+    }
+
+    /// As [`redactor`](Self::redactor), where parts are asked for something else than a
+    /// deployment. They have not been told what cannot be opened any more.
+    pub(crate) async fn redactor_for(&self, project: &Project) -> StoreResult<Redactor> {
+        let env = self.store.env(&project.tenant, project.id).await?;
+        let env = self.open_env(project, env).unwrap_or_default();
+        let there = self.store.releases_on_target(&project.tenant, project.id);
+        Ok(self.redactor(project, &env, None, &there.await?))
     }
 }
 

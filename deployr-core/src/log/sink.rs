@@ -68,7 +68,8 @@ impl LogWriter {
     /// that writes faster than its log can be kept is held back, and loses nothing.
     pub async fn write(&self, stream: LogStream, bytes: &[u8]) {
         if let Some(sender) = &self.0 {
-            // Fails only once the sink is gone, that is after the lease was lost.
+            // Fails only once the sink is gone: the lease was lost, or the store has refused
+            // lines for good, which `close` tells.
             let _ = sender.send(Entry::Bytes(stream, bytes.to_vec())).await;
         }
     }

@@ -108,9 +108,18 @@ pub(super) async fn attempt(
     }
     drop(run);
     // The log is whole before the deployment is over.
-    if let Err(error) = sink.close().await {
-        tracing::warn!(deployment = %id, %error, "the end of a log was not written");
-    }
+    let ended = match sink.close().await {
+        Err(error) if !matches!(error, StoreError::LeaseLost { .. }) => {
+            tracing::warn!(deployment = %id, %error, "the end of a log was not written");
+            match ended {
+                Ok(_) | Err(StepError::Verdict(_)) => {
+                    Err(Fault::retryable("writing the log", id, error).into())
+                }
+                other => other,
+            }
+        }
+        _ => ended,
+    };
     record(engine, held, id, ended).await
 }
 

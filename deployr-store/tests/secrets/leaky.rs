@@ -73,6 +73,11 @@ impl Leaky {
         self.leak_text(call, ctx, blurt()).await
     }
 
+    /// A call that is not given the repository's password.
+    async fn leak_of_removal(&self, call: &'static str) -> StepResult<()> {
+        self.leak_text(call, None, blurt_without_password()).await
+    }
+
     async fn leak_text(
         &self,
         call: &'static str,
@@ -151,6 +156,7 @@ impl SourceProvider for Leaky {
     }
 
     async fn forget(&self, url: &GitUrl) -> StepResult<()> {
+        self.leak_of_removal("forget the source").await?;
         self.source.forget(url).await
     }
 }
@@ -191,6 +197,7 @@ impl Builder for Leaky {
     }
 
     async fn forget(&self, project: ProjectId) -> StepResult<()> {
+        self.leak_of_removal("forget the builds").await?;
         self.builder.forget(project).await
     }
 }
@@ -267,6 +274,7 @@ impl Executor for Leaky {
     }
 
     async fn remove(&self, slug: &Slug, purge: bool) -> StepResult<()> {
+        self.leak_of_removal("remove").await?;
         self.executor.remove(slug, purge).await
     }
 }
@@ -292,6 +300,7 @@ impl Ingress for Leaky {
     }
 
     async fn remove(&self, slug: &Slug) -> StepResult<()> {
+        self.leak_of_removal("unroute").await?;
         self.ingress.remove(slug).await
     }
 

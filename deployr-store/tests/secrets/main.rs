@@ -17,13 +17,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use deployr_core::engine::{DeployRequest, Engine, ProjectRequest};
+use deployr_core::engine::{DeployRequest, Engine, EngineError, ProjectRequest, RemoveRequest};
 use deployr_core::log::MASK;
 use deployr_core::model::{
     Actor, Deployment, DeploymentId, DeploymentStatus, Job, JobState, Page, Project, ReleaseState,
 };
 use deployr_core::secret::{KeyId, KeyRing};
-use deployr_core::store::{JobQueue, Projects, Releases};
+use deployr_core::store::{JobQueue, Projects, Releases, StoreError};
 use deployr_core::value::{EnvName, EnvSet, EnvValue, GitUrl, TenantId};
 use deployr_core::worker::Worker;
 use deployr_store::SqliteStore;
@@ -149,6 +149,27 @@ impl Bench {
         self.note(&stages);
         self.note(&self.engine.clone());
         ended
+    }
+
+    /// Removes a project; gives why that came to a stand, if it did.
+    async fn remove(&mut self, project: &Project) -> Option<String> {
+        let request = RemoveRequest::default();
+        let asked = self.engine.remove_project(&self.me, project.id, request);
+        asked.await.unwrap();
+        let deadline = Instant::now() + Duration::from_secs(30);
+        loop {
+            assert!(Instant::now() < deadline, "{} does not go", project.name);
+            let left = match self.engine.project(&self.me, project.id).await {
+                Err(EngineError::Store(StoreError::NotFound { .. })) => return None,
+                left => left.unwrap(),
+            };
+            if let Some(why) = self.engine.removal_trouble(&left).await.unwrap() {
+                self.note(&left);
+                self.out.push(why.clone());
+                return Some(why);
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
     }
 
     async fn job_of(&self, id: DeploymentId) -> Job {
@@ -283,6 +304,35 @@ async fn faults_that_are_tried_again_hold_no_secret() {
 #[tokio::test(flavor = "multi_thread")]
 async fn panics_leave_no_secret() {
     every_call(Way::Panic).await;
+}
+
+/// What parts say while a project is taken away.
+#[tokio::test(flavor = "multi_thread")]
+async fn removals_tell_no_secret() {
+    let mut bench = Bench::new().await;
+    let worker = bench.worker();
+    for (call, fails) in [
+        ("unroute", true),
+        ("remove", true),
+        ("forget the builds", false),
+        ("forget the source", false),
+    ] {
+        for way in [Way::Fault, Way::Verdict] {
+            let project = bench.project(&format!("{call} {way:?}")).await;
+            bench.deploy(&project).await;
+            bench.parts.tell(call, way);
+            if fails {
+                let why = bench.remove(&project).await.expect("it has failed");
+                assert!(why.contains(MASK), "{call} {way:?}: {why}");
+                bench.parts.hush();
+            }
+            assert_eq!(bench.remove(&project).await, None, "{call} {way:?}");
+            bench.parts.hush();
+        }
+    }
+    worker.drain(Duration::from_secs(30)).await;
+    let leaks = bench.leaks().await;
+    assert!(leaks.is_empty(), "{}:\n{}", leaks.len(), leaks.join("\n"));
 }
 
 /// A release that is gone back to has the environment of its time, and so have those

@@ -68,6 +68,17 @@ impl JobHandler for RedeployHandler {
             Err(EngineError::Store(StoreError::Conflict {
                 what: "deployment", ..
             })) => Ok(Done::Completed),
+            // It went while the schedule was being made.
+            Err(EngineError::Store(StoreError::NotFound { .. })) => {
+                match engine.unschedule(&job.tenant, &input.schedule).await {
+                    Ok(()) | Err(EngineError::Store(StoreError::NotFound { .. })) => {
+                        Ok(Done::Completed)
+                    }
+                    Err(error) => {
+                        Err(Fault::retryable("unscheduling", &input.schedule, error).into())
+                    }
+                }
+            }
             Err(EngineError::Store(error)) if error.retryable() => {
                 Err(Fault::retryable("redeployment", input.project, error).into())
             }

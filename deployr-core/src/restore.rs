@@ -1,5 +1,7 @@
 //! After a restart: every live release is brought up and routed to again.
 
+use std::collections::BTreeSet;
+
 use tokio_util::sync::CancellationToken;
 
 use crate::context::StepContext;
@@ -26,13 +28,15 @@ impl Engine {
     /// at start, before the first worker; a release that is up already is left as it is.
     ///
     /// One whose target is away is tried again by jobs, between its project's deployments,
-    /// until it serves.
+    /// until it serves: after 2 s at first, every minute at last, while a worker of this
+    /// engine lives. Called again, this changes nothing about that.
     ///
     /// # Errors
     ///
     /// The store's. A release that cannot be brought up stops none of the others.
     pub async fn restore(&self) -> Result<Restored, EngineError> {
         let mut restored = Restored::default();
+        let (mut away, never) = (BTreeSet::new(), CancellationToken::new());
         let mut page = Page::first(100);
         loop {
             let live = self.inner().store.live_releases(page).await?;
@@ -41,11 +45,20 @@ impl Engine {
             };
             page = page.after(last.release.id);
             for one in live {
-                match self.inner().bring_up(&one).await {
+                let engine = self.inner();
+                // A target that has just been away is not waited for again.
+                let brought_up = match away.contains(&one.release.target) {
+                    true => engine.bring_up(&one).await,
+                    false => retry::thrice(&never, || engine.bring_up(&one)).await,
+                };
+                match brought_up {
                     Ok(()) => restored.serving += 1,
                     Err(error) => {
                         if matches!(&error, StepError::Fault(fault) if fault.retryable) {
-                            self.inner().bring_up_later(&one).await?;
+                            let (project, now) = (one.release.project, engine.clock.now());
+                            let (tenant, target) = (one.release.tenant, one.release.target);
+                            away.insert(target.clone());
+                            engine.away.note(project, tenant, target, now).await;
                         }
                         restored.failed.push((one.slug.to_string(), error));
                     }
@@ -82,8 +95,7 @@ impl Inner {
             handed_over: CancellationToken::new(),
             log: LogWriter::discard(),
         };
-        // Until it is tried again later the site is down.
-        let endpoint = retry::thrice(&ctx.cancel, || executor.start(spec, &ctx)).await?;
+        let endpoint = executor.start(spec, &ctx).await?;
         if let (Some(ingress), Some(endpoint)) = (&self.ingress, endpoint.for_ingress()) {
             let (tenant, project) = (&live.release.tenant, live.release.project);
             let domains = self.verified_domains(tenant, project).await;
@@ -96,7 +108,7 @@ impl Inner {
                 domains,
                 turn: Turn::after(live.release.live_turn.unwrap_or_default()),
             };
-            retry::thrice(&ctx.cancel, || ingress.route(route.clone())).await?;
+            ingress.route(route).await?;
         }
         Ok(())
     }

@@ -1,20 +1,18 @@
 //! Telling the ingress at which domains a project is served, and bringing up what a restart
-//! could not: the handler of jobs of kind `route`. Such a job shares the key of the project's deployments, so that it comes between
-//! no two steps of theirs.
+//! could not: the handler of jobs of kind `route`. Such a job shares the key of the project's
+//! deployments, so that it comes between no two steps of theirs.
 
 use std::sync::Weak;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
-use crate::bus::Hint;
-use crate::engine::{EngineError, Inner, redacted};
+use crate::engine::{Inner, redacted};
 use crate::error::{Fault, StepError};
 use crate::ingress::Route;
 use crate::job::{Done, JobContext, JobError, JobHandler};
 use crate::model::{Job, JobId, Labels, Limit, ProjectId, ReleaseState};
-use crate::store::{Due, LiveRelease, NewJob, StoreError, StoreResult};
+use crate::store::{LiveRelease, NewJob, StoreError, StoreResult};
 use crate::value::{
     ConcurrencyKey, CustomDomain, InvalidValue, JobKind, Label, Slug, TargetName, TenantId,
 };
@@ -30,17 +28,19 @@ pub(crate) struct RouteInput {
     pub(crate) bring_up: bool,
 }
 
-/// How often it is tried to bring up a release whose target is away.
-const AGAIN: Duration = Duration::from_secs(2);
-
 #[async_trait]
 impl JobHandler for RouteHandler {
-    async fn run(&self, job: &Job, _: &JobContext) -> Result<Done, JobError> {
+    async fn run(&self, job: &Job, ctx: &JobContext) -> Result<Done, JobError> {
         let engine = self.0.upgrade().ok_or(JobError::Stopped)?;
         let input: RouteInput = serde_json::from_value(job.input.clone()).map_err(|error| {
             Fault::permanent("reading", format!("the input of job {}", job.id), error)
         })?;
-        let told = engine.tell_domains(&input).await;
+        // Whatever it is in, it is dropped there, and made again by the next attempt.
+        let told = tokio::select! {
+            biased;
+            () = ctx.stop.cancelled() => return Err(JobError::Stopped),
+            told = engine.tell_domains(&input) => told,
+        };
         told.map(|()| Done::Completed).map_err(|error| match error {
             StepError::Fault(fault) => fault.into(),
             StepError::Verdict(verdict) => {
@@ -69,55 +69,30 @@ impl Inner {
     }
 
     async fn tell(&self, input: &RouteInput, slug: Slug) -> Result<(), StepError> {
-        let read = |error| Fault::retryable("reading", input.project, error);
-        let domains = self.verified_domains(&input.tenant, input.project).await;
-        let domains = domains.map_err(read)?;
-        if let Some(ingress) = &self.ingress {
-            let mut routes = ingress.routes().await?.into_iter();
-            if let Some(present) = routes.find(|route| route.slug == slug) {
-                return ingress.route(Route { domains, ..present }).await;
-            }
+        if input.bring_up {
+            return self.bring_up_live(input, slug).await;
         }
-        match input.bring_up {
-            true => self.bring_up_live(input, slug).await,
-            false => Ok(()),
+        let Some(ingress) = &self.ingress else {
+            return Ok(());
+        };
+        let domains = self.verified_domains(&input.tenant, input.project).await;
+        let domains = domains.map_err(|error| Fault::retryable("reading", input.project, error))?;
+        let mut routes = ingress.routes().await?.into_iter();
+        match routes.find(|route| route.slug == slug) {
+            Some(present) => ingress.route(Route { domains, ..present }).await,
+            None => Ok(()),
         }
     }
 
-    /// Brings up what is live of a project, or has another job try it later: one that waited
-    /// for its own next attempt would hold up the project's deployments.
+    /// Brings up what is live of a project, also where the ingress has a route to it.
     async fn bring_up_live(&self, input: &RouteInput, slug: Slug) -> Result<(), StepError> {
         let read = |error| Fault::retryable("reading", input.project, error);
         let releases = self.store.releases_on_target(&input.tenant, input.project);
         let mut releases = releases.await.map_err(read)?.into_iter();
-        let Some(release) = releases.find(|release| release.state == ReleaseState::Live) else {
-            return Ok(());
-        };
-        let live = LiveRelease { release, slug };
-        match self.bring_up(&live).await {
-            Err(StepError::Fault(fault)) if fault.retryable => {
-                tracing::debug!(slug = %live.slug, %fault, "a release cannot be brought up yet");
-                let later = self.bring_up_later(&live).await;
-                Ok(later.map_err(|error| Fault::retryable("queueing", &live.slug, error))?)
-            }
-            done => done,
+        match releases.find(|release| release.state == ReleaseState::Live) {
+            Some(release) => self.bring_up(&LiveRelease { release, slug }).await,
+            None => Ok(()),
         }
-    }
-
-    /// Has a job bring it up in a while.
-    pub(crate) async fn bring_up_later(&self, live: &LiveRelease) -> Result<(), EngineError> {
-        let input = RouteInput {
-            tenant: live.release.tenant.clone(),
-            project: live.release.project,
-            bring_up: true,
-        };
-        let job = NewJob {
-            due: Due::After(AGAIN),
-            ..self.route_job(&input, &live.release.target)?
-        };
-        self.store.enqueue(&input.tenant, job).await?;
-        self.bus.publish(Hint::Jobs);
-        Ok(())
     }
 
     /// A job that needs a worker with the target, and comes between no two steps of a deployment.

@@ -33,6 +33,9 @@ pub(crate) async fn run(engine: &Inner, every: Duration, term: Duration, stop: &
         if let Err(error) = come(engine).await {
             tracing::warn!(%error, "the schedules were not looked at; trying again");
         }
+        if let Err(error) = engine.try_away().await {
+            tracing::warn!(%error, "releases that do not serve were not looked at; trying again");
+        }
         tokio::select! {
             biased;
             () = stop.cancelled() => return,

@@ -114,9 +114,16 @@ where
     loop {
         let sent = Instant::now();
         let limit = deadline.min(sent + check.timeout());
-        let answer = timeout_at(limit, probe())
-            .await
-            .unwrap_or_else(|_| Err("no answer in time".to_owned()));
+        let answer = timeout_at(limit, probe()).await;
+        if answer.is_err() && deadline < sent + check.timeout() && probes > 0 {
+            // It was not given its time; what the ones before have found says more.
+            return Err(Unhealthy {
+                waited: start.elapsed(),
+                probes,
+                last: last.into(),
+            });
+        }
+        let answer = answer.unwrap_or_else(|_| Err("no answer in time".to_owned()));
         let found = Probe {
             after: sent - start,
             took: sent.elapsed(),
@@ -245,6 +252,28 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn a_probe_that_the_deadline_cuts_short_says_nothing() {
+        let check = HealthCheck {
+            interval_ms: HealthInterval::new(600).unwrap(),
+            deadline_ms: HealthDeadline::new(1_000).unwrap(),
+            ..check("/")
+        };
+        let start = Instant::now();
+        let unhealthy = wait(&check, || async move {
+            if start.elapsed() > Duration::from_millis(100) {
+                std::future::pending::<()>().await;
+            }
+            Err("404".to_owned())
+        });
+        let unhealthy = unhealthy.await.unwrap_err();
+        assert_eq!(unhealthy.waited, Duration::from_secs(1));
+        assert!(
+            unhealthy.to_string().ends_with("the last: 404"),
+            "{unhealthy}"
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn probes_come_fast_at_first_and_end_at_the_deadline() {
         let check = HealthCheck {
             interval_ms: HealthInterval::new(100).unwrap(),
@@ -279,7 +308,8 @@ mod tests {
         };
         let unhealthy = wait(&check, std::future::pending).await.unwrap_err();
         assert_eq!(unhealthy.waited, Duration::from_millis(500));
-        assert_eq!(unhealthy.probes, 2);
+        // The next has less than its time before the deadline.
+        assert_eq!(unhealthy.probes, 1);
     }
 
     #[test]

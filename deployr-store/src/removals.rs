@@ -2,19 +2,29 @@
 
 use deployr_core::model::{Project, Removal};
 use deployr_core::store::NewRemoval;
+use deployr_core::value::TargetName;
 
 use crate::error::{DbResult, conflict};
 
 /// How many deployments go with one call: each takes some rows of other tables along.
 pub(crate) const DEPLOYMENTS: u32 = 200;
 
-pub(crate) fn noted(new: &NewRemoval) -> Removal {
+pub(crate) fn noted(new: &NewRemoval, earlier: Option<&Removal>) -> Removal {
     Removal {
         purge: new.purge,
         forget: new.forget,
+        kept: new.kept || earlier.is_some_and(|earlier| earlier.kept),
         targets: new.targets.clone(),
         jobs: new.jobs.iter().map(|job| job.id).collect(),
     }
+}
+
+/// As it is without a target that was cleared.
+pub(crate) fn without(mut removal: Removal, target: &TargetName) -> Removal {
+    if removal.targets.remove(target) {
+        removal.kept |= !removal.purge;
+    }
+    removal
 }
 
 /// For the audit log.

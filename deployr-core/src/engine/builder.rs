@@ -19,10 +19,18 @@ use crate::secret::KeyRing;
 use crate::source::{CredentialProvider, SourceProvider};
 use crate::store::Store;
 use crate::system::{Clock, Entropy, SystemClock, SystemEntropy};
-use crate::value::{InvalidValue, JobKind, TargetName};
+use crate::value::{InputCode, InvalidValue, JobKind, TargetName};
 
 /// Makes a handler of the engine's own.
 type Own = fn(Weak<Inner>) -> Arc<dyn JobHandler>;
+
+const OWN: [(&str, Own); 5] = [
+    ("deploy", |engine| Arc::new(DeployHandler(engine))),
+    ("notify", |engine| Arc::new(NotifyHandler(engine))),
+    ("redeploy", |engine| Arc::new(RedeployHandler(engine))),
+    ("remove", |engine| Arc::new(RemoveHandler(engine))),
+    ("route", |engine| Arc::new(RouteHandler(engine))),
+];
 
 /// Puts an [`Engine`] together. A store, a source, a builder, a key ring and at least
 /// one executor are needed; everything else has a default.
@@ -133,7 +141,8 @@ impl EngineBuilder {
         self
     }
 
-    /// What carries out jobs of a kind of your own.
+    /// What carries out jobs of a kind of your own. `deploy`, `notify`, `redeploy`, `remove`
+    /// and `route` are the engine's: [`build`](Self::build) refuses them.
     #[must_use]
     pub fn job_handler(mut self, kind: &str, handler: Arc<dyn JobHandler>) -> Self {
         self.handlers.push((kind.to_owned(), handler));
@@ -188,16 +197,15 @@ impl EngineBuilder {
         let mut handlers = BTreeMap::new();
         for (kind, handler) in self.handlers {
             let handler: Arc<dyn JobHandler> = Arc::new(Limited(handler));
+            if OWN.iter().any(|(own, _)| *own == kind) {
+                let rule = "is one of the engine's own";
+                return Err(
+                    InvalidValue::new("job_kind", InputCode::JobKindInvalid, rule, &kind).into(),
+                );
+            }
             handlers.insert(JobKind::parse(&kind)?, handler);
         }
-        let own: [(&str, Own); 5] = [
-            ("deploy", |engine| Arc::new(DeployHandler(engine))),
-            ("notify", |engine| Arc::new(NotifyHandler(engine))),
-            ("redeploy", |engine| Arc::new(RedeployHandler(engine))),
-            ("remove", |engine| Arc::new(RemoveHandler(engine))),
-            ("route", |engine| Arc::new(RouteHandler(engine))),
-        ];
-        let own: Vec<(JobKind, Own)> = own
+        let own: Vec<(JobKind, Own)> = OWN
             .into_iter()
             .map(|(kind, handler)| Ok((JobKind::parse(kind)?, handler)))
             .collect::<Result<_, InvalidValue>>()?;
@@ -228,6 +236,7 @@ impl EngineBuilder {
                 entropy: self.entropy.unwrap_or_else(|| Arc::new(SystemEntropy)),
                 log_limits: self.log_limits,
                 trouble: Default::default(),
+                away: Default::default(),
             }
         })))
     }

@@ -1,6 +1,7 @@
 //! The face of deployr: what an embedding app calls. Everything here writes to the
 //! store and returns; the work itself is done by a [`Worker`](crate::worker::Worker).
 
+mod away;
 mod builder;
 mod deploying;
 mod domains;
@@ -20,6 +21,7 @@ mod why;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use away::Away;
 pub use builder::EngineBuilder;
 pub use domains::DomainCheck;
 pub use follow::{Event, Follow};
@@ -129,6 +131,7 @@ pub(crate) struct Inner {
     pub(crate) entropy: Arc<dyn Entropy>,
     pub(crate) log_limits: LogLimits,
     pub(crate) trouble: Arc<Trouble>,
+    pub(crate) away: Away,
 }
 
 impl Engine {

@@ -53,8 +53,8 @@ impl Engine {
     ) -> Result<Project, EngineError> {
         let engine = self.inner();
         let project = self.project(actor, id).await?;
-        let targets = match request.forget {
-            true => BTreeSet::new(),
+        let (targets, kept) = match request.forget {
+            true => (BTreeSet::new(), false),
             false => self.targets_of(actor, &project).await?,
         };
         if !engine.targets_elsewhere {
@@ -72,6 +72,7 @@ impl Engine {
         let removal = NewRemoval {
             purge: request.purge,
             forget: request.forget,
+            kept,
             targets,
             jobs,
         };
@@ -108,35 +109,38 @@ impl Engine {
         Ok(jobs)
     }
 
-    /// Where something of it may be.
+    /// Where something of it may be; and whether that is also where nobody gets any more.
     async fn targets_of(
         &self,
         actor: &Actor,
         project: &Project,
-    ) -> Result<BTreeSet<TargetName>, EngineError> {
+    ) -> Result<(BTreeSet<TargetName>, bool), EngineError> {
         if let Some(Removal {
             forget: false,
             targets,
             ..
         }) = &project.removal
         {
-            return Ok(targets.clone());
+            return Ok((targets.clone(), false));
         }
         // Also what an attempt has left that was never recorded.
         let mut targets = BTreeSet::from([project.settings.target.clone()]);
+        let mut kept = false;
         let mut page = Page::first(1_000);
         loop {
             let some = self.releases(actor, project.id, page).await?;
             let Some(last) = some.last() else {
-                return Ok(targets);
+                return Ok((targets, kept));
             };
             page = page.after(last.id);
             // What is gone by what is written down may still be on a target that the project
-            // has left; where that is no more, it may be forgotten.
-            let may_be = some.iter().filter(|release| {
-                release.state != ReleaseState::Gone || self.has_target(&release.target)
-            });
-            targets.extend(may_be.map(|release| release.target.clone()));
+            // has left; where that is no more, it stays there.
+            for release in some {
+                match release.state != ReleaseState::Gone || self.has_target(&release.target) {
+                    true => drop(targets.insert(release.target)),
+                    false => kept = true,
+                }
+            }
         }
     }
 

@@ -12,6 +12,10 @@ pub struct Removal {
     pub purge: bool,
     /// Whether targets are left as they are, and only the project's rows go.
     pub forget: bool,
+    /// Whether something of the project is left on a target that it was taken from, so that
+    /// its slug goes to no other tenant.
+    #[serde(default)]
+    pub kept: bool,
     /// The targets that it still has to be taken from.
     pub targets: BTreeSet<TargetName>,
     /// What does so, of the last time that it was asked for: one for each target.

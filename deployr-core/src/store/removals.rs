@@ -15,6 +15,8 @@ pub struct NewRemoval {
     pub purge: bool,
     /// See [`Removal`](crate::model::Removal::forget).
     pub forget: bool,
+    /// Whether something of it is left elsewhere in any case.
+    pub kept: bool,
     /// The targets that it has to be taken from.
     pub targets: BTreeSet<TargetName>,
     /// What does so. Jobs of an earlier wish stay.
@@ -67,8 +69,9 @@ pub trait Removals: Send + Sync {
     /// deployments and releases, variables and domains, the project last. Called until it
     /// tells that nothing is left. Its name is free then; the audit log stays.
     ///
-    /// Unless it was purged, something of the project is left under its slug: that is given
-    /// to the same tenant again, and to no other. One that was forgotten may still be
+    /// Unless it was purged on each target, something of the project is left under its slug,
+    /// also where a later project of that slug is: that is given to the same tenant again,
+    /// and to no other. One that was forgotten may still be
     /// served: its slug is given to nobody.
     ///
     /// # Errors

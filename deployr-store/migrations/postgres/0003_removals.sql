@@ -7,3 +7,7 @@ CREATE TABLE left_behind (
     slug   text COLLATE "C" PRIMARY KEY,
     tenant text COLLATE "C"
 );
+
+-- Who is asked of each row that goes, by the foreign keys as well.
+CREATE INDEX releases_of_deployment ON releases (deployment);
+CREATE INDEX deployments_of_release ON deployments (release) WHERE release IS NOT NULL;

@@ -15,7 +15,7 @@ use super::places;
 use super::projects::{entry, find, lock};
 use super::query::{execute, exists, many, scalar, to_json};
 use crate::error::{DbResult, conflict};
-use crate::removals::{DEPLOYMENTS, how, must_be_cleared, must_go, noted};
+use crate::removals::{DEPLOYMENTS, how, must_be_cleared, must_go, noted, without};
 use crate::words::ENGINE;
 
 #[async_trait]
@@ -43,9 +43,8 @@ impl Removals for PgStore {
             Box::pin(async move {
                 let tenant = jobs::held(tx, claim).await?.tenant;
                 lock(tx, id).await?;
-                let mut removal = must_go(&find(tx.db(), &tenant, id).await?)?;
-                removal.targets.remove(target);
-                note(tx, id, &removal).await?;
+                let removal = must_go(&find(tx.db(), &tenant, id).await?)?;
+                note(tx, id, &without(removal, target)).await?;
                 let sql = "UPDATE releases SET state = 'gone'
                            WHERE project = $1 AND target = $2 AND state <> 'gone'";
                 let statement = sqlx::query(sql).bind(id.as_uuid()).bind(target.as_str());
@@ -76,12 +75,13 @@ async fn begin(
         .flat_map(|job| places::keys(&job.limits));
     let keys: Vec<String> = keys.collect();
     places::lock(tx, &keys).await?;
-    find(tx.db(), &actor.tenant, id).await?;
+    find(tx.db(), &actor.tenant, id).await?; // before anything is written
     for job in &removal.jobs {
         enqueue(tx, &actor.tenant, job).await?;
     }
     lock(tx, id).await?;
-    note(tx, id, &noted(removal)).await?;
+    let project = find(tx.db(), &actor.tenant, id).await?;
+    note(tx, id, &noted(removal, project.removal.as_ref())).await?;
     let entry = entry(actor, id, AuditAction::RemovalRequested, how(removal));
     audit::note(tx, &entry).await?;
     find(tx.db(), &actor.tenant, id).await
@@ -120,11 +120,11 @@ async fn delete(tx: &mut Tx<'_>, claim: &Claim, id: ProjectId, limit: u32) -> Db
     ] {
         execute(tx.db(), sqlx::query(sql).bind(id.as_uuid())).await?;
     }
-    let sql = "DELETE FROM left_behind WHERE slug = $1";
-    execute(tx.db(), sqlx::query(sql).bind(project.slug.as_str())).await?;
-    if removal.forget || !removal.purge {
+    // What an earlier project of that slug has left elsewhere is still there.
+    if removal.forget || removal.kept {
         let heir = (!removal.forget).then_some(tenant.as_str());
-        let sql = "INSERT INTO left_behind (slug, tenant) VALUES ($1, $2)";
+        let sql = "INSERT INTO left_behind (slug, tenant) VALUES ($1, $2)
+                   ON CONFLICT (slug) DO UPDATE SET tenant = excluded.tenant";
         let statement = sqlx::query(sql).bind(project.slug.as_str()).bind(heir);
         execute(tx.db(), statement).await?;
     }
@@ -136,7 +136,6 @@ async fn delete(tx: &mut Tx<'_>, claim: &Claim, id: ProjectId, limit: u32) -> Db
 
 /// Deletes deployments with all that is theirs; tells whether none is left.
 async fn deployments(tx: &mut Tx<'_>, id: ProjectId, limit: u32) -> DbResult<bool> {
-    // The newest first: a release that an older one has made may be one that they went back to.
     let sql = "SELECT id FROM deployments WHERE project = $1 ORDER BY id DESC LIMIT $2 FOR UPDATE";
     let statement = sqlx::query(sql)
         .bind(id.as_uuid())
@@ -151,7 +150,9 @@ async fn deployments(tx: &mut Tx<'_>, id: ProjectId, limit: u32) -> DbResult<boo
         return Ok(false);
     }
     for sql in [
-        "UPDATE deployments SET release = NULL WHERE id = ANY($1)",
+        // Others may have gone back to what they have made.
+        "UPDATE deployments SET release = NULL
+         WHERE release IN (SELECT id FROM releases WHERE deployment = ANY($1))",
         "DELETE FROM stages WHERE deployment = ANY($1)",
         "DELETE FROM releases WHERE deployment = ANY($1)",
         "DELETE FROM deployments WHERE id = ANY($1)",

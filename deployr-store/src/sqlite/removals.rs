@@ -13,7 +13,7 @@ use super::projects::{entry, find};
 use super::query::{execute, exists, many, scalar, to_json};
 use super::writer::Tx;
 use crate::error::{DbResult, conflict};
-use crate::removals::{DEPLOYMENTS, how, must_be_cleared, must_go, noted};
+use crate::removals::{DEPLOYMENTS, how, must_be_cleared, must_go, noted, without};
 use crate::words::ENGINE;
 
 #[async_trait]
@@ -26,8 +26,8 @@ impl Removals for SqliteStore {
     ) -> StoreResult<Project> {
         let actor = actor.clone();
         self.write("begin_removal", move |tx| {
-            find(tx.db, &actor.tenant, id)?;
-            note(tx, id, &noted(&removal))?;
+            let project = find(tx.db, &actor.tenant, id)?;
+            note(tx, id, &noted(&removal, project.removal.as_ref()))?;
             let entry = entry(&actor, id, AuditAction::RemovalRequested, how(&removal));
             audit::note(tx, &entry)?;
             jobs::insert_all(tx, &actor.tenant, removal.jobs)?;
@@ -45,9 +45,8 @@ impl Removals for SqliteStore {
         let (claim, target) = (*claim, target.clone());
         self.write("target_cleared", move |tx| {
             let tenant = jobs::held(tx.db, &claim)?.tenant;
-            let mut removal = must_go(&find(tx.db, &tenant, id)?)?;
-            removal.targets.remove(&target);
-            note(tx, id, &removal)?;
+            let removal = must_go(&find(tx.db, &tenant, id)?)?;
+            note(tx, id, &without(removal, &target))?;
             let sql = "UPDATE releases SET state = 'gone'
                        WHERE project = ?1 AND target = ?2 AND state <> 'gone'";
             execute(tx.db, sql, (id.as_uuid(), target.as_str()))?;
@@ -93,11 +92,10 @@ fn delete(tx: &Tx<'_>, claim: &Claim, id: ProjectId, limit: u32) -> DbResult<boo
     ] {
         execute(tx.db, sql, [id.as_uuid()])?;
     }
-    let sql = "DELETE FROM left_behind WHERE slug = ?1";
-    execute(tx.db, sql, [project.slug.as_str()])?;
-    if removal.forget || !removal.purge {
+    // What an earlier project of that slug has left elsewhere is still there.
+    if removal.forget || removal.kept {
         let heir = (!removal.forget).then_some(tenant.as_str());
-        let sql = "INSERT INTO left_behind (slug, tenant) VALUES (?1, ?2)";
+        let sql = "INSERT OR REPLACE INTO left_behind (slug, tenant) VALUES (?1, ?2)";
         execute(tx.db, sql, (project.slug.as_str(), heir))?;
     }
     let actor = Actor::new(tenant, ENGINE);
@@ -108,7 +106,6 @@ fn delete(tx: &Tx<'_>, claim: &Claim, id: ProjectId, limit: u32) -> DbResult<boo
 
 /// Deletes deployments with all that is theirs; tells whether none is left.
 fn deployments(tx: &Tx<'_>, id: ProjectId, limit: u32) -> DbResult<bool> {
-    // The newest first: a release that an older one has made may be one that they went back to.
     let sql = "SELECT id FROM deployments WHERE project = ?1 ORDER BY id DESC LIMIT ?2";
     let some: Vec<Uuid> = many(tx.db, sql, (id.as_uuid(), DEPLOYMENTS), scalar)?;
     let mut left = limit as usize;
@@ -121,7 +118,9 @@ fn deployments(tx: &Tx<'_>, id: ProjectId, limit: u32) -> DbResult<bool> {
             return Ok(false);
         }
         for sql in [
-            "UPDATE deployments SET release = NULL WHERE id = ?1",
+            // Others may have gone back to what it has made.
+            "UPDATE deployments SET release = NULL
+             WHERE release IN (SELECT id FROM releases WHERE deployment = ?1)",
             "DELETE FROM stages WHERE deployment = ?1",
             "DELETE FROM releases WHERE deployment = ?1",
             "DELETE FROM deployments WHERE id = ?1",

@@ -16,9 +16,11 @@ impl Removals for MemoryStore {
     ) -> StoreResult<Project> {
         self.write(|state| {
             let mut project = state.project(&actor.tenant, id)?.clone();
+            let kept = project.removal.is_some_and(|earlier| earlier.kept);
             project.removal = Some(Removal {
                 purge: removal.purge,
                 forget: removal.forget,
+                kept: removal.kept || kept,
                 targets: removal.targets,
                 jobs: removal.jobs.iter().map(|job| job.id).collect(),
             });
@@ -41,7 +43,9 @@ impl Removals for MemoryStore {
     ) -> StoreResult<Project> {
         self.write(|state| {
             let (mut project, mut removal) = state.being_removed(claim, id)?;
-            removal.targets.remove(target);
+            if removal.targets.remove(target) {
+                removal.kept |= !removal.purge;
+            }
             project.removal = Some(removal);
             state.projects.insert(id, project.clone());
             for row in state.releases.values_mut() {
@@ -81,11 +85,9 @@ impl Removals for MemoryStore {
             state.domains.retain(|(of, _), _| *of != id);
             state.env.retain(|(of, _), _| *of != id);
             state.projects.remove(&id);
-            if removal.forget || !removal.purge {
+            if removal.forget || removal.kept {
                 let heir = (!removal.forget).then(|| project.tenant.clone());
                 state.left_behind.insert(project.slug.clone(), heir);
-            } else {
-                state.left_behind.remove(&project.slug);
             }
             let (action, name) = (AuditAction::ProjectRemoved, project.name.as_str());
             state.audit(&project.tenant, "deployr", action, id, None, name);

@@ -28,6 +28,7 @@ impl Bench {
         NewRemoval {
             purge,
             forget,
+            kept: false,
             targets: BTreeSet::from_iter(targets),
             jobs: vec![NewJob::new(
                 self.job_id(),
@@ -275,6 +276,18 @@ async fn what_is_left_behind_is_given_to_the_same_tenant_only(b: Bench) {
     }
     assert!(!is_given(&stranger, "kept").await);
     assert!(is_given(&b.actor, "kept").await);
+    // The wish to purge reaches no target that was cleared before it.
+    let project = b.project("late").await;
+    let claim = b.removing(project.id, false, false).await;
+    b.cleared(&claim, project.id).await;
+    let nothing = NewRemoval {
+        targets: BTreeSet::new(),
+        ..b.removal(true, false)
+    };
+    let begun = b.store.begin_removal(&b.actor, project.id, nothing);
+    begun.await.unwrap();
+    b.delete(&claim, project.id, 10).await;
+    assert!(!is_given(&stranger, "late").await);
     assert!(is_given(&stranger, "purged").await);
     assert!(!is_given(&stranger, "forgotten").await);
     assert!(!is_given(&b.actor, "forgotten").await, "it may be served");

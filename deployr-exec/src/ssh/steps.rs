@@ -15,7 +15,7 @@ use deployr_core::value::Slug;
 use super::host::{self, Host};
 use super::target::Role;
 use super::verify::Verify;
-use super::{SshExecutor, plan};
+use super::{SshExecutor, plan, workers};
 
 #[async_trait]
 impl Executor for SshExecutor {
@@ -38,6 +38,10 @@ impl Executor for SshExecutor {
     }
 
     fn accepts(&self, _: &Slug, recipe: &Recipe) -> Result<(), Verdict> {
+        let mut targets = self.hosts.iter().map(|host| host.session.target());
+        if !recipe.on_target.workers.is_empty() && !targets.any(|one| one.is_for(Role::Worker)) {
+            return Err(workers::nowhere());
+        }
         let by_web_server = self.php.is_some() && recipe.on_target.web_root.is_some();
         match recipe.runtime {
             Runtime::Static { .. } => Ok(()),
@@ -92,7 +96,11 @@ impl Executor for SshExecutor {
         let endpoints = self
             .on_all(move |host| {
                 let given = Arc::clone(&given);
-                async move { host.start(&given.0, php, &given.1).await }
+                async move {
+                    let (spec, ctx) = &*given;
+                    host.start_workers(spec, ctx).await?;
+                    host.start(spec, php, ctx).await
+                }
             })
             .await?;
         let is_web = |host: &Arc<Host>| host.session.target().is_for(Role::Web);

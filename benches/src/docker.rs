@@ -214,6 +214,7 @@ fn spec(number: i64) -> Result<ReleaseSpec, Error> {
             shared: Vec::new(),
             writable: Vec::new(),
             on_target: Default::default(),
+            images: Default::default(),
         },
         env: EnvSet::new(),
     })

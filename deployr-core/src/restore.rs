@@ -3,7 +3,7 @@
 use tokio_util::sync::CancellationToken;
 
 use crate::context::StepContext;
-use crate::engine::{Engine, EngineError, redacted};
+use crate::engine::{Engine, EngineError, Inner, redacted};
 use crate::error::{Fault, StepError};
 use crate::executor::{Executor, ReleaseSpec};
 use crate::ingress::Route;
@@ -25,6 +25,9 @@ impl Engine {
     /// Brings every live release up and sends its project's requests to it. Called once
     /// at start, before the first worker; a release that is up already is left as it is.
     ///
+    /// One whose target is away is tried again by jobs, between its project's deployments,
+    /// until it serves.
+    ///
     /// # Errors
     ///
     /// The store's. A release that cannot be brought up stops none of the others.
@@ -38,21 +41,28 @@ impl Engine {
             };
             page = page.after(last.release.id);
             for one in live {
-                match self.bring_up(&one).await {
+                match self.inner().bring_up(&one).await {
                     Ok(()) => restored.serving += 1,
-                    Err(error) => restored.failed.push((one.slug.to_string(), error)),
+                    Err(error) => {
+                        if matches!(&error, StepError::Fault(fault) if fault.retryable) {
+                            self.inner().bring_up_later(&one).await?;
+                        }
+                        restored.failed.push((one.slug.to_string(), error));
+                    }
                 }
             }
         }
     }
+}
 
-    async fn bring_up(&self, live: &LiveRelease) -> Result<(), StepError> {
-        let engine = self.inner();
-        let Some(executor) = engine.executors.get(&live.release.target) else {
+impl Inner {
+    /// Where it is up and routed already, changes nothing.
+    pub(crate) async fn bring_up(&self, live: &LiveRelease) -> Result<(), StepError> {
+        let Some(executor) = self.executors.get(&live.release.target) else {
             // Another node's target.
             return Ok(());
         };
-        let spec = engine.release_spec(&live.release, &live.slug)?;
+        let spec = self.release_spec(&live.release, &live.slug)?;
         self.start(live, &spec, &**executor).await.map_err(|error| {
             let secrets = spec.env.iter().map(|(_, value)| value.expose());
             redacted(error, &Redactor::new(secrets))
@@ -72,11 +82,11 @@ impl Engine {
             handed_over: CancellationToken::new(),
             log: LogWriter::discard(),
         };
-        // Nobody would see to it later: until the next deployment the site would be down.
+        // Until it is tried again later the site is down.
         let endpoint = retry::thrice(&ctx.cancel, || executor.start(spec, &ctx)).await?;
-        if let (Some(ingress), Some(endpoint)) = (&self.inner().ingress, endpoint.for_ingress()) {
+        if let (Some(ingress), Some(endpoint)) = (&self.ingress, endpoint.for_ingress()) {
             let (tenant, project) = (&live.release.tenant, live.release.project);
-            let domains = self.inner().verified_domains(tenant, project).await;
+            let domains = self.verified_domains(tenant, project).await;
             let domains =
                 domains.map_err(|error| Fault::retryable("reading domains", &live.slug, error))?;
             let route = Route {

@@ -153,6 +153,7 @@ fn recipe() -> Recipe {
         shared: Vec::new(),
         writable: Vec::new(),
         on_target: Default::default(),
+        images: Default::default(),
     }
 }
 

@@ -17,6 +17,7 @@ const NEEDED: &[(&str, &str)] = &[
     ("composer", "composer"),
     ("docker", "docker.io"),
     ("docker-compose", "docker-compose"),
+    ("docker-registry", "docker-registry"),
     ("dockerd", "docker.io"),
     ("git", "git"),
     ("initdb", "postgresql"),

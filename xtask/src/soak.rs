@@ -8,7 +8,13 @@ use crate::{run, setup};
 const MINUTES: u32 = 10;
 
 /// What scales with `DEPLOYR_SOAK`, by the names of the test files.
-const TESTS: [&str; 4] = ["fault_sweep", "fault_sweep_postgres", "kill", "processes"];
+const TESTS: [&str; 5] = [
+    "compose",
+    "fault_sweep",
+    "fault_sweep_postgres",
+    "kill",
+    "processes",
+];
 
 pub(crate) fn run(args: &[&str]) -> Result<(), String> {
     let minutes = minutes(args)?;

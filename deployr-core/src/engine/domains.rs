@@ -1,11 +1,9 @@
 use super::{Engine, EngineError};
 use crate::bus::Hint;
-use crate::model::{Actor, Domain, JobId, Labels, Limit, Project, ProjectId};
+use crate::model::{Actor, Domain, Project, ProjectId};
 use crate::routing::RouteInput;
 use crate::store::{NewJob, StoreError};
-use crate::value::{
-    ConcurrencyKey, CustomDomain, DomainName, InputCode, InvalidValue, JobKind, Label,
-};
+use crate::value::{CustomDomain, DomainName, InputCode, InvalidValue};
 
 /// What a look at DNS has shown.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -166,20 +164,12 @@ impl Engine {
     }
 
     fn route_job(&self, project: &Project) -> Result<NewJob, EngineError> {
-        let engine = self.inner();
         let input = RouteInput {
             tenant: project.tenant.clone(),
             project: project.id,
+            bring_up: false,
         };
-        Ok(NewJob {
-            needs: Labels::from([Label::target(&project.settings.target)]),
-            limits: vec![Limit::one(ConcurrencyKey::parse(project.id.to_string())?)],
-            ..NewJob::new(
-                JobId::new(engine.clock.now(), &*engine.entropy),
-                JobKind::parse("route")?,
-                serde_json::json!(input),
-            )
-        })
+        Ok(self.inner().route_job(&input, &project.settings.target)?)
     }
 
     /// The domain below which the ingress has names for projects.

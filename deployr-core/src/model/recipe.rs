@@ -3,6 +3,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::Images;
 use crate::value::{
     BuildCommand, DrainTime, Framework, HealthDeadline, HealthInterval, HealthPath, HealthStatus,
     HealthTimeout, OutputDir, RelPath, WorkerName,
@@ -37,6 +38,9 @@ pub struct Recipe {
     /// What the target does with it beside running it.
     #[serde(default, skip_serializing_if = "OnTarget::is_nothing")]
     pub on_target: OnTarget,
+    /// What its images are built with.
+    #[serde(default, skip_serializing_if = "Images::is_nothing")]
+    pub images: Images,
 }
 
 /// What a target does with a release beside running it. Commands are lines for its shell,

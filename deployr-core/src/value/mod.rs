@@ -30,6 +30,7 @@ mod error;
 mod git_ref;
 mod git_url;
 mod health_path;
+mod image;
 mod names;
 mod network;
 mod port;
@@ -56,6 +57,7 @@ pub use error::{InputCode, InvalidValue};
 pub use git_ref::{BranchName, GitRef, TagName};
 pub use git_url::{GitScheme, GitUrl, UrlPolicy};
 pub use health_path::HealthPath;
+pub use image::{BuildArg, BuildArgName, LoginName, RegistryHost};
 pub use names::{
     ConcurrencyKey, Framework, JobKind, Label, ScheduleName, TargetName, TenantId, WorkerName,
 };

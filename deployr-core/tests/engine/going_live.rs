@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use deployr_core::engine::{DeployRequest, EngineError, ProjectRequest};
-use deployr_core::error::{StepError, VerdictCode};
+use deployr_core::error::{Fault, StepError, VerdictCode};
 use deployr_core::model::{DeploymentStatus, Page, ReleaseState, Stage};
+use deployr_core::store::JobQueue;
 use deployr_core::value::{EnvName, EnvSet, EnvValue, GitUrl};
 
 use crate::support::{Bench, commit, slug, worker};
@@ -187,4 +188,36 @@ async fn after_a_restart_live_releases_serve_again() {
     assert_eq!((restored.serving, restored.failed.len()), (1, 0));
     assert!(bench.executor.target(&slug()).releases[&1].up);
     assert_eq!(bench.ingress.routed(&slug()).unwrap().release, 1);
+}
+
+#[tokio::test]
+async fn what_is_away_at_a_restart_serves_once_it_is_back() {
+    let bench = Bench::new();
+    let engine = bench.engine();
+    let first = worker(&engine);
+    let project = bench.project(&engine).await;
+    bench.deploy(&engine, &project).await;
+    first.drain(Duration::from_secs(5)).await;
+    bench.ingress.forget();
+    // Three times for the restart itself, and as often for the first job that follows.
+    for _ in 0..6 {
+        let away = Fault::retryable("connecting", "the target", "it is away");
+        bench.executor.script().fail_next("start", away.into());
+    }
+    let engine = bench.engine();
+    let restored = engine.restore().await.unwrap();
+    assert_eq!((restored.serving, restored.failed.len()), (0, 1));
+    assert!(bench.ingress.routed(&slug()).is_none());
+
+    let second = worker(&engine);
+    let deadline = std::time::Instant::now() + Duration::from_secs(20);
+    while bench.ingress.routed(&slug()).is_none() {
+        assert!(std::time::Instant::now() < deadline, "it is not back");
+        bench.clock.advance(Duration::from_millis(500));
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!(bench.ingress.routed(&slug()).unwrap().release, 1);
+    second.drain(Duration::from_secs(5)).await;
+    let left = bench.store.queue_stats().await.unwrap();
+    assert_eq!(left.pending + left.queued, 0, "nothing tries on: {left:?}");
 }

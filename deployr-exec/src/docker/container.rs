@@ -152,7 +152,10 @@ impl Blueprint<'_> {
             env.extend(defaults.map(|(name, value)| format!("{name}={value}")));
         }
         let own = self.spec.env.iter();
-        let own = own.filter(|(name, _)| name.as_str() != "PORT" && wanted(name.as_str()));
+        let own = own.filter(|(name, _)| {
+            let name = name.as_str();
+            name != "PORT" && !self.spec.recipe.images.is_password(name) && wanted(name)
+        });
         env.extend(own.map(|(name, value)| format!("{name}={}", value.expose())));
         env.push(format!("PORT={}", self.port()));
         env.push(format!("DEPLOYR_RELEASE={}", self.spec.number));

@@ -22,6 +22,7 @@ use super::archive::Pack;
 use super::client::status;
 use super::container::{APP, USER};
 use super::ignore::Ignore;
+use super::logins::Logins;
 use super::naming::{Instance, RELEASE};
 
 /// How long the engine may take to carry out what a worker asked for that is gone.
@@ -75,7 +76,8 @@ impl DockerExecutor {
     ) -> StepResult<String> {
         let client = self.client();
         let docker = client.patient_docker().await?;
-        let base = self.base_for().await?;
+        let logins = Logins::of(&spec.recipe.images, &spec.env)?;
+        let base = self.base_for(&logins).await?;
         let (slug, number) = (&spec.slug, spec.number);
         let name = format!("{}-image", instance.container(slug, number));
         let mut labels = instance.labels(slug);
@@ -131,9 +133,9 @@ impl DockerExecutor {
     }
 
     /// The image that folders run on, fetched where it is not there yet.
-    async fn base_for(&self) -> StepResult<String> {
+    async fn base_for(&self, logins: &Logins) -> StepResult<String> {
         let base = self.needs_base()?;
-        self.client().ensure_image(base).await?;
+        self.client().ensure_image(base, logins).await?;
         Ok(base.to_owned())
     }
 

@@ -27,21 +27,25 @@ mod command;
 #[cfg(feature = "compose")]
 pub mod compose;
 mod container;
+mod disk;
 mod ignore;
 mod image;
 mod limits;
+mod logins;
 mod naming;
 mod network;
 mod objects;
 mod output;
 mod place;
 mod plan;
+mod program;
 mod remove;
 mod run;
 mod steps;
 #[cfg(feature = "swarm")]
 pub mod swarm;
 mod tidy;
+mod usage;
 mod verify;
 
 use std::path::{Path, PathBuf};
@@ -52,7 +56,9 @@ use deployr_core::value::Slug;
 use tokio::sync::{Mutex, OnceCell};
 
 pub use build::{BuildLimits, DockerBuilder};
+pub use disk::{DiskUse, Left, Leftover};
 pub use limits::RunLimits;
+pub use usage::Usage;
 
 use crate::local::blocking;
 use crate::local::run::LocalExecutor;
@@ -149,6 +155,11 @@ impl DockerExecutor {
         }
         let version = info.server_version.unwrap_or_default();
         Ok(format!("{version} at {socket}"))
+    }
+
+    #[cfg(feature = "compose")]
+    fn root(&self) -> &Path {
+        &self.root
     }
 
     fn client(&self) -> &Client {

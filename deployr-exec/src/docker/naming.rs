@@ -111,6 +111,20 @@ impl Instance {
         Some((Slug::parse(slug).ok()?, number.parse().ok()?))
     }
 
+    /// The release one of whose images is called so: its own, or that of a service of it.
+    pub(super) fn image_of(&self, name: &str) -> Option<(Slug, i64)> {
+        let (repository, number) = name
+            .strip_prefix(&format!("deployr-{}/", self.0))?
+            .rsplit_once(':')?;
+        let slug = repository.split('/').next()?;
+        Some((Slug::parse(slug).ok()?, number.parse().ok()?))
+    }
+
+    /// Whether an image is called as one that no release has yet.
+    pub(super) fn is_built_image(&self, name: &str) -> bool {
+        name.starts_with(&self.built_image(""))
+    }
+
     /// The network of a build, and its container.
     pub(super) fn build(&self, name: &str) -> String {
         format!("deployr-{}-{name}", self.0)

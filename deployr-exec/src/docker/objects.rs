@@ -7,6 +7,7 @@ use deployr_core::error::{Fault, StepResult};
 use futures::TryStreamExt;
 
 use super::client::{Client, if_there, status};
+use super::logins::Logins;
 
 impl Client {
     /// An image, if it is there.
@@ -17,14 +18,14 @@ impl Client {
     }
 
     /// Fetches an image that is not there yet, with the engine's own configuration.
-    pub(super) async fn ensure_image(&self, image: &str) -> StepResult<()> {
+    pub(super) async fn ensure_image(&self, image: &str, logins: &Logins) -> StepResult<()> {
         match self.find_image(image).await? {
             Some(_) => Ok(()),
-            None => self.pull(image).await,
+            None => self.pull(image, logins).await,
         }
     }
 
-    pub(super) async fn pull(&self, image: &str) -> StepResult<()> {
+    pub(super) async fn pull(&self, image: &str, logins: &Logins) -> StepResult<()> {
         let docker = self.docker().await?;
         let options = CreateImageOptions {
             from_image: Some(image.to_owned()),
@@ -32,15 +33,22 @@ impl Client {
             tag: (!names_a_tag(image)).then(|| "latest".to_owned()),
             ..CreateImageOptions::default()
         };
-        let pulled = docker.create_image(Some(options), None, None);
+        let pulled = docker.create_image(Some(options), None, logins.for_image(image));
         let pulled: Result<(), Error> = pulled.try_for_each(|_| async { Ok(()) }).await;
         pulled.map_err(|error| match status(&error) {
             Some(404) => {
-                let reason = "there is no such image here, nor in its registry; mend its name, \
-                              or `docker pull` it where it needs a login";
+                let reason = "there is no such image here, nor in its registry; mend its name, or \
+                              say under images.logins in deployr.toml as whom it is fetched";
                 Fault::permanent("fetching an image", image, reason)
                     .because(error)
                     .into()
+            }
+            _ if wants_login(&error.to_string()) => {
+                let reason = format!(
+                    "its registry wants a login that may have it ({error}); say under \
+                     images.logins in deployr.toml as whom it is fetched, or mend the password"
+                );
+                Fault::permanent("fetching an image", image, reason).into()
             }
             _ => self.fault("fetching an image", image, error).into(),
         })
@@ -86,6 +94,20 @@ impl Client {
 
 fn is_going(error: &Error) -> bool {
     error.to_string().contains("already in progress")
+}
+
+/// Whether a registry has refused somebody, by what the engine tells of it.
+pub(super) fn wants_login(text: &str) -> bool {
+    let words = [
+        "unauthorized",
+        "no basic auth credentials",
+        "authentication required",
+        "authorization failed",
+        "pull access denied",
+        "401 Unauthorized",
+        "denied: ",
+    ];
+    words.iter().any(|word| text.contains(word))
 }
 
 /// Whether a reference says which of the images of its name is meant.

@@ -3,6 +3,7 @@
 use deployr_core::error::StepResult;
 
 use super::DockerExecutor;
+use super::logins::Logins;
 use crate::local::blocking;
 
 impl DockerExecutor {
@@ -14,6 +15,7 @@ impl DockerExecutor {
     ///
     /// A fault when one could not be removed.
     pub async fn remove_stale(&self) -> StepResult<usize> {
+        Logins::remove_stale(&self.root)?;
         let instance = self.instance().await?;
         let mut removed = 0;
         for container in self.containers(&instance, None).await? {

@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 use std::num::NonZeroU16;
 
 use deployr_core::error::{StepError, StepResult};
-use deployr_core::model::{HealthCheck, OnTarget};
+use deployr_core::model::{HealthCheck, Images, OnTarget};
 use deployr_core::value::{
     BuildCommand, DrainTime, Framework, HealthDeadline, HealthInterval, HealthPath, HealthStatus,
     HealthTimeout, OutputDir, RelPath, WorkerName,
@@ -30,6 +30,7 @@ pub(super) struct RepoConfig {
     pub(super) shared: Option<Vec<RelPath>>,
     pub(super) writable: Option<Vec<RelPath>>,
     pub(super) on_target: OnTargetConfig,
+    pub(super) images: Images,
 }
 
 /// The fields of [`OnTarget`], each by itself.
@@ -218,9 +219,9 @@ mod tests {
     fn the_page_has_every_key_that_the_parser_knows_and_no_other() {
         let mut known_keys: Vec<String> = known("")
             .into_iter()
-            .filter(|key| !["health", "compose", "on_target"].contains(&key.as_str()))
+            .filter(|key| !["health", "compose", "images", "on_target"].contains(&key.as_str()))
             .collect();
-        for table in ["compose", "health", "on_target"] {
+        for table in ["compose", "health", "images", "on_target"] {
             let keys = known(&format!("[{table}]"));
             known_keys.extend(keys.iter().map(|key| format!("{table}.{key}")));
         }

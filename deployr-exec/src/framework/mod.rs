@@ -82,6 +82,13 @@ pub fn detect(dir: &Path, settings: &ProjectSettings, makes: Makes) -> StepResul
              the others depend on",
         ));
     }
+    let of_dockerfile = config.images.needs_buildkit() || !config.images.args.is_empty();
+    if matches!(runtime, Runtime::Compose { .. }) && of_dockerfile {
+        return Err(invalid(
+            "images is invalid: a compose file says itself what its builds are given (`args` of \
+             its `build`); only images.logins holds there",
+        ));
+    }
     let health = match (&settings.health, config.health) {
         (Some(health), _) => health.clone(),
         (None, over) => over.over(HealthCheck {
@@ -107,6 +114,7 @@ pub fn detect(dir: &Path, settings: &ProjectSettings, makes: Makes) -> StepResul
             .or(config.writable)
             .unwrap_or_else(|| preset.writable.clone()),
         on_target,
+        images: config.images,
     })
 }
 

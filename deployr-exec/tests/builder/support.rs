@@ -197,6 +197,7 @@ pub(crate) fn recipe(lines: &[&str]) -> Recipe {
         shared: Vec::new(),
         writable: Vec::new(),
         on_target: Default::default(),
+        images: Default::default(),
     }
 }
 

@@ -6,7 +6,10 @@
 )]
 
 mod beside;
+#[path = "../container_support/mod.rs"]
+mod container_support;
 mod corpus;
 mod load;
+mod logins;
 mod remove;
 mod support;

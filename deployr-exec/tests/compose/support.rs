@@ -2,18 +2,17 @@ use std::fs;
 use std::net::SocketAddr;
 
 use deployr_core::builder::{Artifact, ArtifactContent};
-use deployr_core::error::{StepError, StepResult, Verdict};
-use deployr_core::executor::{Endpoint, Executor, ReleaseSpec};
-use deployr_core::model::{HealthCheck, ProjectId, Recipe, ReleaseId, Runtime, Turn};
-use deployr_core::system::{Clock, SystemClock, SystemEntropy};
+use deployr_core::error::StepResult;
+use deployr_core::executor::{Executor, ReleaseSpec};
+use deployr_core::model::{Runtime, Turn};
 use deployr_core::testing::RecordedStep;
-use deployr_core::testing::ingress::http_get;
-use deployr_core::value::{
-    CommitId, DrainTime, EnvName, EnvSet, EnvValue, Framework, HealthInterval, OutputDir, Slug,
-};
+use deployr_core::value::Framework;
 use deployr_exec::docker::DockerExecutor;
 use deployr_exec::docker::compose::ComposeExecutor;
 use deployr_testkit::docker::Docker;
+
+pub(crate) use crate::container_support::{self, get, load, set, verdict};
+use crate::container_support::{address, artifact};
 
 /// A target of its own for each test, on the engine that all share.
 pub(crate) struct Target {
@@ -43,15 +42,16 @@ impl Target {
             fs::create_dir_all(file.parent().unwrap()).unwrap();
             fs::write(file, text).unwrap();
         }
-        Artifact {
-            content: ArtifactContent::Folder(folder),
-            digest: format!("sha256:{:064x}", 7),
-            bytes: 7,
-        }
+        artifact(ArtifactContent::Folder(folder))
     }
 
     pub(crate) fn docker(&self, args: &[&str]) -> String {
         self.docker.run(args)
+    }
+
+    /// Where logins are while a program runs that takes them from files.
+    pub(crate) fn logins(&self) -> std::path::PathBuf {
+        self.root.path().join("target/.logins")
     }
 
     pub(crate) fn label(&self) -> String {
@@ -99,10 +99,7 @@ impl Target {
             self.executor.verify(spec, &endpoint, &step.ctx).await?;
             let turn = Turn::new(spec.number, 1);
             self.executor.switch(spec, turn, &step.ctx).await?;
-            match endpoint {
-                Endpoint::Http { address } => Ok(address),
-                other => panic!("{other:?}"),
-            }
+            Ok(address(&endpoint))
         };
         let done = deploy.await;
         let lines = step.lines().await;
@@ -119,50 +116,14 @@ impl Drop for Target {
     }
 }
 
+/// A release of a compose file.
 pub(crate) fn spec(number: i64) -> ReleaseSpec {
-    ReleaseSpec {
-        project: ProjectId::new(SystemClock.now(), &SystemEntropy),
-        slug: Slug::parse("shop").unwrap(),
-        release: ReleaseId::new(SystemClock.now(), &SystemEntropy),
-        number,
-        commit: CommitId::parse("0123456789abcdef0123456789abcdef01234567").unwrap(),
-        recipe: Recipe {
-            framework: Framework::parse("compose").unwrap(),
-            root: None,
-            commands: Vec::new(),
-            output: OutputDir::parse(".").unwrap(),
-            runtime: Runtime::Compose {
-                file: None,
-                service: None,
-                port: None,
-            },
-            health: HealthCheck {
-                interval_ms: HealthInterval::new(50).unwrap(),
-                drain_ms: DrainTime::new(500).unwrap(),
-                ..HealthCheck::default()
-            },
-            shared: Vec::new(),
-            writable: Vec::new(),
-            on_target: Default::default(),
-        },
-        env: EnvSet::default(),
-    }
-}
-
-pub(crate) fn set(spec: &mut ReleaseSpec, name: &str, value: &str) {
-    let (name, value) = (EnvName::parse(name), EnvValue::parse(value));
-    spec.env.insert(name.unwrap(), value.unwrap()).unwrap();
-}
-
-#[track_caller]
-pub(crate) fn verdict<T: std::fmt::Debug>(answer: StepResult<T>) -> Verdict {
-    match answer {
-        Err(StepError::Verdict(verdict)) => verdict,
-        other => panic!("must be a verdict, not {other:?}"),
-    }
-}
-
-pub(crate) async fn get(address: SocketAddr) -> Result<String, String> {
-    let get = move || http_get(address, &address.to_string());
-    tokio::task::spawn_blocking(get).await.unwrap()
+    let mut spec = container_support::spec(number, "unused");
+    spec.recipe.framework = Framework::parse("compose").unwrap();
+    spec.recipe.runtime = Runtime::Compose {
+        file: None,
+        service: None,
+        port: None,
+    };
+    spec
 }

@@ -1,4 +1,3 @@
-use std::fs;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -8,6 +7,8 @@ use deployr_core::testing::executor::{ExecutorHarness, Serves, Site, conformance
 use deployr_exec::cpanel::{self, CpanelExecutor, CpanelTarget, Token};
 use deployr_testkit::cpanel::Cpanel;
 use tempfile::TempDir;
+
+use crate::fetch;
 
 /// An account of its own for each check.
 struct Harness {
@@ -41,12 +42,7 @@ impl ExecutorHarness for Harness {
     }
 
     async fn fetch(&self, endpoint: &Endpoint) -> Result<String, String> {
-        match endpoint {
-            Endpoint::Served { path, .. } => {
-                fs::read_to_string(path.join("index.html")).map_err(|error| error.to_string())
-            }
-            other => Err(format!("not to be asked: {other:?}")),
-        }
+        fetch::page(endpoint.clone()).await
     }
 }
 

@@ -1,4 +1,3 @@
-use std::fs;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -6,10 +5,11 @@ use std::time::Duration;
 use async_trait::async_trait;
 use deployr_core::executor::{Endpoint, Executor};
 use deployr_core::testing::executor::{ExecutorHarness, Serves, Site, conformance};
-use deployr_core::testing::ingress::http_get;
 use deployr_exec::local::Sandbox;
 use deployr_exec::local::run::LocalExecutor;
 use tempfile::TempDir;
+
+use crate::fetch;
 
 struct Harness {
     folder: TempDir,
@@ -46,16 +46,7 @@ impl ExecutorHarness for Harness {
     }
 
     async fn fetch(&self, endpoint: &Endpoint) -> Result<String, String> {
-        match endpoint.clone() {
-            Endpoint::Folder { path, .. } => {
-                fs::read_to_string(path.join("index.html")).map_err(|error| error.to_string())
-            }
-            Endpoint::Http { address } => {
-                let get = move || http_get(address, &address.to_string());
-                tokio::task::spawn_blocking(get).await.unwrap()
-            }
-            other => Err(format!("not to be asked: {other:?}")),
-        }
+        fetch::page(endpoint.clone()).await
     }
 }
 

@@ -5,12 +5,16 @@
 mod builder;
 #[cfg(feature = "compose")]
 mod compose;
+#[cfg(feature = "docker")]
+mod containers;
 #[cfg(feature = "cpanel")]
 mod cpanel;
 #[cfg(feature = "docker")]
 mod docker;
 #[cfg(feature = "local-executor")]
 mod executor;
+#[cfg(any(feature = "cpanel", feature = "local-executor", feature = "ssh"))]
+mod fetch;
 #[cfg(any(feature = "builtin-ingress", feature = "caddy-ingress"))]
 mod ingress;
 #[cfg(feature = "caddy-ingress")]

@@ -1,14 +1,14 @@
-use std::fs;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use deployr_core::executor::{Endpoint, Executor};
 use deployr_core::testing::executor::{ExecutorHarness, Serves, Site, conformance};
-use deployr_core::testing::ingress::http_get;
 use deployr_exec::ssh::{SshExecutor, SshTarget};
 use deployr_testkit::ssh::Sshd;
 use tempfile::TempDir;
+
+use crate::fetch;
 
 /// A root of its own on a host that all checks share.
 struct Harness {
@@ -30,16 +30,7 @@ impl ExecutorHarness for Harness {
     }
 
     async fn fetch(&self, endpoint: &Endpoint) -> Result<String, String> {
-        match endpoint.clone() {
-            Endpoint::Served { path, .. } => {
-                fs::read_to_string(path.join("index.html")).map_err(|error| error.to_string())
-            }
-            Endpoint::Http { address } => {
-                let get = move || http_get(address, &address.to_string());
-                tokio::task::spawn_blocking(get).await.unwrap()
-            }
-            other => Err(format!("not to be asked: {other:?}")),
-        }
+        fetch::page(endpoint.clone()).await
     }
 }
 

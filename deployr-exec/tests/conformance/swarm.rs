@@ -1,77 +1,16 @@
-use std::fs;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
-use async_trait::async_trait;
-use deployr_core::executor::{Endpoint, Executor};
-use deployr_core::model::Runtime;
-use deployr_core::testing::executor::{ExecutorHarness, Serves, Site, conformance};
-use deployr_core::testing::ingress::http_get;
-use deployr_core::value::BuildCommand;
-use deployr_exec::docker::DockerExecutor;
 use deployr_exec::docker::swarm::SwarmExecutor;
 use deployr_testkit::docker::Docker;
-use tempfile::TempDir;
 
-struct Harness {
-    docker: &'static Docker,
-    folder: TempDir,
-    sites: AtomicUsize,
-}
-
-impl Drop for Harness {
-    /// The release that is present at the end still runs.
-    fn drop(&mut self) {
-        let instance = fs::read_to_string(self.folder.path().join("docker/instance"));
-        let instance = instance.unwrap_or_default();
-        self.docker
-            .remove_all_with(&format!("deployr.instance={instance}"));
-    }
-}
-
-#[async_trait]
-impl ExecutorHarness for Harness {
-    async fn executor(&self) -> Arc<dyn Executor> {
-        let executor = DockerExecutor::new(self.folder.path().join("docker"));
-        let executor = executor.socket(self.docker.socket());
-        Arc::new(SwarmExecutor::new(
-            executor.base_image(self.docker.busybox()),
-        ))
-    }
-
-    async fn site(&self, serves: Serves, text: &str) -> Site {
-        let number = self.sites.fetch_add(1, Ordering::Relaxed);
-        let folder = self.folder.path().join(format!("built/{number}"));
-        let mut site = Site::in_folder(&folder, serves, text);
-        if serves == Serves::Process {
-            let start = BuildCommand::parse("exec httpd -f -p $PORT").unwrap();
-            site.recipe.runtime = Runtime::Process { start };
-        }
-        site
-    }
-
-    async fn fetch(&self, endpoint: &Endpoint) -> Result<String, String> {
-        match endpoint.clone() {
-            Endpoint::Folder { path, .. } => {
-                fs::read_to_string(path.join("index.html")).map_err(|error| error.to_string())
-            }
-            Endpoint::Http { address } => {
-                let get = move || http_get(address, &address.to_string());
-                tokio::task::spawn_blocking(get).await.unwrap()
-            }
-            other => Err(format!("not to be asked: {other:?}")),
-        }
-    }
-}
+use crate::containers::{self, Kind};
+use crate::docker::serve_files;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_swarm_executor_conforms() {
-    conformance(async || {
-        Arc::new(Harness {
-            docker: Docker::shared().swarm(),
-            folder: tempfile::tempdir().unwrap(),
-            sites: AtomicUsize::new(0),
-        }) as Arc<dyn ExecutorHarness>
-    })
-    .await;
+    let swarm = Kind {
+        over: |docker| Arc::new(SwarmExecutor::new(docker)),
+        serves: serve_files,
+    };
+    containers::conform(Docker::shared().swarm(), swarm).await;
 }

@@ -1,6 +1,9 @@
 //! Releases of an engine's tests, and how they are asked.
 #![allow(dead_code, reason = "each test file uses a part")]
 
+pub(crate) mod cut;
+pub(crate) mod load;
+
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -70,6 +73,7 @@ pub(crate) fn spec(number: i64, line: &str) -> ReleaseSpec {
             shared: Vec::new(),
             writable: Vec::new(),
             on_target: Default::default(),
+            images: Default::default(),
         },
         env: EnvSet::default(),
     }

@@ -17,15 +17,15 @@ use deployr_testkit::docker::Docker;
 
 use crate::support::{Target, get, spec, verdict};
 
-struct Bench {
-    docker: &'static Docker,
-    root: tempfile::TempDir,
-    builder: DockerBuilder,
-    step: RecordedStep,
+pub(crate) struct Bench {
+    pub(crate) docker: &'static Docker,
+    pub(crate) root: tempfile::TempDir,
+    pub(crate) builder: DockerBuilder,
+    pub(crate) step: RecordedStep,
 }
 
 impl Bench {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let docker = Docker::shared();
         let root = tempfile::tempdir().unwrap();
         let builder = DockerBuilder::new(root.path()).socket(docker.socket());
@@ -43,7 +43,7 @@ impl Bench {
     }
 
     /// What a repository with these files, built with these commands, is to the builder.
-    async fn spec(&self, files: &[(&str, &str)], build: Option<&str>) -> BuildSpec {
+    pub(crate) async fn spec(&self, files: &[(&str, &str)], build: Option<&str>) -> BuildSpec {
         let workspace = self.builder.prepare(&self.step.ctx).await.unwrap();
         for (name, text) in files {
             let path = workspace.checkout.join(name);
@@ -65,12 +65,12 @@ impl Bench {
         }
     }
 
-    async fn build(&self, spec: &BuildSpec) -> StepResult<Artifact> {
+    pub(crate) async fn build(&self, spec: &BuildSpec) -> StepResult<Artifact> {
         self.builder.build(spec, &self.step.ctx).await
     }
 
     /// The names of all things of this builder on the engine.
-    fn left(&self) -> Vec<String> {
+    pub(crate) fn left(&self) -> Vec<String> {
         let instance = fs::read_to_string(self.root.path().join("instance")).unwrap();
         let label = format!("label=deployr.instance={instance}");
         let mut left = self.docker.run(&["ps", "-aq", "--filter", &label]);

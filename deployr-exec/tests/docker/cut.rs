@@ -2,11 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use deployr_core::error::StepError;
 use deployr_core::executor::Executor;
 use deployr_core::testing::RecordedStep;
 
-use crate::support::{SERVER, Target, deploy, get, spec};
+use crate::support::{SERVER, Target, cut, get, spec};
 
 /// The death of a process, as far as the engine can tell: a request is not waited for.
 #[tokio::test(flavor = "multi_thread")]
@@ -56,24 +55,8 @@ async fn a_deployment_that_is_cut_off_anywhere_is_made_again() {
 async fn each_step_stops_when_it_is_asked_to() {
     let target = Target::new();
     let (_, live) = target.live(1, "old").await;
-    let app = spec(2, SERVER);
     let artifact = target.files(&[("index.html", "new")]);
-    let executor = &target.executor;
-    let step = RecordedStep::new();
-    step.ctx.cancel.cancel();
-    let stopped = executor.prepare(&app, &artifact, &step.ctx).await;
-    assert!(matches!(stopped, Err(StepError::Stopped)), "{stopped:?}");
-    let on = RecordedStep::new();
-    executor.prepare(&app, &artifact, &on.ctx).await.unwrap();
-    let stopped = executor.start(&app, &step.ctx).await;
-    assert!(matches!(stopped, Err(StepError::Stopped)), "{stopped:?}");
-    let endpoint = executor.start(&app, &on.ctx).await.unwrap();
-    let stopped = executor.verify(&app, &endpoint, &step.ctx).await;
-    assert!(matches!(stopped, Err(StepError::Stopped)), "{stopped:?}");
-    let turn = deployr_core::model::Turn::new(2, 1);
-    let stopped = executor.switch(&app, turn, &step.ctx).await;
-    assert!(matches!(stopped, Err(StepError::Stopped)), "{stopped:?}");
-    executor.discard(&target.slug, 2).await.unwrap();
+    cut::stops_when_asked(&target.executor, &artifact).await;
     assert_eq!(target.containers(), [target.container(1)]);
     assert_eq!(get(live).await.as_deref(), Ok("old"));
 }
@@ -82,20 +65,9 @@ async fn each_step_stops_when_it_is_asked_to() {
 async fn two_at_once_end_with_the_newest() {
     let target = Target::new();
     target.live(1, "old").await;
-    let (slow, fast) = (spec(2, SERVER), spec(3, SERVER));
-    let two = target.files(&[("index.html", "two")]);
-    let three = target.files(&[("index.html", "three")]);
-    let (first, second) = (target.restarted(), target.restarted());
-    let (_, at) = tokio::join!(
-        deploy(&first, &slow, &two, 2),
-        deploy(&second, &fast, &three, 3)
-    );
-    // Whichever came first, the later turn has won.
-    assert_eq!(
-        target.executor.current(&target.slug).await.unwrap(),
-        Some(3)
-    );
-    assert_eq!(get(at.unwrap()).await.as_deref(), Ok("three"));
+    let [two, three] = ["two", "three"].map(|text| target.files(&[("index.html", text)]));
+    let (slow, fast) = (target.restarted(), target.restarted());
+    cut::the_newest_wins([&slow, &fast], [&two, &three]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -13,9 +13,13 @@ mod confinement;
 #[path = "../container_support/mod.rs"]
 mod container_support;
 mod cut;
+mod disk;
 mod frameworks;
 mod images;
 mod load;
+mod logins;
 mod remove;
+mod secrets;
 mod support;
+mod usage;
 mod verify;

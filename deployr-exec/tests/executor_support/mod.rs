@@ -181,6 +181,7 @@ fn spec(number: i64, runtime: Runtime) -> ReleaseSpec {
             shared: Vec::new(),
             writable: Vec::new(),
             on_target: Default::default(),
+            images: Default::default(),
         },
         env: EnvSet::new(),
     }

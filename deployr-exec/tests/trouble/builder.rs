@@ -28,6 +28,7 @@ fn spec(workspace: &Workspace, line: &str) -> BuildSpec {
             shared: Vec::new(),
             writable: Vec::new(),
             on_target: Default::default(),
+            images: Default::default(),
         },
         env: EnvSet::new(),
         timeout: Duration::from_secs(60),

@@ -54,6 +54,8 @@ pub(crate) enum Command {
     Cancel(commands::cancel::Args),
     /// Show what a deployment would do, without doing it
     Plan(commands::plan::Args),
+    /// Show what of Docker's disk could go, and remove it
+    Prune(commands::prune::Args),
     /// Show how full the queue is and who works on it, and pause or resume what is in it
     Queue(commands::queue::Args),
     /// Say why a deployment waits

@@ -22,6 +22,16 @@ pub(crate) fn moment(at: Timestamp) -> String {
     at.format("%Y-%m-%d %H:%M:%S UTC").to_string()
 }
 
+/// So many bytes, in the largest unit that fits.
+pub(crate) fn bytes(number: u64) -> String {
+    match number {
+        0..1_024 => format!("{number} B"),
+        1_024..1_048_576 => format!("{} KiB", number >> 10),
+        1_048_576..1_073_741_824 => format!("{} MiB", number >> 20),
+        _ => format!("{:.1} GiB", number as f64 / f64::from(1 << 30)),
+    }
+}
+
 /// A span of time, with as many digits as make sense.
 pub(crate) fn time(span: Duration) -> String {
     match span.as_secs() {

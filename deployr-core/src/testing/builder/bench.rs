@@ -117,6 +117,7 @@ pub(super) fn recipe(lines: &[&str], output: &str) -> Recipe {
         shared: Vec::new(),
         writable: Vec::new(),
         on_target: Default::default(),
+        images: Default::default(),
     }
 }
 

@@ -85,6 +85,7 @@ impl Site {
                 shared: Vec::new(),
                 writable: Vec::new(),
                 on_target: Default::default(),
+                images: Default::default(),
             },
         }
     }

@@ -116,6 +116,7 @@ impl Builder for ScriptedBuilder {
             shared: settings.shared.clone().unwrap_or_default(),
             writable: settings.writable.clone().unwrap_or_default(),
             on_target: Default::default(),
+            images: Default::default(),
         })
     }
 

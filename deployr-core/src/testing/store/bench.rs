@@ -86,6 +86,7 @@ pub(super) fn recipe() -> Recipe {
         shared: Vec::new(),
         writable: Vec::new(),
         on_target: Default::default(),
+        images: Default::default(),
     }
 }
 

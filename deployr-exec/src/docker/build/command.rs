@@ -21,6 +21,7 @@ use futures::{StreamExt, TryStreamExt};
 use super::room::Room;
 use super::{DockerBuilder, no_image, verdict};
 use crate::docker::container::{USER, signed};
+use crate::docker::logins::Logins;
 use crate::local::blocking;
 use crate::local::build::env::{Passed, environment};
 use crate::local::build::{app_folder, workspace};
@@ -38,7 +39,8 @@ pub(super) async fn run_all(
 ) -> StepResult<()> {
     let image = builder.image.as_deref().ok_or_else(no_image)?;
     let client = room.client;
-    client.ensure_image(image).await?;
+    let logins = Logins::of(&spec.recipe.images, &spec.env)?;
+    client.ensure_image(image, &logins).await?;
     let passed = Passed::from_env(&builder.pass_env);
     let (root, folder) = (builder.root.clone(), spec.workspace.path.clone());
     let project = spec.project.to_string();
@@ -69,6 +71,7 @@ pub(super) async fn run_all(
     .into_iter()
     // The image says where its programs are, unless the project does.
     .filter(|(name, value)| name != "PATH" || !value.is_empty())
+    .filter(|(name, _)| !spec.recipe.images.is_password(name))
     .map(|(name, value)| format!("{name}={value}"))
     .collect();
     for line in &spec.recipe.commands {

@@ -1,4 +1,5 @@
-//! A repository's own Dockerfile, by the builder that every engine has.
+//! A repository's own Dockerfile: by the builder that every engine has, or by BuildKit where
+//! that is asked for.
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
@@ -14,9 +15,10 @@ use deployr_core::log::LogStream;
 use futures::StreamExt;
 
 use super::room::Room;
-use super::{DockerBuilder, verdict};
+use super::{DockerBuilder, buildkit, verdict};
 use crate::docker::archive::Pack;
 use crate::docker::ignore::Ignore;
+use crate::docker::logins::Logins;
 use crate::local::blocking;
 use crate::local::build::app_folder;
 
@@ -48,25 +50,13 @@ pub(super) async fn build(
         Ok((folder, ignore))
     })
     .await?;
-    let client = room.client;
-    let docker = client.patient_docker().await?;
-    let options = options(builder, room);
-    let context = body_try_stream(context(folder, ignore).send());
-    let mut said = docker.build_image(options, None, Some(context));
-    while let Some(piece) = said.next().await {
-        match piece {
-            Ok(info) => tell(&info, ctx).await,
-            Err(Error::DockerStreamError { error }) => return Err(failed(&error)),
-            Err(Error::DockerResponseServerError {
-                status_code: 400,
-                message,
-            }) => {
-                return Err(verdict::refused(&message));
-            }
-            Err(error) => return Err(client.fault("building", "the Dockerfile", error).into()),
-        }
+    let context = context(folder, ignore);
+    let logins = Logins::of(&spec.recipe.images, &spec.env)?;
+    match spec.recipe.images.needs_buildkit() {
+        true => buildkit::build(builder, spec, room, context, &logins, ctx).await?,
+        false => classic(builder, spec, room, context, &logins, ctx).await?,
     }
-    let image = client.find_image(&room.image()).await?;
+    let image = room.client.find_image(&room.image()).await?;
     let (id, bytes) = image
         .and_then(|image| Some((image.id?, image.size.unwrap_or_default())))
         .ok_or_else(|| {
@@ -80,18 +70,42 @@ pub(super) async fn build(
     })
 }
 
-fn options(builder: &DockerBuilder, room: &Room<'_>) -> BuildImageOptions {
+/// By the builder that every engine has, within the room's network.
+async fn classic(
+    builder: &DockerBuilder,
+    spec: &BuildSpec,
+    room: &Room<'_>,
+    context: Pack,
+    logins: &Logins,
+    ctx: &StepContext,
+) -> StepResult<()> {
+    let client = room.client;
+    let docker = client.patient_docker().await?;
+    let options = options(builder, spec, room);
+    let context = body_try_stream(context.send());
+    let mut said = docker.build_image(options, logins.all(), Some(context));
+    while let Some(piece) = said.next().await {
+        match piece {
+            Ok(info) => tell(&info, ctx).await,
+            Err(Error::DockerStreamError { error }) => return Err(verdict::of(&error)),
+            Err(Error::DockerResponseServerError {
+                status_code: 400,
+                message,
+            }) => {
+                return Err(verdict::refused(&message));
+            }
+            Err(error) => return Err(client.fault("building", "the Dockerfile", error).into()),
+        }
+    }
+    Ok(())
+}
+
+fn options(builder: &DockerBuilder, spec: &BuildSpec, room: &Room<'_>) -> BuildImageOptions {
     let limits = &builder.limits;
     let memory = limits
         .memory_bytes
         .map(|bytes| i32::try_from(bytes).unwrap_or(i32::MAX));
-    let passed = builder
-        .pass_env
-        .iter()
-        .filter(|name| PROXIES.contains(&name.as_str()));
-    let proxies: HashMap<String, String> = passed
-        .filter_map(|name| Some((name.clone(), std::env::var(name).ok()?)))
-        .collect();
+    let args = args(builder, spec);
     BuildImageOptions {
         dockerfile: "Dockerfile".to_owned(),
         t: Some(room.image()),
@@ -103,9 +117,19 @@ fn options(builder: &DockerBuilder, room: &Room<'_>) -> BuildImageOptions {
         cpuquota: limits.cpus.map(|cpus| (cpus * f64::from(PERIOD)) as i32),
         networkmode: Some(room.id()),
         labels: Some(room.labels()),
-        buildargs: (!proxies.is_empty()).then_some(proxies),
+        buildargs: (!args.is_empty()).then_some(args),
         ..BuildImageOptions::default()
     }
+}
+
+/// The proxies, and over them what the project says.
+pub(super) fn args(builder: &DockerBuilder, spec: &BuildSpec) -> HashMap<String, String> {
+    let passed = builder.pass_env.iter();
+    let proxies = passed.filter(|name| PROXIES.contains(&name.as_str()));
+    let proxies = proxies.filter_map(|name| Some((name.clone(), std::env::var(name).ok()?)));
+    let own = spec.recipe.images.args.iter();
+    let own = own.map(|(name, value)| (name.to_string(), value.to_string()));
+    proxies.chain(own).collect()
 }
 
 /// The app's folder, as a repository has it, but not its history, nor what it says itself that
@@ -132,20 +156,4 @@ async fn tell(info: &BuildInfo, ctx: &StepContext) {
             .write(LogStream::Stdout, line.trim_start().as_bytes())
             .await;
     }
-}
-
-/// Somebody else's trouble, or the Dockerfile's.
-fn failed(text: &str) -> deployr_core::error::StepError {
-    let trouble = [
-        "dial tcp",
-        "i/o timeout",
-        "TLS handshake",
-        "connection reset",
-        "EOF",
-    ];
-    if trouble.iter().any(|word| text.contains(word)) {
-        let reason = format!("an image could not be fetched: {}", text.trim());
-        return Fault::retryable("building", "the Dockerfile", reason).into();
-    }
-    verdict::refused(text)
 }

@@ -1,13 +1,14 @@
 //! Builds in containers: a repository's Dockerfile, or a preset's commands in an image that
 //! has the tools for them.
 
+mod buildkit;
 mod command;
 mod dockerfile;
 mod limits;
 mod room;
 mod verdict;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -25,6 +26,7 @@ pub use limits::BuildLimits;
 
 use super::DockerExecutor;
 use super::client::Client;
+use super::logins::Logins;
 use super::naming::Instance;
 use crate::framework::{self, Makes};
 use crate::local::blocking;
@@ -52,6 +54,8 @@ pub struct DockerBuilder {
     makes: Makes,
     limits: BuildLimits,
     pass_env: Vec<String>,
+    buildkit: bool,
+    buildkit_client: Arc<OnceCell<buildkit::Client>>,
     instance: Arc<OnceCell<Instance>>,
 }
 
@@ -70,6 +74,8 @@ impl DockerBuilder {
             pass_env: LocalBuilder::network_variables()
                 .map(str::to_owned)
                 .collect(),
+            buildkit: false,
+            buildkit_client: Arc::default(),
             instance: Arc::default(),
         }
     }
@@ -118,6 +124,15 @@ impl DockerBuilder {
         self
     }
 
+    /// Whether Dockerfiles may be built by BuildKit, where their project asks for it. It holds no
+    /// build to [`limits`](Self::limits) of memory and processors, and its steps are in the
+    /// engine's own network with all others that are. Not by default.
+    #[must_use]
+    pub fn buildkit(mut self, allowed: bool) -> Self {
+        self.buildkit = allowed;
+        self
+    }
+
     /// Removes the builds and the workspaces of a deployr that died, and says how many
     /// workspaces that were. To be called when deployr starts, before its workers do.
     ///
@@ -126,10 +141,19 @@ impl DockerBuilder {
     /// A fault when something could not be removed.
     pub async fn remove_stale(&self) -> StepResult<usize> {
         room::remove_all(&self.client, &self.instance().await?).await?;
+        Logins::remove_stale(&self.root)?;
         self.workspaces.remove_stale().await
     }
 
-    async fn instance(&self) -> StepResult<Instance> {
+    pub(super) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    pub(super) fn client(&self) -> &Client {
+        &self.client
+    }
+
+    pub(super) async fn instance(&self) -> StepResult<Instance> {
         let read = async || {
             let root = self.root.clone();
             blocking(move || Instance::of(&root)).await
@@ -182,7 +206,11 @@ impl Builder for DockerBuilder {
         let place = recipe.root.as_ref().map(|root| format!(" in {root}"));
         let place = place.unwrap_or_default();
         if framework::is_dockerfile(recipe) {
-            return vec![PlannedStep::new(format!("build the Dockerfile{place}"))];
+            let by = match recipe.images.needs_buildkit() {
+                true => " by BuildKit",
+                false => "",
+            };
+            return vec![PlannedStep::new(format!("build the Dockerfile{place}{by}"))];
         }
         let image = self.image.as_deref().unwrap_or("an image that is not set");
         let commands = recipe.commands.iter();

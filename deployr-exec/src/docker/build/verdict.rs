@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use deployr_core::error::{StepError, VerdictCode};
+use deployr_core::error::{Fault, StepError, VerdictCode};
 
 use super::BuildLimits;
+use crate::docker::objects::wants_login;
 use crate::local::build::verdict::shown;
 
 /// What a command's end says.
@@ -29,6 +30,22 @@ pub(super) fn failed(line: &str, code: i64, starved: bool, limits: &BuildLimits)
     StepError::verdict(VerdictCode::BuildFailed, message)
 }
 
+/// Somebody else's trouble, or the Dockerfile's.
+pub(super) fn of(text: &str) -> StepError {
+    let trouble = [
+        "dial tcp",
+        "i/o timeout",
+        "TLS handshake",
+        "connection reset",
+        "EOF",
+    ];
+    if trouble.iter().any(|word| text.contains(word)) {
+        let reason = format!("an image could not be fetched: {}", text.trim());
+        return Fault::retryable("building", "the Dockerfile", reason).into();
+    }
+    refused(text)
+}
+
 /// What Docker says of a Dockerfile that it could not build.
 pub(super) fn refused(text: &str) -> StepError {
     let text = text.trim();
@@ -43,6 +60,9 @@ pub(super) fn refused(text: &str) -> StepError {
              builder's `memory_bytes`"
         }
         VerdictCode::DiskFull => "free some space and deploy again",
+        _ if wants_login(text) => {
+            "an image wants a login: say under images.logins in deployr.toml as whom it is fetched"
+        }
         _ => "its last lines in the log say why",
     };
     StepError::verdict(

@@ -9,7 +9,9 @@ use deployr_core::context::StepContext;
 use deployr_core::error::{Fault, StepError, StepResult, VerdictCode};
 use deployr_core::executor::ReleaseSpec;
 use deployr_core::model::Runtime;
+use tempfile::TempDir;
 
+use super::super::logins::Logins;
 use super::super::naming::Instance;
 use super::model::Model;
 use super::parts::{Entry, Parts};
@@ -39,10 +41,12 @@ impl ComposeExecutor {
         let (checkout, wanted) = (folder.to_owned(), file.clone());
         let path = blocking(move || place::file(&checkout, wanted.as_ref())).await?;
         let base = path.parent().unwrap_or(folder).to_owned();
+        let env = spec.recipe.images.without_passwords(&spec.env);
         let call = Call {
             args: vec!["-f".into(), path.into(), "config".into()],
             folder: &base,
-            env: &spec.env,
+            env: &env,
+            settings: None,
             input: None,
         };
         let ended = self.tool.run(call, false, ctx).await?;
@@ -80,6 +84,7 @@ impl ComposeExecutor {
             );
             ctx.log.say(say).await;
         }
+        let logins = Logins::of(&spec.recipe.images, &spec.env)?;
         let mut images = BTreeMap::new();
         let builds = parts.builds();
         if !builds.services.is_empty() {
@@ -104,7 +109,7 @@ impl ComposeExecutor {
                 tokio::select! {
                     biased;
                     () = ctx.cancel.cancelled() => return Err(StepError::Stopped),
-                    pulled = self.docker.client().pull(&image) => pulled?,
+                    pulled = self.docker.client().pull(&image, &logins) => pulled?,
                 }
                 found = self.docker.client().find_image(&image).await?;
             }
@@ -144,12 +149,19 @@ impl ComposeExecutor {
             "-f".into(),
             "-".into(),
         ];
+        let logins = Logins::of(&spec.recipe.images, &spec.env)?;
+        let settings = match logins.is_empty() {
+            true => None,
+            false => Some(logins.settings(self.docker.root())?),
+        };
+        let env = spec.recipe.images.without_passwords(&spec.env);
         let input = serde_json::to_vec(model);
         let input = input.map_err(|error| Fault::permanent("writing", name, error))?;
         let call = Call {
             args: head.into_iter().chain(what).collect(),
             folder,
-            env: &spec.env,
+            env: &env,
+            settings: settings.as_ref().map(TempDir::path),
             input: Some(input),
         };
         Ok(self.tool.run(call, true, ctx).await?.well)

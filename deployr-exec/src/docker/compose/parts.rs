@@ -173,7 +173,8 @@ impl Parts<'_> {
             // Taken by the compose tool from its own environment: they are in no file, and no
             // sign in them means anything to it.
             let own = self.spec.env.iter().map(|(name, _)| name.as_str());
-            let own = own.filter(|name| *name != "PORT");
+            let own =
+                own.filter(|name| *name != "PORT" && !self.spec.recipe.images.is_password(name));
             service
                 .environment
                 .extend(own.map(|name| (name.to_owned(), None)));

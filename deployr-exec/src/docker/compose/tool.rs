@@ -7,17 +7,15 @@ use std::process::Stdio;
 
 use deployr_core::context::StepContext;
 use deployr_core::error::{Fault, StepError, StepResult};
-use deployr_core::log::LogStream;
 use deployr_core::value::EnvSet;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use futures::stream;
 use tokio::process::Command;
 use tokio::sync::OnceCell;
 
+use super::super::program::{self, Ended};
+
 /// The two ways in which the tool is installed: as a part of the client, or on its own.
 const WAYS: [&[&str]; 2] = [&["docker", "compose"], &["docker-compose"]];
-
-/// How much of what the tool prints is kept for those who need it as a whole.
-const MOST: u64 = 4 << 20;
 
 /// The tool, and the engine that it shall use.
 #[derive(Debug)]
@@ -33,14 +31,10 @@ pub(super) struct Call<'a> {
     pub(super) folder: &'a Path,
     /// What values the file may name, and containers are given.
     pub(super) env: &'a EnvSet,
+    /// Where its own settings are, if not where people have theirs: the logins of registries.
+    pub(super) settings: Option<&'a Path>,
     /// The file itself, where it is not in the folder.
     pub(super) input: Option<Vec<u8>>,
-}
-
-/// How it ended.
-pub(super) struct Ended {
-    pub(super) well: bool,
-    pub(super) stdout: String,
 }
 
 impl Tool {
@@ -88,8 +82,7 @@ impl Tool {
         show: bool,
         ctx: &StepContext,
     ) -> StepResult<Ended> {
-        let way = self.way().await?;
-        let mut command = command(way);
+        let mut command = command(self.way().await?);
         for (name, value) in call.env.iter() {
             // These would tell the tool what to do, and not the containers.
             let name = name.as_str();
@@ -98,55 +91,15 @@ impl Tool {
                 command.env(name, value.expose());
             }
         }
+        if let Some(settings) = call.settings {
+            command.env("DOCKER_CONFIG", settings);
+        }
         command
             .env("DOCKER_HOST", format!("unix://{}", self.socket.display()))
             .args(&call.args)
-            .current_dir(call.folder)
-            .stdin(match &call.input {
-                Some(_) => Stdio::piped(),
-                None => Stdio::null(),
-            })
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .kill_on_drop(true);
-        let fault = |error| StepError::from(Fault::io("run", way.join(" "), error));
-        let mut child = command.spawn().map_err(fault)?;
-        let (input, stdout, stderr) =
-            (child.stdin.take(), child.stdout.take(), child.stderr.take());
-        let feed = async {
-            if let (Some(mut pipe), Some(input)) = (input, &call.input) {
-                // One that ends without having read it says why.
-                let _ = pipe.write_all(input).await;
-            }
-        };
-        let mut kept = Vec::new();
-        let read = async {
-            let Some(mut pipe) = stdout else { return };
-            if show {
-                pump(pipe, LogStream::Stdout, ctx).await;
-            } else {
-                let _ = (&mut pipe).take(MOST).read_to_end(&mut kept).await;
-                let _ = tokio::io::copy(&mut pipe, &mut tokio::io::sink()).await;
-            }
-        };
-        let tell = async {
-            if let Some(pipe) = stderr {
-                pump(pipe, LogStream::Stderr, ctx).await;
-            }
-        };
-        let all = async {
-            tokio::join!(feed, read, tell);
-            child.wait().await
-        };
-        let status = tokio::select! {
-            biased;
-            () = ctx.cancel.cancelled() => return Err(StepError::Stopped),
-            status = all => status.map_err(fault)?,
-        };
-        Ok(Ended {
-            well: status.success(),
-            stdout: String::from_utf8_lossy(&kept).into_owned(),
-        })
+            .current_dir(call.folder);
+        let input = call.input.map(|input| stream::iter([Ok(input.into())]));
+        program::run(command, input, show, ctx).await
     }
 }
 
@@ -159,24 +112,9 @@ const OWN: [&str; 5] = [
     "LD_LIBRARY_PATH",
 ];
 
-/// The tool, with nothing of this process's environment but the way to programs, and to the
-/// logins of registries.
+/// The tool, as any of Docker's programs.
 fn command(way: &[&str]) -> Command {
-    let mut command = Command::new(way.first().copied().unwrap_or_default());
-    command.args(way.iter().skip(1)).env_clear();
-    for name in ["PATH", "HOME", "DOCKER_CONFIG"] {
-        if let Some(value) = std::env::var_os(name) {
-            command.env(name, value);
-        }
-    }
+    let mut command = program::command(way.first().copied().unwrap_or_default());
+    command.args(way.iter().skip(1));
     command
-}
-
-async fn pump(mut pipe: impl tokio::io::AsyncRead + Unpin, stream: LogStream, ctx: &StepContext) {
-    let mut piece = vec![0; 16 << 10];
-    while let Ok(read @ 1..) = pipe.read(&mut piece).await {
-        if let Some(bytes) = piece.get(..read) {
-            ctx.log.write(stream, bytes).await;
-        }
-    }
 }

@@ -5,11 +5,14 @@
 //! process group that owns the build's. A parent-death signal would reach the build's first
 //! process alone, and what that has started would go on.
 
-use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
+use std::io::{self, PipeWriter};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+use std::os::unix::process::CommandExt;
+use std::process::Command;
 
 use nix::errno::Errno;
 use nix::libc::{self, c_int};
+use nix::unistd::setsid;
 
 /// The same on every architecture that Rust and Landlock have in common, but not in `libc`.
 const F_SETSIG: c_int = 10;
@@ -33,4 +36,20 @@ pub(super) fn hold(pipe: BorrowedFd<'_>) -> io::Result<()> {
     call(held, libc::F_SETOWN, -nix::unistd::getpid().as_raw())?;
     call(held, libc::F_SETFL, libc::O_ASYNC)?;
     Ok(())
+}
+
+/// Makes a program that is about to be started the leader of a group which is killed when the
+/// end that this gives is dropped, or this process dies. The command holds on to the other
+/// end: it has to be dropped once it is started.
+pub(crate) fn tie(command: &mut Command) -> io::Result<PipeWriter> {
+    let (pipe, held) = io::pipe()?;
+    #[expect(unsafe_code, reason = "system calls may be made between fork and exec")]
+    // SAFETY: the closure makes system calls only, and allocates nothing.
+    unsafe {
+        command.pre_exec(move || {
+            setsid()?;
+            hold(pipe.as_fd())
+        });
+    }
+    Ok(held)
 }

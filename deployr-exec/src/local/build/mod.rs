@@ -1,7 +1,11 @@
 //! Builds as confined processes on this host.
 
 pub(crate) mod env;
-mod lifeline;
+#[cfg_attr(
+    not(feature = "docker"),
+    allow(dead_code, reason = "of Docker's programs")
+)]
+pub(crate) mod lifeline;
 mod limits;
 mod output;
 mod process;
@@ -287,7 +291,7 @@ impl Builder for LocalBuilder {
 
     async fn forget(&self, project: ProjectId) -> StepResult<()> {
         let root = self.root.clone();
-        blocking(move || Ok(workspace::forget(&root, &project.to_string())?)).await
+        blocking(move || Ok(workspace::remove_cache(&root, &project.to_string())?)).await
     }
 }
 

@@ -58,8 +58,8 @@ pub(crate) fn cache(root: &Path, project: &str) -> Result<PathBuf, Fault> {
     made.map_err(|error| Fault::io("making the cache", dir.display(), error))
 }
 
-/// Removes the project's cache.
-pub(super) fn forget(root: &Path, project: &str) -> Result<(), Fault> {
+/// Removes a project's cache. One that is gone is fine.
+pub(crate) fn remove_cache(root: &Path, project: &str) -> Result<(), Fault> {
     let dir = root.join("cache").join(project);
     throw_away(&dir, &root.join("trash"))
         .map_err(|error| Fault::io("removing", dir.display(), error))

@@ -13,6 +13,7 @@ pub(crate) mod logs;
 mod migrate;
 pub(crate) mod options;
 pub(crate) mod plan;
+pub(crate) mod prune;
 pub(crate) mod queue;
 pub(crate) mod remove;
 pub(crate) mod rollback;
@@ -45,6 +46,7 @@ pub(crate) async fn run(cli: Cli, ui: &Ui) -> Result<Exit> {
         Command::Logs(args) => logs::run(&args, &settings, ui).await,
         Command::Migrate => migrate::run(&settings, ui).await,
         Command::Plan(args) => plan::run(&args, &settings, ui).await,
+        Command::Prune(args) => prune::run(&args, &settings, ui).await,
         Command::Queue(args) => queue::run(&args, &settings, ui).await,
         Command::Remove(args) => remove::run(&args, &settings, ui).await,
         Command::Rollback(args) => rollback::run(&args, &settings, ui).await,

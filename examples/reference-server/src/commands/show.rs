@@ -1,6 +1,6 @@
 //! `deployr show`
 
-use deployr_core::model::{Deployment, DeploymentId, Page, Project};
+use deployr_core::model::{Deployment, DeploymentId, Page, Project, ReleaseState};
 use serde_json::{Value, json};
 
 use super::settings;
@@ -8,7 +8,7 @@ use crate::config::Settings;
 use crate::exit::{Exit, Result};
 use crate::host::Host;
 use crate::ui::Ui;
-use crate::{table, view};
+use crate::{docker, table, view};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -25,16 +25,24 @@ pub(crate) async fn run(args: &Args, settings: &Settings, ui: &Ui) -> Result<Exi
     if args.what.starts_with(&format!("{}_", DeploymentId::PREFIX)) {
         deployment(&host, &host.deployment(&args.what).await?, ui).await?;
     } else {
-        project(&host, &host.project(&args.what).await?, ui).await?;
+        project(&host, settings, &host.project(&args.what).await?, ui).await?;
     }
     Ok(Exit::Ok)
 }
 
-async fn project(host: &Host, project: &Project, ui: &Ui) -> Result<()> {
+async fn project(host: &Host, settings: &Settings, project: &Project, ui: &Ui) -> Result<()> {
     let releases = host
         .engine
         .releases(&host.actor, project.id, Page::first(100))
         .await?;
+    let live = releases.iter().find(|one| one.state == ReleaseState::Live);
+    let usage = match (live, Host::data(settings)) {
+        (Some(live), Ok(data)) => {
+            let (target, slug) = (&live.target, &project.slug);
+            docker::usage(settings, &data, target, slug, live.number).await
+        }
+        _ => None,
+    };
     let variables = host.engine.env_names(&host.actor, project.id).await?;
     let trouble = host.engine.removal_trouble(project).await?;
     ui.emit(&json!({
@@ -42,6 +50,7 @@ async fn project(host: &Host, project: &Project, ui: &Ui) -> Result<()> {
         "releases": releases.iter().map(view::release_json).collect::<Vec<Value>>(),
         "env": variables,
         "removal_trouble": trouble,
+        "usage": usage.as_ref().map(|(_, usage)| usage),
     }));
     ui.say(ui.strong(project.name.as_str()));
     let names: Vec<&str> = variables.iter().map(|name| name.as_str()).collect();
@@ -49,7 +58,7 @@ async fn project(host: &Host, project: &Project, ui: &Ui) -> Result<()> {
         [] => "none".into(),
         _ => names.join(", "),
     };
-    let settings = settings::shown(&project.settings);
+    let own = settings::shown(&project.settings);
     let mut shown = vec![("id", project.id.to_string())];
     if let Some(removal) = &project.removal {
         shown.push(("state", view::removal(removal, trouble.as_deref())));
@@ -60,11 +69,13 @@ async fn project(host: &Host, project: &Project, ui: &Ui) -> Result<()> {
         ("target", project.settings.target.to_string()),
     ]);
     shown.extend(
-        settings
-            .iter()
+        own.iter()
             .map(|(name, value)| (name.as_str(), value.clone())),
     );
     shown.push(("variables", names));
+    if let Some((words, _)) = usage {
+        shown.push(("uses", words));
+    }
     shown.push(("created", view::moment(project.created_at)));
     fields(ui, &shown);
     let rows: Vec<_> = releases

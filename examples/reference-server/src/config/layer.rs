@@ -85,6 +85,15 @@ pub(crate) struct Layer {
         hide_short_help = true
     )]
     pub(super) docker_image: Option<String>,
+    /// Whether a Dockerfile may be built by BuildKit, which has secrets but no limits [default: false]
+    #[arg(
+        long,
+        global = true,
+        env = "DEPLOYR_DOCKER_BUILDKIT",
+        value_name = "BOOL",
+        hide_short_help = true
+    )]
+    pub(super) docker_buildkit: Option<bool>,
     /// How many tasks a release has on the target `swarm` [default: 1]
     #[arg(long, global = true, env = "DEPLOYR_SWARM_REPLICAS", value_name = "N", hide_short_help = true,
         value_parser = clap::value_parser!(u32).range(SWARM_REPLICAS))]

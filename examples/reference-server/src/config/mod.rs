@@ -53,6 +53,8 @@ pub(crate) struct Settings {
     /// What commands and folders are run in there.
     #[cfg_attr(not(feature = "docker"), allow(dead_code))]
     pub(crate) docker_image: Option<String>,
+    #[cfg_attr(not(feature = "docker"), allow(dead_code))]
+    pub(crate) docker_buildkit: bool,
     pub(crate) listen: SocketAddr,
     /// Whether somebody has chosen `listen`.
     pub(crate) listen_chosen: bool,
@@ -142,6 +144,10 @@ impl Layer {
                 .unwrap_or_default(),
             docker_socket: self.docker_socket.or(file.docker_socket),
             docker_image: self.docker_image.or(file.docker_image),
+            docker_buildkit: self
+                .docker_buildkit
+                .or(file.docker_buildkit)
+                .unwrap_or(false),
             data: absolute(&self.data.or(file.data).unwrap_or_else(|| DATA.into()))?,
             listen: listen.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8080))),
             listen_chosen: listen.is_some(),

@@ -11,6 +11,7 @@ const EVERY_KEY: &str = r#"
     node = "web-1"
     docker_socket = "/run/other.sock"
     docker_image = "node:22"
+    docker_buildkit = true
     swarm_replicas = 3
     swarm_constraints = ["node.labels.disk==ssd", "node.role==worker"]
     lease_seconds = 7
@@ -68,6 +69,7 @@ fn the_command_line_wins_over_the_file_and_that_over_the_defaults() {
         Path::new("/run/other.sock")
     );
     assert_eq!(settings.docker_image.unwrap(), "node:22");
+    assert!(settings.docker_buildkit);
     assert_eq!(settings.swarm_target.as_str(), "swarm:web-1");
     assert_eq!(settings.swarm_replicas, 3);
     assert_eq!(settings.swarm_constraints.len(), 2);

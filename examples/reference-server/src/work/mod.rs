@@ -9,6 +9,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use deployr_core::error::StepError;
 use deployr_core::ingress::Ingress;
 use deployr_core::value::Slug;
 use deployr_core::worker::Worker;
@@ -127,9 +128,11 @@ impl Work {
         }
         if mode != Mode::Once {
             for (slug, error) in host.engine.restore().await?.failed {
-                ui.warn(format_args!(
-                    "{slug} is not served: {error}; deploy it again"
-                ));
+                let what = match &error {
+                    StepError::Fault(fault) if fault.retryable => "it is tried again",
+                    _ => "deploy it again",
+                };
+                ui.warn(format_args!("{slug} is not served: {error}; {what}"));
             }
         }
         if let Some(ingress) = &builtin {

@@ -1,5 +1,7 @@
 //! `deploy --target docker`, on a real engine.
 
+use std::time::{Duration, Instant};
+
 use deployr_testkit::docker::Docker;
 use nix::sys::signal::Signal;
 
@@ -66,6 +68,38 @@ fn a_dockerfile_goes_live_and_back() {
 
     let back = machine.run(&[&["rollback", "site"], &docker[..]].concat());
     assert_eq!(code(&back), 0, "{}{}", stdout(&back), stderr(&back));
+    assert!(
+        server
+            .get("site.localhost", "/")
+            .ends_with("made of a Dockerfile\n")
+    );
+
+    let shown = machine.run(&[&["show", "site", "--json"], &docker[..]].concat());
+    let usage = &json_lines(&shown)[0]["usage"];
+    assert_eq!(usage["containers"], 1, "{usage}");
+    assert!(usage["memory_bytes"].as_u64().unwrap() > 0, "{usage}");
+    let shown = stdout(&machine.run(&[&["show", "site"], &docker[..]].concat()));
+    assert!(shown.contains(" of 2048 MiB, "), "{shown}");
+
+    // An image of no release is shown, and goes when that is said.
+    let instance =
+        std::fs::read_to_string(machine.path().join(".deployr/docker/instance")).unwrap();
+    let lost = format!("deployr-{instance}/site:0");
+    Docker::shared().run(&["tag", "busybox:test", &lost]);
+    let there = || Docker::shared().run(&["images", "--quiet", &lost]);
+    let plan = machine.run(&[&["prune"], &docker[..]].concat());
+    assert!(
+        stdout(&plan).contains(&lost),
+        "{}{}",
+        stdout(&plan),
+        stderr(&plan)
+    );
+    assert_ne!(there(), "", "a plan changes nothing");
+    let enough = machine.run(&[&["prune", "--budget", "1TiB", "--yes"], &docker[..]].concat());
+    assert!(stdout(&enough).contains("0 removed"), "{}", stdout(&enough));
+    let done = machine.run(&[&["prune", "--yes", "--json"], &docker[..]].concat());
+    assert_eq!(json_lines(&done)[0]["goes"][0]["names"][0], lost.as_str());
+    assert_eq!(there(), "");
     assert!(
         server
             .get("site.localhost", "/")
@@ -299,4 +333,39 @@ fn the_doctor_knows_whether_docker_can_be_used() {
         none["help"].as_str().unwrap().contains("--docker-socket"),
         "{none}"
     );
+}
+
+/// What is live on an engine that is away when the server starts.
+#[test]
+fn a_site_comes_back_with_its_engine() {
+    let machine = Machine::new();
+    let docker = Docker::start();
+    let socket = docker.socket();
+    let settings = ["--docker-socket", socket.to_str().unwrap()];
+    let site = Repository::new(&machine, "later", "exit 1");
+    site.commit("deployr.toml", "");
+    site.commit("Dockerfile", DOCKERFILE);
+    let server = machine.serve(&settings);
+    let deploy = [
+        &["deploy", site.path(), "--target", "docker"],
+        &settings[..],
+    ]
+    .concat();
+    let deployed = machine.run(&deploy);
+    assert_eq!(code(&deployed), 0, "{}", stderr(&deployed));
+    server.stop(Signal::SIGTERM);
+
+    docker.down("TERM");
+    let server = machine.serve(&settings);
+    let none = server.get("later.localhost", "/");
+    assert!(!none.contains("made of a Dockerfile"), "{none}");
+    docker.up();
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while !server
+        .get("later.localhost", "/")
+        .ends_with("made of a Dockerfile\n")
+    {
+        assert!(Instant::now() < deadline, "it is not served again");
+        std::thread::sleep(Duration::from_millis(50));
+    }
 }

@@ -64,6 +64,8 @@ pub mod local;
 mod remote;
 #[cfg(feature = "ssh")]
 pub mod ssh;
+#[cfg(any(feature = "cpanel", feature = "docker", feature = "local-executor"))]
+mod workers;
 
 #[cfg(feature = "cpanel")]
 pub use cpanel::{CpanelExecutor, CpanelTarget};

@@ -153,6 +153,30 @@ fn laravel_shares_its_storage() {
 }
 
 #[test]
+fn a_repository_names_its_workers() {
+    let toml = "[on_target.workers]\nqueue = 'php artisan queue:work'\nmail = 'node mail.js'";
+    let recipe = found(&[
+        ("artisan", ""),
+        ("composer.json", "{}"),
+        ("deployr.toml", toml),
+    ]);
+    let on_target = &recipe.on_target;
+    let workers = on_target.workers.iter();
+    let workers = workers.map(|(name, line)| (name.as_str(), line.as_str()));
+    assert_eq!(
+        workers.collect::<Vec<_>>(),
+        [
+            ("mail", "node mail.js"),
+            ("queue", "php artisan queue:work")
+        ]
+    );
+    // The preset's other lines stay, and a store gives back what was put there.
+    assert!(on_target.migrate.is_some());
+    let json = serde_json::to_string(&recipe).unwrap();
+    assert_eq!(serde_json::from_str::<Recipe>(&json).unwrap(), recipe);
+}
+
+#[test]
 fn only_apps_that_route_in_the_browser_get_the_index_for_every_path() {
     for (package, expected) in [
         (VITE, true),
@@ -265,6 +289,7 @@ fn a_wrong_configuration_is_refused_by_field_and_line() {
         ("[health]\ninterval_ms = 9", &["line 2", "health.interval_ms is invalid", "from 10 to"]),
         ("[health]\ntimeout_ms = 0", &["line 2", "health.timeout_ms is invalid", "from 1 to"]),
         ("[health]\nstatus = 99999", &["line 2", "health.status is invalid", "from 100 to 599"]),
+        ("[on_target.workers]\n'a/b' = 'x'", &["line 2", "worker is invalid", "a-z, 0-9"]),
         ("[health]\nstatus = -200", &["line 2", "health.status is invalid", "-200"]),
     ];
     for (text, expected) in cases {

@@ -333,3 +333,34 @@ async fn a_folder_of_this_machine_is_copied_whole() {
         "two"
     );
 }
+
+/// And where that fails halfway, nothing of that stays.
+#[tokio::test]
+async fn a_folder_that_cannot_be_copied_is_fetched() {
+    let lab = Lab::new();
+    let app = lab.repo("app");
+    let first = lab.head("app");
+    git(&app, &["gc", "--quiet"]);
+    let second = lab.commit("app", "index.html", "two");
+    // Loose objects come first, and then a pack that lies elsewhere.
+    let packs = app.join(".git/objects/pack");
+    let is_pack = |path: &std::path::PathBuf| path.extension().is_some_and(|of| of == "pack");
+    let entries = fs::read_dir(packs).unwrap();
+    let pack = entries.map(|entry| entry.unwrap().path()).find(is_pack);
+    let (pack, elsewhere) = (pack.unwrap(), lab.folder.path().join("elsewhere"));
+    fs::rename(&pack, &elsewhere).unwrap();
+    std::os::unix::fs::symlink(&elsewhere, &pack).unwrap();
+
+    let (source, ctx, git_source) = (lab.local("app"), context(), lab.git_source());
+    let resolved = git_source.resolve(&source, &branch("main"), &ctx).await;
+    assert_eq!(resolved.unwrap().id, second);
+    let there = support::all_files(&lab.mirror().join("objects"));
+    let loose = |path: &std::path::Path| path.extension().is_none();
+    assert!(!there.iter().any(|(path, _)| loose(path)), "{there:?}");
+    fs::remove_dir_all(app.join(".git/objects")).unwrap();
+    for (name, commit) in [("first", first), ("second", second)] {
+        let folder = lab.target(name);
+        let there = git_source.checkout(&source, &commit, &folder, &ctx);
+        there.await.unwrap();
+    }
+}

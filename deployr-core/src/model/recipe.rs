@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -5,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::Images;
 use crate::value::{
     BuildCommand, DrainTime, Framework, HealthDeadline, HealthInterval, HealthPath, HealthStatus,
-    HealthTimeout, OutputDir, RelPath,
+    HealthTimeout, OutputDir, RelPath, WorkerName,
 };
 
 /// How a checkout is built and how its release is run: a framework's preset with
@@ -58,6 +59,10 @@ pub struct OnTarget {
     /// so, and nothing is taken back.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub after_switch: Option<BuildCommand>,
+    /// Run on and on beside the release, while it is the present one: queues, timers. Each is
+    /// started again when it ends, and of those with one name a host never runs two.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub workers: BTreeMap<WorkerName, BuildCommand>,
     /// Where the web server of a host runs PHP: the folder of the release that it serves.
     /// There, nothing else is started.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -69,7 +74,7 @@ impl OnTarget {
         *self == Self::default()
     }
 
-    /// All commands: what each is called, and the line. Those that are `true` do nothing,
+    /// The commands that end: what each is called, and the line. Those that are `true` do nothing,
     /// and are left out.
     pub fn commands(&self) -> impl Iterator<Item = (&'static str, &BuildCommand)> {
         let after = self

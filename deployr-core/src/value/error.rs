@@ -148,6 +148,8 @@ input_codes! {
     TimetableInvalid = "TIMETABLE_INVALID",
     /// Not the name of a framework's preset.
     FrameworkInvalid = "FRAMEWORK_INVALID",
+    /// Not the name of a worker.
+    WorkerInvalid = "WORKER_INVALID",
     /// Not a domain name.
     DomainInvalid = "DOMAIN_INVALID",
     /// Not an address or a network of addresses.

@@ -58,7 +58,9 @@ pub use git_ref::{BranchName, GitRef, TagName};
 pub use git_url::{GitScheme, GitUrl, UrlPolicy};
 pub use health_path::HealthPath;
 pub use image::{BuildArg, BuildArgName, LoginName, RegistryHost};
-pub use names::{ConcurrencyKey, Framework, JobKind, Label, ScheduleName, TargetName, TenantId};
+pub use names::{
+    ConcurrencyKey, Framework, JobKind, Label, ScheduleName, TargetName, TenantId, WorkerName,
+};
 pub use network::Network;
 pub use port::Port;
 pub use project_name::ProjectName;

@@ -48,6 +48,34 @@ impl Framework {
     }
 }
 
+/// The name of a worker of a project: `queue`, `schedule`.
+///
+/// ```
+/// use deployr_core::value::WorkerName;
+///
+/// assert!(WorkerName::parse("queue-2").is_ok());
+/// assert!(WorkerName::parse("queue.2").is_err());
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct WorkerName(String);
+
+string_value!(WorkerName);
+
+impl WorkerName {
+    /// Parses a name of `a-z`, `0-9` and `-`.
+    pub fn parse(input: impl AsRef<str>) -> Result<Self, InvalidValue> {
+        let input = input.as_ref();
+        let plain = |b: u8| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-');
+        if fits(input, plain) {
+            return Ok(Self(input.to_owned()));
+        }
+        let rule = "must be 1 to 64 of a-z, 0-9 or '-', letter or digit first";
+        let code = InputCode::WorkerInvalid;
+        Err(InvalidValue::new("worker", code, rule, input))
+    }
+}
+
 /// The kind of a job, by which workers choose what to run.
 ///
 /// ```

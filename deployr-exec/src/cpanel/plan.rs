@@ -6,7 +6,7 @@ use deployr_core::model::{Recipe, Runtime};
 use deployr_core::value::Slug;
 
 use super::target::CpanelTarget;
-use crate::health;
+use crate::{health, workers};
 
 pub(super) fn plan(target: &CpanelTarget, slug: &Slug, recipe: &Recipe) -> Vec<PlannedStep> {
     let site = target.site(slug.as_str());
@@ -82,6 +82,7 @@ pub(super) fn accepts(target: &CpanelTarget, slug: &Slug, recipe: &Recipe) -> Re
             ));
         }
     }
+    workers::refuse("cPanel", recipe)?;
     let unrun: Vec<_> = recipe.on_target.commands().map(|(name, _)| name).collect();
     if !unrun.is_empty() && site.git.is_none() {
         let unrun = unrun.join(", ");

@@ -20,6 +20,7 @@ use super::{DockerExecutor, plan};
 use crate::framework::is_dockerfile;
 use crate::local::blocking;
 use crate::local::run::{link, place as folder};
+use crate::workers;
 
 /// How long the container of a release that is discarded has to end.
 pub(super) const DISCARD_GRACE: Duration = Duration::from_secs(1);
@@ -40,6 +41,7 @@ impl Executor for DockerExecutor {
     }
 
     fn accepts(&self, _: &Slug, recipe: &Recipe) -> Result<(), Verdict> {
+        workers::refuse("Docker", recipe)?;
         match recipe.runtime {
             Runtime::Static { .. } => check_files(recipe),
             Runtime::Process { .. } if !is_dockerfile(recipe) => self.needs_base().map(drop),

@@ -1,10 +1,11 @@
+use std::collections::BTreeMap;
 use std::num::NonZeroU16;
 
 use deployr_core::error::{StepError, StepResult};
 use deployr_core::model::{HealthCheck, Images, OnTarget};
 use deployr_core::value::{
     BuildCommand, DrainTime, Framework, HealthDeadline, HealthInterval, HealthPath, HealthStatus,
-    HealthTimeout, OutputDir, RelPath,
+    HealthTimeout, OutputDir, RelPath, WorkerName,
 };
 use serde::Deserialize;
 
@@ -39,6 +40,7 @@ pub(super) struct OnTargetConfig {
     prepare: Option<BuildCommand>,
     migrate: Option<BuildCommand>,
     after_switch: Option<BuildCommand>,
+    workers: Option<BTreeMap<WorkerName, BuildCommand>>,
     web_root: Option<RelPath>,
 }
 
@@ -49,6 +51,7 @@ impl OnTargetConfig {
             prepare: self.prepare.or(base.prepare),
             migrate: self.migrate.or(base.migrate),
             after_switch: self.after_switch.or(base.after_switch),
+            workers: self.workers.or(base.workers).unwrap_or_default(),
             web_root: self.web_root.or(base.web_root),
         }
     }

@@ -6,6 +6,7 @@
 //! <root>/<project>/current                       link to the present release
 //! <root>/<project>/turn                          the latest deployment that has switched
 //! <root>/<project>/run/<number>/                 the process of a release, its port and log
+//! <root>/<project>/run/<number>.<name>/          a worker of it, and its log
 //! <root>/<project>/jobs/<deployment>-<name>/     commands that ran on the host, their logs
 //! ```
 //!
@@ -36,6 +37,7 @@ mod switch;
 mod target;
 mod upload;
 mod verify;
+mod workers;
 
 use std::sync::Arc;
 use std::time::Duration;

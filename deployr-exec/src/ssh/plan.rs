@@ -54,6 +54,10 @@ pub(super) fn plan(
             "ask the web server for a script in {root} until it answers with the new release"
         )));
     }
+    for (name, line) in &on_target.workers {
+        let what = format!("keep running as {name}, in the place of the release before's");
+        steps.push(PlannedStep::run(what, Command::shell(line.as_str())));
+    }
     if let Some(line) = &on_target.after_switch {
         steps.push(run(&Command::shell(line.as_str())));
     }

@@ -15,7 +15,7 @@ use deployr_core::value::Slug;
 use super::host::{self, Host};
 use super::target::Role;
 use super::verify::Verify;
-use super::{SshExecutor, plan};
+use super::{SshExecutor, plan, workers};
 
 #[async_trait]
 impl Executor for SshExecutor {
@@ -38,6 +38,10 @@ impl Executor for SshExecutor {
     }
 
     fn accepts(&self, _: &Slug, recipe: &Recipe) -> Result<(), Verdict> {
+        let mut targets = self.hosts.iter().map(|host| host.session.target());
+        if !recipe.on_target.workers.is_empty() && !targets.any(|one| one.is_for(Role::Worker)) {
+            return Err(workers::nowhere());
+        }
         let by_web_server = self.php.is_some() && recipe.on_target.web_root.is_some();
         match recipe.runtime {
             Runtime::Static { .. } => Ok(()),
@@ -89,17 +93,28 @@ impl Executor for SshExecutor {
         go_on(ctx)?;
         let php = self.web_root(spec).is_some();
         let given = Arc::new((spec.clone(), ctx.clone()));
+        let of_all = Arc::clone(&given);
+        self.on_all(move |host| {
+            let given = Arc::clone(&of_all);
+            async move { host.start_workers(&given.0, &given.1).await }
+        })
+        .await?;
+        let is_web = |host: &&Arc<Host>| host.session.target().is_for(Role::Web);
+        let nobody = || Fault::permanent("start", &spec.slug, "the target has no host");
+        if php || matches!(spec.recipe.runtime, Runtime::Static { .. }) {
+            // Nothing is started: who has it not says so before the switch.
+            let first = self.hosts.iter().find(is_web).ok_or_else(nobody)?;
+            return first.start(spec, php, ctx).await;
+        }
         let endpoints = self
             .on_all(move |host| {
                 let given = Arc::clone(&given);
                 async move { host.start(&given.0, php, &given.1).await }
             })
             .await?;
-        let is_web = |host: &Arc<Host>| host.session.target().is_for(Role::Web);
-        let endpoints = self.hosts.iter().zip(endpoints);
-        let mut endpoints = endpoints.filter(|(host, _)| is_web(host));
-        let first = endpoints.next().map(|(_, endpoint)| endpoint);
-        first.ok_or_else(|| Fault::permanent("start", &spec.slug, "the target has no host").into())
+        let mut endpoints = self.hosts.iter().zip(endpoints);
+        let first = endpoints.find(|(host, _)| is_web(host));
+        Ok(first.map(|(_, endpoint)| endpoint).ok_or_else(nobody)?)
     }
 
     async fn verify(
@@ -117,10 +132,14 @@ impl Executor for SshExecutor {
                 if !host.session.target().is_for(Role::Web) {
                     return Ok(());
                 }
-                // Of several each has a port of its own; to start what is up tells it.
-                let own = match is_one {
-                    true => endpoint.clone(),
-                    false => host.start(spec, php, ctx).await?,
+                let own = match endpoint {
+                    Endpoint::Served { path, .. } => Endpoint::Served {
+                        path: path.clone(),
+                        address: host.session.target().web_server,
+                    },
+                    one if is_one => one.clone(),
+                    // Of several each has a port of its own; to start what is up tells it.
+                    _ => host.start(spec, php, ctx).await?,
                 };
                 Verify::new(&host, spec, &own, php).run(ctx).await
             }

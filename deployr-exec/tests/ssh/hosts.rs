@@ -85,3 +85,25 @@ async fn each_host_has_its_own_processes() {
     executor.prune(&app(1, SERVER).slug, &[1]).await.unwrap();
     assert_eq!(get(&endpoint).await.unwrap(), "release 1");
 }
+
+/// Each call costs a host a shell, and the deployment a way there and back.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_is_called_no_oftener_than_it_must() {
+    let hosts = [
+        Sshd::start_without(&["rsync"]),
+        Sshd::start_without(&["rsync"]),
+    ];
+    let (executor, work) = (all(&hosts), tempfile::tempdir().unwrap());
+    let files = artifact(work.path(), &[("index.html", "home")]);
+    let calls = || {
+        let count = |host: &Sshd| host.log().matches("Starting session: command").count();
+        hosts.each_ref().map(count)
+    };
+    let before = calls();
+    deploy(&executor, &site(1), &files, &context())
+        .await
+        .unwrap();
+    let after = calls();
+    // Survey, upload, place, look, ready, switch; the first says where it is, too.
+    assert_eq!([after[0] - before[0], after[1] - before[1]], [7, 6]);
+}

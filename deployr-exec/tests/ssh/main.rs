@@ -22,3 +22,4 @@ mod processes;
 mod remove;
 mod support;
 mod trouble;
+mod workers;

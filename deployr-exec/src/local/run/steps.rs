@@ -16,6 +16,7 @@ use super::process::{Launch, RunFile};
 use super::verify::Verify;
 use super::{LocalExecutor, blocking, link, place, plan, proc};
 use crate::local::Confinement;
+use crate::workers;
 
 /// How long the processes of a release that is discarded have to end.
 const DISCARD_GRACE: Duration = Duration::from_secs(1);
@@ -37,7 +38,7 @@ impl Executor for LocalExecutor {
 
     fn accepts(&self, _: &Slug, recipe: &Recipe) -> Result<(), Verdict> {
         match recipe.runtime {
-            Runtime::Static { .. } | Runtime::Process { .. } => Ok(()),
+            Runtime::Static { .. } | Runtime::Process { .. } => workers::refuse("local", recipe),
             _ => Err(no_containers()),
         }
     }

@@ -10,6 +10,7 @@ done
 for run in "$base/run/"*/pid; do
     if [ -L "$run" ]; then
         number=${run%/pid}
-        echo "run ${number##*/}"
+        number=${number##*/}
+        echo "run ${number%%.*}"
     fi
 done

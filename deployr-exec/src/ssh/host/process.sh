@@ -1,5 +1,6 @@
 # Processes of releases. `run/<number>/pid` is a link to `<pid>:<start>`: the supervisor;
-# while it is there, the release shall run. All that a release starts has DEPLOYR_RUN.
+# while it is there, the release shall run. `run/<number>.<name>` is the same for a worker.
+# All that a release starts has DEPLOYR_RUN.
 
 # Prints what tells process $1 from a later one of its number.
 started() {
@@ -45,8 +46,8 @@ end_members() {
     done
 }
 
-# Ends release $1 within $2 seconds. Its files and its log stay.
-stop_release() {
+# Ends run $1 within $2 seconds. Its files and its log stay.
+stop_run() {
     [ -d "$base/run/$1" ] || return 0
     # First, so that it starts nothing again.
     supervisor=$(process_of "$base/run/$1/pid") || supervisor=
@@ -54,6 +55,20 @@ stop_release() {
     send KILL $supervisor
     end_members "$1/" "$2"
     rm -f -- "$base/run/$1/exit"
+}
+
+# Ends the runs in the other folders, all at the same time, within $1 seconds.
+stop_runs() {
+    seconds=$1 ending='' code=0
+    shift
+    for one; do
+        (stop_run "${one##*/}" "$seconds") &
+        ending="$ending $!"
+    done
+    for one in $ending; do
+        wait "$one" || code=$?
+    done
+    [ "$code" -eq 0 ] || exit "$code"
 }
 
 # Leaves a process as it would be without these scripts.
@@ -67,7 +82,7 @@ own_surroundings() {
 }
 
 # Runs line $1 with the variables $2 in folder $3, marked with $4, on port $5 of address
-# $6, as release $7. Called in a subshell, which it becomes. None of its own words may be
+# $6 (a worker has neither), as release $7. Called in a subshell, which it becomes. None of its own words may be
 # a name: the project's variables may have any.
 become() {
     own_surroundings
@@ -75,8 +90,10 @@ become() {
     cd -- "$3"
     NODE_ENV=production HOST=$6
     export NODE_ENV HOST
+    [ -n "$6" ] || unset HOST
     eval "$2"
     PORT=$5 DEPLOYR_RELEASE=$7 DEPLOYR_RUN=$4
     export PORT DEPLOYR_RELEASE DEPLOYR_RUN
+    [ -n "$5" ] || unset PORT
     exec /bin/sh -c "$1"
 }

@@ -6,9 +6,7 @@ lock
 # First, so that nothing that is half gone is present, or started again.
 still_locked
 rm -f -- "$base/current"
-for run in "$base/run/"*; do
-    [ ! -d "$run" ] || stop_release "${run##*/}" "$1"
-done
+stop_runs "$1" "$base/run/"*
 for job in "$base/jobs/"*; do
     if leader=$(process_of "$job/pid"); then
         kill -s KILL -- "-$leader" 2>/dev/null || :

@@ -14,7 +14,7 @@ if [ "$3" = remove ]; then
         fi
     done
 fi
-stop_release "$1" "$2"
+stop_runs "$2" "$base/run/$1" "$base/run/$1."*
 if [ "$3" = keep ]; then
     exit 0
 fi
@@ -27,4 +27,4 @@ if folder=$(release_of "$1"); then
     remove "$base/releases/.$1.0.gone"
     mv -- "$folder" "$base/releases/.$1.0.gone"
 fi
-remove "$base/releases/.$1."* "$base/run/$1"
+remove "$base/releases/.$1."* "$base/run/$1" "$base/run/$1."*

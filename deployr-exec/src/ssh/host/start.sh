@@ -3,10 +3,8 @@
 env=$(whole_env) || exit
 find_placed "$1" "$2"
 number=$1 run=$base/run/$1
-has setsid || die "$REFUSED" "the program setsid is needed to run releases; install util-linux"
-[ -r /proc/self/environ ] || die "$REFUSED" "processes need a host with /proc, as Linux has"
-umask 077
-mkdir -p -- "$run"
+can_supervise
+make_run "$number"
 lock
 if process_of "$run/pid" >/dev/null; then
     if [ ! -e "$run/exit" ] || [ "$(present)" = "$number" ]; then
@@ -14,7 +12,7 @@ if process_of "$run/pid" >/dev/null; then
         exit 0
     fi
 fi
-stop_release "$number" 0
+stop_run "$number" 0
 
 listening=$(cat /proc/net/tcp /proc/net/tcp6 2>/dev/null |
     awk '$4 == "0A" { n = split($2, part, ":"); printf "%s ", part[n] }')
@@ -41,18 +39,6 @@ until [ "$port" -ne 0 ] && is_free "$port"; do
 done
 
 printf '%s\n' "$port" | put "$run/port"
-printf '%s\n' "$env" | put "$run/env"
-printf '%s\n' "$5" | put "$run/supervise"
-: >>"$run/log"
-wc -c <"$run/log" >"$run/from"
-if [ -n "$locale" ]; then LC_ALL=$locale; else unset LC_ALL; fi
 still_locked
-setsid sh "$run/supervise" "$6" "$7" "$number" "$folder" "$3" "$port" "$4" \
-    </dev/null >>"$run/log" 2>&1 9>&- &
-left=200
-until [ -L "$run/pid" ]; do
-    left=$((left - 1))
-    [ "$left" -gt 0 ] || die "$BUSY" "the supervisor of $run did not come up: $(tail -n 3 "$run/log")"
-    nap
-done
+launch "$number" "$folder" "$3" "$port" "$4" "$5" "$6" "$7"
 printf '%s\n' "$port"

@@ -20,7 +20,7 @@ fi
 now=$(present)
 [ "$now" != "$1" ] ||
     die "$REFUSED" "another release of this number is present there, as happens when the store was made anew; give the target another root"
-if release_of "$1" >/dev/null || [ -d "$base/run/$1" ]; then
+if release_of "$1" >/dev/null || [ -n "$(ls -d "$base/run/$1" "$base/run/$1."* 2>/dev/null)" ]; then
     echo stale
 else
     echo fresh

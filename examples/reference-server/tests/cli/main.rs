@@ -15,6 +15,8 @@ mod deploying;
 mod docker;
 mod doctor;
 mod domains;
+#[cfg(feature = "ssh")]
+mod laravel;
 mod machines;
 mod refusals;
 mod removing;

@@ -21,4 +21,6 @@ mod next;
 mod processes;
 mod remove;
 mod support;
+#[path = "../told/mod.rs"]
+mod told;
 mod trouble;

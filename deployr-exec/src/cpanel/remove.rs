@@ -101,7 +101,7 @@ impl Account {
     async fn remove_in(
         &self,
         folder: &str,
-        is_ours: impl Fn(&str) -> bool + Send,
+        is_ours: impl Fn(&str) -> bool + Send + Sync,
     ) -> StepResult<()> {
         let there = self.client.list(folder).await?.entries;
         if there.iter().all(|entry| is_ours(&entry.name)) {

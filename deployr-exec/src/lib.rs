@@ -58,6 +58,8 @@ pub mod framework;
 pub mod health;
 #[cfg(any(feature = "builtin-ingress", feature = "caddy-ingress"))]
 pub mod ingress;
+#[cfg(any(feature = "cpanel", feature = "local-executor", feature = "ssh"))]
+mod left;
 #[cfg(any(feature = "local-builder", feature = "local-executor"))]
 pub mod local;
 #[cfg(any(feature = "cpanel", feature = "ssh"))]

@@ -81,6 +81,23 @@ async fn what_is_gone_is_said_to_be_gone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_removal_leaves_what_others_have_made_in_the_projects_folder() {
+    let host = Host::new();
+    let page = host.files(&[("index.html", "")]);
+    host.deploy(&host.site(1), &page, 1).await.unwrap();
+    fs::create_dir(host.path("html")).unwrap();
+    for file in [".env", "html/index.html"] {
+        fs::write(host.path(file), "theirs").unwrap();
+    }
+    for _ in 0..2 {
+        host.executor.remove(&host.slug, true).await.unwrap();
+        assert_eq!(host.read(".env"), "theirs");
+        assert_eq!(host.read("html/index.html"), "theirs");
+        assert_eq!(fs::read_dir(host.path("")).unwrap().count(), 2);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_lower_turn_is_refused() {
     let host = Host::new();
     let ctx = context();

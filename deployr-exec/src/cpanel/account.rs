@@ -29,7 +29,7 @@ impl Client {
         match data.get("home").and_then(Value::as_str) {
             Some(home) if home.starts_with('/') => Ok(home.trim_end_matches('/').to_owned()),
             _ => {
-                let reason = "the host does not say where the account's home is; deploy again";
+                let reason = "the host does not say where the account's home is; try again";
                 Err(Fault::retryable("read", self.target(), reason).into())
             }
         }

@@ -198,7 +198,7 @@ impl Client {
         let left = limit.until.saturating_duration_since(Instant::now());
         if left.is_zero() {
             let reason = "it answered so slowly that the lock was held for too long; see whether \
-                          the host is well, then deploy again";
+                          the host is well, then try again";
             return Err(Failed::For(
                 Fault::retryable("switch", self.target(), reason).into(),
             ));

@@ -12,7 +12,7 @@ use super::files::{Kind, split};
 use super::lock::{Lock, random};
 
 /// What cPanel puts into a document root by itself.
-const ITS_OWN: &[&str] = &[".well-known", "cgi-bin"];
+pub(super) const ITS_OWN: &[&str] = &[".well-known", "cgi-bin"];
 
 enum Root {
     /// It leads there already, or by itself.

@@ -27,7 +27,7 @@ impl Account {
         } else if self.client.list(&base).await?.get("current").is_none() {
             return Ok(None);
         }
-        let reason = "it is not deployr's, or leads to no release; move it away and deploy again";
+        let reason = "it is not deployr's, or leads to no release; move it away and try again";
         Err(Fault::permanent(
             "read",
             format!("{}:{current}", self.client.target()),

@@ -1,4 +1,4 @@
-//! The project's lock on an account: a folder, since of those who make it at the same time
+//! Locks on an account, a project's own and that of all of them: each a folder, since of those who make it at the same time
 //! one succeeds. It is a lease by the host's own clock: of one that is older than
 //! [`LEASE`], whoever held it is taken to be dead.
 //!
@@ -15,7 +15,10 @@ use tokio::time::{Instant, sleep};
 
 use super::Account;
 use super::client::Client;
+use super::files::split;
 
+/// In the home: an account may have several roots. No project's folder has such a name.
+const OF_ACCOUNT: &str = ".deployr-lock";
 /// In seconds.
 const LEASE: i64 = 60;
 /// For how long it is used by who has it.
@@ -41,9 +44,18 @@ pub(super) fn random() -> String {
 }
 
 impl Lock {
-    /// Waits until nobody else has it.
+    /// The project's own. Waits until nobody else has it.
     pub(super) async fn take(client: &Client, base: &str) -> StepResult<Self> {
-        let (path, mine) = (format!("{base}/lock"), random());
+        Self::take_at(client, format!("{base}/lock")).await
+    }
+
+    /// That of the whole account, for what all of its projects have in common.
+    pub(super) async fn take_of_account(client: &Client) -> StepResult<Self> {
+        Self::take_at(client, OF_ACCOUNT.to_owned()).await
+    }
+
+    async fn take_at(client: &Client, path: String) -> StepResult<Self> {
+        let mine = random();
         let start = Instant::now();
         let mut pause = Duration::from_millis(50);
         let taken = loop {
@@ -55,14 +67,13 @@ impl Lock {
                 Err(StepError::Fault(fault)) if fault.retryable && start.elapsed() < WAIT => {}
                 Err(error) => return Err(error),
             }
-            if is_expired(client, base).await? {
-                put_aside(client, base).await?;
+            if is_expired(client, &path).await? {
+                put_aside(client, &path).await?;
                 continue;
             }
             if start.elapsed() + pause > WAIT {
-                let reason = format!(
-                    "others have held the lock {path} for more than a minute; deploy again"
-                );
+                let reason =
+                    format!("others have held the lock {path} for more than a minute; try again");
                 return Err(Fault::retryable("switch", client.target(), reason).into());
             }
             sleep(pause).await;
@@ -97,7 +108,7 @@ impl Lock {
             Some(owner) if owner.trim() == self.mine => Ok(()),
             _ => {
                 let reason = format!(
-                    "the lock {} was lost, since this call was too slow; deploy again",
+                    "the lock {} was lost, since this call was too slow; try again",
                     self.path
                 );
                 Err(Fault::retryable("switch", self.client.target(), reason).into())
@@ -119,9 +130,10 @@ impl Lock {
 }
 
 /// By when it was made and what the time is, both by the host's clock.
-async fn is_expired(client: &Client, base: &str) -> StepResult<bool> {
-    let there = client.list(base).await?;
-    let Some(lock) = there.get("lock") else {
+async fn is_expired(client: &Client, path: &str) -> StepResult<bool> {
+    let (dir, name) = split(path);
+    let there = client.list(dir).await?;
+    let Some(lock) = there.get(name) else {
         return Ok(false); // given back meanwhile
     };
     let Some(age) = there.time.zip(lock.mtime).map(|(now, made)| now - made) else {
@@ -130,21 +142,21 @@ async fn is_expired(client: &Client, base: &str) -> StepResult<bool> {
     if age <= UNOWNED || age > LEASE {
         return Ok(age > LEASE);
     }
-    let owner = client.read_file(&format!("{base}/lock/owner")).await?;
+    let owner = client.read_file(&format!("{path}/owner")).await?;
     Ok(owner.is_none())
 }
 
 /// One of those who find it expired moves it away; who moves another's puts it back.
-async fn put_aside(client: &Client, base: &str) -> StepResult<()> {
+async fn put_aside(client: &Client, lock: &str) -> StepResult<()> {
     let owner = |of: String| async move { client.read_file(&format!("{of}/owner")).await };
-    let (lock, aside) = (format!("{base}/lock"), format!("{base}/lock.{}", random()));
-    let before = owner(lock.clone()).await?;
-    if client.rename(&lock, &aside).await.is_err() {
+    let aside = format!("{lock}.{}", random());
+    let before = owner(lock.to_owned()).await?;
+    if client.rename(lock, &aside).await.is_err() {
         return Ok(()); // another was faster
     }
     if owner(aside.clone()).await? == before {
         client.remove(&aside).await
     } else {
-        client.rename(&aside, &lock).await
+        client.rename(&aside, lock).await
     }
 }

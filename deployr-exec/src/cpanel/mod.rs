@@ -7,6 +7,7 @@
 //! <root>/<project>/turn                          the latest deployment that has switched
 //! <root>/<project>/incoming/                     archives and what was unpacked of them
 //! <root>/<project>/lock/                         who is switching at the moment
+//! .deployr-lock/                                 who is changing the crontab
 //! ```
 //!
 //! There is no shell: each thing is a call of the API, and between two calls anything may
@@ -19,6 +20,7 @@ mod call;
 mod clear;
 mod client;
 mod connection;
+mod cron;
 mod docroot;
 mod doctor;
 mod files;

@@ -1,5 +1,5 @@
 //! What a project has on the account beside its files: a database, a version of PHP,
-//! cron's lines, an app that Passenger runs. Each is looked at first, and left as it is
+//! an app that Passenger runs. Each is looked at first, and left as it is
 //! where it is as it should be.
 
 use deployr_core::context::StepContext;
@@ -111,70 +111,6 @@ impl Account {
             .collect())
     }
 
-    /// Cron's lines of this project: those that end with its name are deployr's.
-    pub(super) async fn sync_cron(&self, spec: &ReleaseSpec, ctx: &StepContext) -> StepResult<()> {
-        let site = self.client.target().site(spec.slug.as_str());
-        let (mark, list) = (
-            format!("# deployr:{}", spec.slug),
-            Call::api2("Cron", "listcron"),
-        );
-        let noted = format!("{}/cron", self.base(&spec.slug));
-        if site.cron.is_empty() && !self.client.is_there(&noted).await? {
-            return Ok(());
-        }
-        let folder = format!("{}/current", self.base(&spec.slug));
-        let wanted: Vec<(Vec<&str>, String)> = site
-            .cron
-            .iter()
-            .map(|cron| {
-                (
-                    cron.fields(),
-                    format!("cd {folder} && {} {mark}", cron.command),
-                )
-            })
-            .collect();
-        // So that lines are found again that are no longer wanted.
-        self.client.write_file(&noted, &mark).await?;
-        let missing = loop {
-            // Numbers change with each line that is removed.
-            let there = self.client.call(&list).await?;
-            let (mut other, mut missing): (_, Vec<_>) = (None, wanted.iter().collect());
-            for line in items(&there) {
-                let Some(command) = line.get("command").and_then(Value::as_str) else {
-                    continue;
-                };
-                if !command.ends_with(&mark) {
-                    continue;
-                }
-                match missing
-                    .iter()
-                    .position(|(fields, text)| text == command && has_fields(line, fields))
-                {
-                    Some(at) => drop(missing.remove(at)),
-                    None => other = line.get("count").and_then(number),
-                }
-            }
-            let Some(line) = other else { break missing };
-            let call = Call::api2("Cron", "remove_line").with("line", line.to_string());
-            // Nor this: the lines after it have other numbers once it is gone.
-            let removed = self.client.once(&call).await;
-            removed.map_err(|failed| self.client.explain(&call, failed))?;
-        };
-        for (fields, command) in missing {
-            let call = FIELDS.iter().zip(fields).fold(
-                Call::api2("Cron", "add_line").with("command", command),
-                |call, (name, value)| call.with(*name, *value),
-            );
-            // Not again where the answer is lost: the next deployment sees what is there.
-            let added = self.client.once(&call).await;
-            added.map_err(|failed| self.client.explain(&call, failed))?;
-            ctx.log
-                .say(format!("cron runs {} {command}", fields.join(" ")))
-                .await;
-        }
-        Ok(())
-    }
-
     /// Tells Passenger of the app, and that it is another one now.
     pub(super) async fn run_app(
         &self,
@@ -243,19 +179,6 @@ impl Account {
             .write_file(&format!("{tmp}/restart.txt"), &random())
             .await
     }
-}
-
-const FIELDS: [&str; 5] = ["minute", "hour", "day", "month", "weekday"];
-
-fn has_fields(line: &Value, fields: &[&str]) -> bool {
-    let text = |value: &Value| match value {
-        Value::String(text) => text.clone(),
-        other => other.to_string(),
-    };
-    FIELDS
-        .iter()
-        .zip(fields)
-        .all(|(name, wanted)| line.get(name).is_some_and(|value| text(value) == *wanted))
 }
 
 /// Whether the item is that name, or has it under the key.

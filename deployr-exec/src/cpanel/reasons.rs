@@ -31,7 +31,7 @@ impl Client {
             )),
             429 | 500.. => {
                 let reason =
-                    format!("it answered {status}; see whether cPanel is well, then deploy again");
+                    format!("it answered {status}; see whether cPanel is well, then try again");
                 Some(Failed::Lost(Fault::retryable(
                     "reach",
                     self.target(),
@@ -52,7 +52,7 @@ impl Client {
                           taken or `port` is not cPanel's; see Manage API Tokens in cPanel";
             Fault::permanent("log in", self.target(), reason)
         } else {
-            let reason = "its answer is no JSON, or was cut off; deploy again";
+            let reason = "its answer is no JSON, or was cut off; try again";
             return Failed::Lost(Fault::retryable("reach", self.target(), reason));
         };
         Failed::For(fault.into())
@@ -64,7 +64,7 @@ impl Client {
         if error.is_timeout() && !error.is_connect() {
             let seconds = self.patience().as_secs_f32();
             let reason = format!(
-                "it did not answer within {seconds} s; see whether the host is well, then deploy again"
+                "it did not answer within {seconds} s; see whether the host is well, then try again"
             );
             return Failed::Silent(Fault::retryable("reach", self.target(), reason));
         }
@@ -82,7 +82,7 @@ impl Client {
             )
         } else {
             format!(
-                "the connection was lost ({chain}); see whether the host is well, then deploy again"
+                "the connection was lost ({chain}); see whether the host is well, then try again"
             )
         };
         Failed::Lost(Fault::retryable("reach", self.target(), reason))
@@ -109,7 +109,7 @@ pub(super) fn advice(said: &str) -> Option<&'static str> {
     let said = said.to_lowercase();
     let has = |words: &[&str]| words.iter().any(|word| said.contains(word));
     if has(&["quota", "no space left", "disk space", "disk full"]) {
-        Some("the account has no room left: free some, or have its quota raised, and deploy again")
+        Some("the account has no room left: free some, or have its quota raised, and try again")
     } else if has(&[
         "maximum",
         "limit",
@@ -117,9 +117,7 @@ pub(super) fn advice(said: &str) -> Option<&'static str> {
         "not allowed to create",
         "larger than",
     ]) {
-        Some(
-            "a limit of the account: remove what is not needed, or have it raised, and deploy again",
-        )
+        Some("a limit of the account: remove what is not needed, or have it raised, and try again")
     } else if has(&[
         "feature",
         "disabled",

@@ -66,7 +66,7 @@ impl Session {
     pub(super) fn lost(&self, operation: &'static str, reason: &str) -> Fault {
         let reason = format!(
             "the connection was lost ({reason}) and lost again; see whether the host and the \
-             way to it are well, then deploy again"
+             way to it are well, then try again"
         );
         Fault::retryable(operation, self.target(), reason)
     }
@@ -98,21 +98,18 @@ impl Session {
 /// What to do about the complaints of a system that do not pass by themselves.
 pub(super) fn advice(text: &str) -> Option<&'static str> {
     let known = [
-        (
-            "No space left",
-            "free some space on the host and deploy again",
-        ),
+        ("No space left", "free some space on the host and try again"),
         (
             "quota exceeded",
-            "free some space on the host, or raise the quota, and deploy again",
+            "free some space on the host, or raise the quota, and try again",
         ),
         (
             "Permission denied",
-            "give the user that logs in access to it and deploy again",
+            "give the user that logs in access to it and try again",
         ),
         (
             "Operation not permitted",
-            "give the user that logs in access to it and deploy again",
+            "give the user that logs in access to it and try again",
         ),
         (
             "Read-only file system",

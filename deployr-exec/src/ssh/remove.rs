@@ -8,6 +8,7 @@ use deployr_core::value::Slug;
 use super::SshExecutor;
 use super::host::Host;
 use super::script;
+use crate::left;
 
 /// How long its processes have to end, in seconds.
 const GRACE: &str = "10";
@@ -31,8 +32,11 @@ impl Host {
     async fn remove(&self, slug: &Slug, purge: bool) -> StepResult<()> {
         let limit = self.session.patience() + DELETING;
         let words = [GRACE, if purge { "purge" } else { "keep" }];
-        self.ask_within(limit, slug.as_str(), script::REMOVE, &words, None)
-            .await
-            .map(drop)
+        let names = self.ask_within(limit, slug.as_str(), script::REMOVE, &words, None);
+        let names = names.await?;
+        let target = self.session.target();
+        let folder = format_args!("{}/{slug}", target.root);
+        left::tell(slug, target, folder, names.lines());
+        Ok(())
     }
 }

@@ -120,7 +120,7 @@ impl Session {
         let seconds = self.patience.as_secs_f32();
         let reason = format!(
             "the host did not answer within {seconds} s; see whether it is up and not \
-             overloaded, then deploy again"
+             overloaded, then try again"
         );
         Fault::retryable(operation, &self.target, reason)
     }

@@ -15,4 +15,6 @@ mod php;
 mod remove;
 mod support;
 mod switch;
+#[path = "../told/mod.rs"]
+mod told;
 mod trouble;

@@ -21,5 +21,7 @@ mod next;
 mod processes;
 mod remove;
 mod support;
+#[path = "../told/mod.rs"]
+mod told;
 mod trouble;
 mod workers;

@@ -10,6 +10,7 @@ use deployr_core::value::Slug;
 
 use super::layout::{Layout, remove_all};
 use super::{LocalExecutor, blocking, running_of};
+use crate::left;
 
 /// How long its processes have to end.
 const GRACE: Duration = Duration::from_secs(10);
@@ -30,32 +31,55 @@ impl LocalExecutor {
         for number in numbers {
             self.stop(slug, number, GRACE).await?;
         }
-        blocking(move || remove_folder(&layout, purge)).await
+        let of = slug.clone();
+        blocking(move || remove_folder(&layout, &of, purge)).await
     }
 }
 
+/// What [`Layout`] and its users write into a project's folder, beside `shared` and the lock.
+/// Whatever else is there others have made.
+const OURS: [&str; 11] = [
+    ".current.tmp",
+    "current",
+    "log",
+    "migrated",
+    "migrated.new",
+    "releases",
+    "run",
+    "tmp",
+    "trash",
+    "turn",
+    "turn.new",
+];
+
 /// All of it under the lock, also where that takes long: whoever is late finds it taken, or
 /// nothing. What is shared stays unless it is to be purged.
-fn remove_folder(layout: &Layout, purge: bool) -> StepResult<()> {
+fn remove_folder(layout: &Layout, slug: &Slug, purge: bool) -> StepResult<()> {
     if !layout.base.exists() {
         return Ok(());
     }
     let lock = layout.lock()?;
     // First, so that nothing that is half gone is present.
     remove_all(&layout.current())?;
-    let fault = |error| Fault::io("remove", layout.base.display(), error);
+    for name in OURS {
+        remove_all(&layout.base.join(name))?;
+    }
     let shared = layout.shared();
-    for entry in fs::read_dir(&layout.base).map_err(fault)? {
-        let path = entry.map_err(fault)?.path();
-        let stays = path == shared && !purge && !is_empty(&shared);
-        if !stays && path != layout.lock_file() {
-            remove_all(&path)?;
-        }
+    if purge || is_empty(&shared) {
+        remove_all(&shared)?;
     }
     // While it is held: nobody waits for it who could then think to have it.
     remove_all(&layout.lock_file())?;
+    let fault = |error| Fault::io("remove", layout.base.display(), error);
     match fs::remove_dir(&layout.base) {
-        Err(error) if error.kind() == ErrorKind::DirectoryNotEmpty => {}
+        Err(error) if error.kind() == ErrorKind::DirectoryNotEmpty => {
+            let mut names = Vec::new();
+            for entry in fs::read_dir(&layout.base).map_err(fault)? {
+                let name = entry.map_err(fault)?.file_name();
+                names.extend((name != "shared").then(|| name.to_string_lossy().into_owned()));
+            }
+            left::tell(slug, "this host", layout.base.display(), names);
+        }
         removed => removed.map_err(fault)?,
     }
     drop(lock);

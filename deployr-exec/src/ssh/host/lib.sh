@@ -92,10 +92,10 @@ present() {
                 esac
                 ;;
         esac
-        die "$REFUSED" "$base/current leads to $to, so it was not made by deployr; move it away and deploy again"
+        die "$REFUSED" "$base/current leads to $to, so it was not made by deployr; move it away and try again"
     fi
     [ ! -e "$base/current" ] ||
-        die "$REFUSED" "$base/current is not a link, so it was not made by deployr; move it away and deploy again"
+        die "$REFUSED" "$base/current is not a link, so it was not made by deployr; move it away and try again"
 }
 
 # What is of no use any more, also where parts of it may not be written to.

@@ -22,7 +22,7 @@ lock() {
 wait_for_lock() {
     left=$((left - 1))
     [ "$left" -gt 0 ] ||
-        die "$BUSY" "another call has held the lock of $base for 10 s; deploy again"
+        die "$BUSY" "another call has held the lock of $base for 10 s; try again"
     nap
 }
 
@@ -46,7 +46,7 @@ take_lease() {
 # To be asked right before what the lock is for.
 still_locked() {
     [ -z "$mine" ] || [ "$(readlink "$base/lease" 2>/dev/null)" = "$mine" ] ||
-        die "$BUSY" "the lock of $base was lost, since this call was too slow; deploy again"
+        die "$BUSY" "the lock of $base was lost, since this call was too slow; try again"
 }
 
 give_back() {

@@ -1,5 +1,5 @@
 //! The compose tool: the real one, called as a program that is given its file on its standard
-//! input, so that no value of it is ever written to a disk.
+//! input, so that no value of it is written to a disk.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};

@@ -42,7 +42,7 @@ impl JobHandler for Busy {
     async fn run(&self, _: &Job, _: &JobContext) -> Result<Done, JobError> {
         if self.runs.fetch_add(1, Ordering::SeqCst) == 0 {
             let start = Instant::now();
-            // A lease, its grace, and the pause before the next attempt, twice.
+            // A lease, its grace, and the pause before the next attempt.
             while self.runs.load(Ordering::SeqCst) == 1 && start.elapsed() < LEASE * 3 {
                 thread::sleep(Duration::from_millis(10));
             }

@@ -27,15 +27,28 @@ string_value!(BuildArgName);
 impl BuildArgName {
     /// Parses a name: that of a variable, save for `BUILDKIT_` in front, in any case.
     pub fn parse(input: impl AsRef<str>) -> Result<Self, InvalidValue> {
-        const BUILDER: &[u8] = b"BUILDKIT_";
         let name = EnvName::parse(&input)?;
-        let prefix = name.as_str().as_bytes().get(..BUILDER.len());
-        if prefix.is_some_and(|prefix| prefix.eq_ignore_ascii_case(BUILDER)) {
+        if Self::is_for_builder(name.as_str()) {
             let rule = "must not start with BUILDKIT_: such arguments are the builder's own";
             let code = InputCode::EnvKeyReserved;
             return Err(InvalidValue::new("build_arg", code, rule, name.as_str()));
         }
         Ok(Self(name.into()))
+    }
+
+    /// Whether an argument of that name tells the builder what to do, and not the Dockerfile.
+    ///
+    /// ```
+    /// use deployr_core::value::BuildArgName;
+    ///
+    /// assert!(BuildArgName::is_for_builder("buildkit_cache_mount_ns"));
+    /// assert!(!BuildArgName::is_for_builder("BUILDKIT"));
+    /// ```
+    #[must_use]
+    pub fn is_for_builder(name: &str) -> bool {
+        const BUILDER: &[u8] = b"BUILDKIT_";
+        let prefix = name.as_bytes().get(..BUILDER.len());
+        prefix.is_some_and(|prefix| prefix.eq_ignore_ascii_case(BUILDER))
     }
 }
 

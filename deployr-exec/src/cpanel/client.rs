@@ -30,9 +30,10 @@ const SLOWEST: u64 = 32 << 10;
 pub(super) enum Failed {
     /// The host has said no.
     Refused(String),
-    /// The connection was cut, or what came is no answer; what it did is not known.
+    /// It did not get there, the host could not do it just then, or what it said is no answer.
     Lost(Fault),
-    /// No answer came in time; the host may carry it out yet.
+    /// It got there, and no answer came back: in time, whole, or by whoever stands before the host.
+    /// What it did is not known, and the host may carry it out yet.
     Silent(Fault),
     /// Anything else.
     For(StepError),
@@ -85,7 +86,7 @@ impl Client {
     }
 
     /// The same for calls under a lock: none is begun or waited for after `until`, and none
-    /// that changes something is made again where no answer comes in time.
+    /// that changes something is made again where no answer comes back.
     pub(super) fn until(&self, until: Instant) -> Self {
         let limit = Limit {
             until,
@@ -103,7 +104,7 @@ impl Client {
         limits.any(|limit| limit.unsettled.load(Ordering::Relaxed))
     }
 
-    /// Says so, or that it is known what became of it.
+    /// Says so, or as it was before a call of which it is known now what became of it.
     pub(super) fn set_unsettled(&self, unsettled: bool) {
         if let Some(limit) = &self.limit {
             limit.unsettled.store(unsettled, Ordering::Relaxed);
@@ -156,13 +157,14 @@ impl Client {
         call: &Call,
         is_done: impl Future<Output = StepResult<bool>>,
     ) -> Result<(), Failed> {
+        let before = self.is_unsettled();
         let failed = match self.ask(call).await {
             Err(failed @ (Failed::Lost(_) | Failed::Silent(_))) => failed,
             other => return other.map(drop),
         };
         match is_done.await.map_err(Failed::For)? {
             true => {
-                self.set_unsettled(false);
+                self.set_unsettled(before);
                 Ok(())
             }
             false => Err(failed),
@@ -179,9 +181,9 @@ impl Client {
             .timeout(self.time_left()?)
             .body(body);
         let answer = self.send(call, request).await;
-        if call.changes() {
-            let unheard = matches!(answer, Err(Failed::Lost(_) | Failed::Silent(_)));
-            self.set_unsettled(unheard);
+        // That a later call is answered says nothing of an earlier one.
+        if call.changes() && matches!(answer, Err(Failed::Silent(_))) {
+            self.set_unsettled(true);
         }
         answer
     }

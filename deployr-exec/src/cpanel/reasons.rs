@@ -32,11 +32,12 @@ impl Client {
             429 | 500.. => {
                 let reason =
                     format!("it answered {status}; see whether cPanel is well, then try again");
-                Some(Failed::Lost(Fault::retryable(
-                    "reach",
-                    self.target(),
-                    reason,
-                )))
+                let fault = Fault::retryable("reach", self.target(), reason);
+                Some(match status.as_u16() {
+                    // By what stands before the host, which may still be at it.
+                    502..=504 => Failed::Silent(fault),
+                    _ => Failed::Lost(fault),
+                })
             }
             // Some errors of functions come with a status of their own.
             _ if serde_json::from_slice::<Value>(text).is_ok() => None,
@@ -81,9 +82,10 @@ impl Client {
                 self.target().port
             )
         } else {
-            format!(
+            let reason = format!(
                 "the connection was lost ({chain}); see whether the host is well, then try again"
-            )
+            );
+            return Failed::Silent(Fault::retryable("reach", self.target(), reason));
         };
         Failed::Lost(Fault::retryable("reach", self.target(), reason))
     }

@@ -95,6 +95,7 @@ impl Account {
         self.client.write_file(&path, &turn::text(turn)).await?;
         lock.still_held().await?;
         let call = Call::uapi("VersionControlDeployment", "create").with("repository_root", root);
+        let was_unsettled = self.client.is_unsettled();
         match self.client.once(&call).await {
             Ok(answer) => run_of(&answer.data).ok_or_else(|| {
                 let reason = "it does not say which run of the tasks it has begun; deploy again";
@@ -103,7 +104,7 @@ impl Account {
             Err(failed @ (Failed::Lost(_) | Failed::Silent(_))) => {
                 match self.run_after(before, root).await? {
                     Some(run) => {
-                        self.client.set_unsettled(false);
+                        self.client.set_unsettled(was_unsettled);
                         Ok(run)
                     }
                     None => Err(self.client.explain(&call, failed)),

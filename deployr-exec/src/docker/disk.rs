@@ -4,10 +4,10 @@
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::fs::{self, Metadata};
+use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bollard::models::ImageSummary;
@@ -52,7 +52,8 @@ pub struct Left {
     /// What.
     #[serde(flatten)]
     pub what: Leftover,
-    /// What is free without it, as far as the engine tells; at most this, where layers are shared.
+    /// What it alone has, as far as the engine tells. Layers that several images share are in the
+    /// number of none of them: they are free once the last one has gone.
     pub bytes: u64,
     /// When it was made, or was last used; in seconds since 1970.
     pub since: u64,
@@ -62,20 +63,29 @@ pub struct Left {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct DiskUse {
-    /// All images and caches, also those that stay.
+    /// All images and caches, also those that stay, without the layers that several images share.
     pub bytes: u64,
     /// What could go, the oldest first.
     pub left: Vec<Left>,
+    /// The images that are in it, by which it is seen that they are in another one too.
+    #[serde(skip)]
+    images: BTreeMap<String, u64>,
 }
 
 impl DiskUse {
-    /// Both together.
+    /// Both together; an image that both have, once.
     #[must_use]
     pub fn and(mut self, other: Self) -> Self {
         self.bytes = self.bytes.saturating_add(other.bytes);
+        for (id, bytes) in other.images {
+            if self.images.insert(id, bytes).is_some() {
+                self.bytes = self.bytes.saturating_sub(bytes);
+            }
+        }
         self.left.extend(other.left);
         self.left
             .sort_by(|a, b| (a.since, &a.what).cmp(&(b.since, &b.what)));
+        self.left.dedup_by(|a, b| a.what == b.what);
         self
     }
 
@@ -149,46 +159,60 @@ impl DockerExecutor {
 
 impl DockerBuilder {
     /// What its builds have left on the engine and in its folder. Nothing of it could go while
-    /// a build has a workspace here.
+    /// a build has a workspace here, nor are caches counted then.
     ///
     /// # Errors
     ///
     /// A fault where the engine does not answer, or the folder cannot be read.
     pub async fn disk_use(&self) -> StepResult<DiskUse> {
         let instance = self.instance().await?;
+        // What is on this list is of builds that have begun: whoever begins later is none of it.
+        let images = images(self.client(), [instance.filter(None)]).await?;
         let root = self.root().to_owned();
         let (working, caches) = blocking(move || {
             let read = |error| Fault::io("looking through", root.display(), error);
-            let working = is_any(&root.join("work")).map_err(read)?;
-            Ok((working, caches(&root).map_err(read)?))
+            match is_any(&root.join("work")).map_err(read)? {
+                // They change under whoever looks, and may be large.
+                true => Ok((true, Vec::new())),
+                false => Ok((false, caches(&root).map_err(read)?)),
+            }
         })
         .await?;
-        let images = images(self.client(), [instance.filter(None)]).await?;
         let is_left = |name: &str| !working && instance.is_built_image(name);
         let mut all = sort_out(self.client(), images, is_left).await?;
-        all.bytes += caches.iter().map(|cache| cache.bytes).sum::<u64>();
         if working {
             all.left.clear();
-        } else {
-            all.left.extend(caches);
         }
+        all.bytes += caches.iter().map(|cache| cache.bytes).sum::<u64>();
+        all.left.extend(caches);
         Ok(all.and(DiskUse::default()))
     }
 
-    /// Removes what was on the list and still is; gives what has gone.
+    /// Removes what was on the list and still is; gives what has gone. A cache that a build uses
+    /// meanwhile stays.
     ///
     /// # Errors
     ///
-    /// As [`disk_use`](Self::disk_use); a fault when something could not be removed.
+    /// As [`disk_use`](Self::disk_use); a fault when something could not be removed, after all
+    /// caches that could.
     pub async fn clean_up(&self, chosen: &[Left]) -> StepResult<Vec<Left>> {
-        let gone = remove(self.client(), self.disk_use().await?.left, chosen).await?;
-        for left in &gone {
-            if let Leftover::Cache { project } = &left.what {
-                let (root, project) = (self.root().to_owned(), project.clone());
-                blocking(move || Ok(workspace::remove_cache(&root, &project)?)).await?;
+        let left = self.disk_use().await?.left;
+        let (mut gone, mut failed) = (Vec::new(), Ok(()));
+        for left in left.iter().filter(|left| is_chosen(left, chosen)) {
+            let Leftover::Cache { project } = &left.what else {
+                continue;
+            };
+            let (root, project) = (self.root().to_owned(), project.clone());
+            match blocking(move || Ok(workspace::remove_cache(&root, &project)?)).await {
+                Ok(true) => gone.push(left.clone()),
+                Ok(false) => {}
+                // One project's does not keep those of the others.
+                Err(error) => failed = failed.and(Err(error)),
             }
         }
-        Ok(gone)
+        gone.extend(remove(self.client(), left, chosen).await?);
+        gone.sort_by(|a, b| (a.since, &a.what).cmp(&(b.since, &b.what)));
+        failed.map(|()| gone)
     }
 }
 
@@ -241,6 +265,7 @@ async fn sort_out(
         let own = image.size.saturating_sub(image.shared_size.max(0));
         let (bytes, since) = (own.unsigned_abs(), image.created.unsigned_abs());
         all.bytes += bytes;
+        all.images.insert(image.id.clone(), bytes);
         let names: Vec<String> = names(std::slice::from_ref(&image))
             .map(str::to_owned)
             .collect();
@@ -260,10 +285,17 @@ async fn sort_out(
     Ok(all.and(DiskUse::default()))
 }
 
-/// Of what was chosen, what is still to be had; images are removed here.
+fn is_chosen(left: &Left, chosen: &[Left]) -> bool {
+    chosen.iter().any(|chosen| chosen.what == left.what)
+}
+
+/// Removes the images among what was chosen that are still to be had.
 async fn remove(client: &Client, left: Vec<Left>, chosen: &[Left]) -> StepResult<Vec<Left>> {
-    let is_chosen = |left: &Left| chosen.iter().any(|chosen| chosen.what == left.what);
-    let gone: Vec<Left> = left.into_iter().filter(is_chosen).collect();
+    let is_image = |left: &Left| matches!(left.what, Leftover::Image { .. });
+    let gone = left.into_iter();
+    let gone: Vec<Left> = gone
+        .filter(|left| is_image(left) && is_chosen(left, chosen))
+        .collect();
     for left in &gone {
         if let Leftover::Image { id, names } = &left.what {
             for name in names {
@@ -290,12 +322,11 @@ fn caches(root: &Path) -> io::Result<Vec<Left>> {
         entries => entries?,
     };
     let mut all = Vec::new();
-    for entry in entries {
-        let entry = entry?;
+    for entry in entries.flatten() {
         let Ok(project) = entry.file_name().into_string() else {
             continue;
         };
-        let (bytes, newest) = size(&entry.path(), &entry.metadata()?)?;
+        let (bytes, newest) = size(entry.path());
         let since = newest
             .duration_since(UNIX_EPOCH)
             .unwrap_or_default()
@@ -306,18 +337,25 @@ fn caches(root: &Path) -> io::Result<Vec<Left>> {
     Ok(all)
 }
 
-/// How much a folder takes with all that is in it, and when that was last changed.
-fn size(path: &Path, meta: &Metadata) -> io::Result<(u64, SystemTime)> {
-    let (mut bytes, mut newest) = (meta.blocks() * 512, meta.modified()?);
-    if meta.is_dir() {
-        for entry in fs::read_dir(path)? {
-            let entry = entry?;
-            let (more, at) = size(&entry.path(), &entry.metadata()?)?;
-            bytes += more;
-            newest = newest.max(at);
+/// How much a folder takes with all that is in it, and when that was last changed. Builds write
+/// there what they like: what cannot be looked at counts nothing, as what is gone meanwhile.
+fn size(path: PathBuf) -> (u64, SystemTime) {
+    let (mut bytes, mut newest) = (0, UNIX_EPOCH);
+    // No deeper than this itself, however deep the folders are.
+    let mut unseen = vec![path];
+    while let Some(path) = unseen.pop() {
+        let Ok(meta) = fs::symlink_metadata(&path) else {
+            continue;
+        };
+        bytes += meta.blocks() * 512;
+        newest = newest.max(meta.modified().unwrap_or(UNIX_EPOCH));
+        if meta.is_dir()
+            && let Ok(entries) = fs::read_dir(&path)
+        {
+            unseen.extend(entries.flatten().map(|entry| entry.path()));
         }
     }
-    Ok((bytes, newest))
+    (bytes, newest)
 }
 
 #[cfg(test)]
@@ -336,10 +374,12 @@ mod tests {
         let all = DiskUse {
             bytes: 100,
             left: vec![cache("new", 30, 9)],
+            ..DiskUse::default()
         };
         let all = all.and(DiskUse {
             bytes: 50,
             left: vec![cache("old", 20, 1), cache("middle", 10, 5)],
+            ..DiskUse::default()
         });
         let beyond = |budget| {
             let goes = all.beyond(budget).into_iter();
@@ -350,5 +390,35 @@ mod tests {
         assert_eq!(beyond(130), [20]);
         assert_eq!(beyond(129), [20, 10]);
         assert_eq!(beyond(0), [20, 10, 30]);
+    }
+
+    #[test]
+    fn an_image_of_a_target_and_of_its_builder_is_counted_once() {
+        let of = |ids: &[&str]| DiskUse {
+            bytes: 10 * ids.len() as u64,
+            left: vec![cache("same", 1, 1)],
+            images: ids.iter().map(|id| (id.to_string(), 10)).collect(),
+        };
+        let all = of(&["a", "b"]).and(of(&["b", "c"])).and(of(&["a"]));
+        assert_eq!(all.bytes, 30);
+        assert_eq!(all.left.len(), 1);
+    }
+
+    #[test]
+    fn what_cannot_be_looked_at_counts_nothing_and_keeps_nobody() {
+        let root = tempfile::tempdir().unwrap();
+        let (odd, other) = (root.path().join("cache/odd"), root.path().join("other"));
+        // Longer than a path may be, once the one is in the other.
+        let deep = |top: &Path| (0..14).fold(top.to_owned(), |path, _| path.join("d".repeat(200)));
+        fs::create_dir_all(deep(&odd)).unwrap();
+        fs::create_dir_all(deep(&other)).unwrap();
+        fs::rename(other, deep(&odd).join("more")).unwrap();
+        fs::create_dir_all(root.path().join("cache/plain")).unwrap();
+        fs::write(root.path().join("cache/plain/file"), "x").unwrap();
+        let mut all = caches(root.path()).unwrap();
+        all.sort_by(|a, b| a.what.cmp(&b.what));
+        assert!(matches!(&all[1].what, Leftover::Cache { project } if project == "plain"));
+        assert!(all[1].bytes > 0 && all[1].since > 0);
+        assert!(workspace::remove_cache(root.path(), "odd").unwrap());
     }
 }

@@ -21,6 +21,18 @@ const HUB: &str = "https://index.docker.io/v1/";
 /// Below the folder of a target or a builder.
 const FOLDER: &str = ".logins";
 
+/// Removes from the folder of a target or a builder the logins of registries that a deployr has
+/// left there which died while one of Docker's programs ran. To be called when deployr starts,
+/// for all folders, before the engine is asked for anything: it may be away. What `remove_stale`
+/// of each removes too.
+///
+/// # Errors
+///
+/// A fault when they could not be removed.
+pub fn remove_stale_logins(root: &Path) -> StepResult<()> {
+    Logins::remove_stale(root)
+}
+
 /// The logins of a project.
 #[derive(Default)]
 pub(super) struct Logins(Vec<(RegistryHost, DockerCredentials)>);

@@ -58,6 +58,7 @@ use tokio::sync::{Mutex, OnceCell};
 pub use build::{BuildLimits, DockerBuilder};
 pub use disk::{DiskUse, Left, Leftover};
 pub use limits::RunLimits;
+pub use logins::remove_stale_logins;
 pub use usage::Usage;
 
 use crate::local::blocking;

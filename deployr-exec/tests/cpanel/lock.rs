@@ -167,6 +167,23 @@ async fn a_change_that_is_not_answered_is_not_asked_for_again_and_keeps_the_lock
     assert_eq!(lab.read("current/index.html"), "release 2");
 }
 
+/// Who stands before the host does not know what became of a change either.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_that_a_gateway_answers_for_the_host_is_not_asked_for_again() {
+    for status in [502, 503, 504] {
+        let lab = two_releases().await;
+        let trouble = Trouble::Status(status);
+        lab.account.trouble("Fileman/fileop rename", 1, trouble);
+        let before = renames(&lab);
+        let (spec, ctx) = (site(1), context());
+        let fault = expect_fault(lab.executor.switch(&spec, Turn::new(3, 1), &ctx).await);
+        assert!(fault.retryable, "{fault}");
+        assert_eq!(renames(&lab) - before, 3, "{status}");
+        assert!(lab.path("lock/owner").exists(), "{status}");
+        assert_eq!(lab.read("current/index.html"), "release 2");
+    }
+}
+
 /// What was carried out needs no second call where only its answer was lost.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_change_whose_answer_was_lost_is_looked_for() {

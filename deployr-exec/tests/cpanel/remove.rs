@@ -190,7 +190,8 @@ async fn two_projects_that_change_the_crontab_at_once_leave_the_lines_of_others(
         executor.remove(&shop, true).await
     };
     let (first, second) = tokio::join!(executor.remove(&blog, true), second);
-    (first.unwrap(), second.unwrap());
+    first.unwrap();
+    second.unwrap();
     assert_eq!(lab.account.cron(), ["* * * * * their own"]);
     assert!(!lab.account.home().join(".deployr-lock").exists());
 }

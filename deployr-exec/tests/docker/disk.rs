@@ -82,7 +82,7 @@ async fn caches_of_builds_go_but_not_while_there_is_one() {
         .await;
     bench.build(&build).await.unwrap();
     let during = bench.builder.disk_use().await.unwrap();
-    assert!(during.bytes > 0 && during.left.is_empty(), "{during:?}");
+    assert!(during.left.is_empty(), "{during:?}");
     bench.builder.clean(&build.workspace).await.unwrap();
 
     let after = bench.builder.disk_use().await.unwrap();

@@ -37,7 +37,9 @@ mod with {
     use deployr_core::error::StepError;
     use deployr_exec::docker::compose::ComposeExecutor;
     use deployr_exec::docker::swarm::SwarmExecutor;
-    use deployr_exec::docker::{DiskUse, DockerBuilder, DockerExecutor, Leftover, Usage};
+    use deployr_exec::docker::{
+        DiskUse, DockerBuilder, DockerExecutor, Leftover, Usage, remove_stale_logins,
+    };
     use serde_json::json;
 
     use super::*;
@@ -103,11 +105,16 @@ mod with {
     /// Clears up after a deployr that died, where it ever was used.
     pub(crate) async fn remove_stale(settings: &Settings, data: &DataDir) -> Result<(), String> {
         let word = |error: StepError| error.to_string();
+        let releases = [data.docker(), data.compose(), data.swarm()];
         let builds = [
             data.docker_builds(),
             data.compose_builds(),
             data.swarm_builds(),
         ];
+        // Before Docker is asked, which may be away.
+        for folder in releases.iter().chain(&builds) {
+            remove_stale_logins(folder).map_err(word)?;
+        }
         for builds in builds {
             if builds.exists() {
                 let builder = builder(settings, builds);

@@ -43,8 +43,8 @@ pub(super) const SERVICES: Suite = Suite {
         Mutant {
             name: "a generation without the project's variables",
             file: PARTS,
-            find: "let own = own.filter(|name| *name != \"PORT\");",
-            replace: "let own = own.filter(|name| *name == \"PORT\");",
+            find: "own.filter(|name| *name != \"PORT\" && ",
+            replace: "own.filter(|name| *name == \"PORT\" && ",
         },
     ],
 };

@@ -13,7 +13,7 @@ use std::process::Stdio;
 
 use deployr_core::builder::BuildSpec;
 use deployr_core::context::StepContext;
-use deployr_core::error::{Fault, StepError, StepResult, Verdict, VerdictCode};
+use deployr_core::error::{StepError, StepResult, Verdict, VerdictCode};
 use deployr_core::value::EnvName;
 
 use super::room::Room;
@@ -81,7 +81,11 @@ pub(super) async fn build(
     command.args(["--add-host", &format!("{caches}.invalid:127.0.0.1")]);
     command.args(["--build-arg", &format!("BUILDKIT_CACHE_MOUNT_NS={caches}")]);
     for (name, value) in dockerfile::args(builder, spec) {
-        command.args(["--build-arg", &format!("{name}={value}")]);
+        match is_read_by_client(&name) {
+            true => command.args(["--build-arg", &format!("{name}={value}")]),
+            // What a program is called with, all users of the machine may read.
+            false => command.args(["--build-arg", &name]).env(name, value),
+        };
     }
     for (number, name) in spec.recipe.images.secrets.iter().enumerate() {
         let value = spec.env.get(name.as_str()).ok_or_else(|| missing(name))?;
@@ -96,6 +100,39 @@ pub(super) async fn build(
         true => Ok(()),
         false => Err(failed(&ended.last)),
     }
+}
+
+/// Whether a variable of that name could tell the client, or what it is made of, what to do.
+fn is_read_by_client(name: &str) -> bool {
+    const NAMES: [&str; 8] = [
+        "PATH",
+        "HOME",
+        "USER",
+        "TERM",
+        "TMPDIR",
+        "NO_COLOR",
+        "CI",
+        "SOURCE_DATE_EPOCH",
+    ];
+    const PREFIXES: [&str; 12] = [
+        "DOCKER_",
+        "BUILDX_",
+        "BUILDKIT_",
+        "COMPOSE_",
+        "OTEL_",
+        "GRPC_",
+        "LD_",
+        "GO",
+        "XDG_",
+        "SSL_",
+        "SSH_",
+        "AWS_",
+    ];
+    let name = name.to_ascii_uppercase();
+    let is_proxy = name.ends_with("_PROXY");
+    is_proxy
+        || NAMES.contains(&name.as_str())
+        || PREFIXES.iter().any(|prefix| name.starts_with(prefix))
 }
 
 fn missing(name: &EnvName) -> StepError {
@@ -151,17 +188,28 @@ fn major(version: &str) -> Option<u32> {
 /// What the client says of a build that did not end well, in its last line.
 fn failed(said: &str) -> StepError {
     let last = said.lines().rev().find(|line| !line.trim().is_empty());
-    let last = last.unwrap_or("it says nothing").trim();
-    if said.contains("Cannot connect to the Docker daemon") {
-        let reason = format!("Docker went away ({last}); start it");
-        return Fault::retryable("building", "the Dockerfile", reason).into();
-    }
-    verdict::of(last)
+    verdict::of(last.unwrap_or("it says nothing").trim())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_client_reads_is_not_put_into_its_environment() {
+        for name in [
+            "PATH",
+            "DOCKER_HOST",
+            "BUILDX_BUILDER",
+            "HTTPS_PROXY",
+            "no_proxy",
+        ] {
+            assert!(is_read_by_client(name), "{name}");
+        }
+        for name in ["NODE_ENV", "NPM_TOKEN", "PATHS", "DOCKER"] {
+            assert!(!is_read_by_client(name), "{name}");
+        }
+    }
 
     #[test]
     fn the_version_of_a_client_is_read() {

@@ -44,10 +44,11 @@ pub(super) async fn run_all(
     let passed = Passed::from_env(&builder.pass_env);
     let (root, folder) = (builder.root.clone(), spec.workspace.path.clone());
     let project = spec.project.to_string();
-    let (user, mut mounts) = blocking(move || {
-        let cache = workspace::cache(&root, &project)?;
+    let (user, mut mounts, _held) = blocking(move || {
+        let (cache, held) = workspace::cache(&root, &project)?;
         let user = hand_over(&[&folder, &cache])?;
-        Ok((user, vec![bind(&folder, WORKSPACE)?, bind(&cache, CACHE)?]))
+        let mounts = vec![bind(&folder, WORKSPACE)?, bind(&cache, CACHE)?];
+        Ok((user, mounts, held))
     })
     .await?;
     // Several variables may name the same.

@@ -140,8 +140,9 @@ impl DockerBuilder {
     ///
     /// A fault when something could not be removed.
     pub async fn remove_stale(&self) -> StepResult<usize> {
-        room::remove_all(&self.client, &self.instance().await?).await?;
+        // Also where the engine is away.
         Logins::remove_stale(&self.root)?;
+        room::remove_all(&self.client, &self.instance().await?).await?;
         self.workspaces.remove_stale().await
     }
 
@@ -277,4 +278,20 @@ fn no_image() -> StepError {
         "this target has no image that builds could run in; set its `image`, or add a \
          Dockerfile to the repository",
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn logins_go_also_where_the_engine_is_away() {
+        let root = tempfile::tempdir().unwrap();
+        let left = root.path().join(".logins/x");
+        std::fs::create_dir_all(&left).unwrap();
+        std::fs::write(left.join("config.json"), "{}").unwrap();
+        let builder = DockerBuilder::new(root.path()).socket("/no/such.sock");
+        assert!(builder.remove_stale().await.is_err());
+        assert!(!left.exists());
+    }
 }

@@ -30,15 +30,44 @@ pub(super) fn failed(line: &str, code: i64, starved: bool, limits: &BuildLimits)
     StepError::verdict(VerdictCode::BuildFailed, message)
 }
 
-/// Somebody else's trouble, or the Dockerfile's.
+/// How a builder says that a step has failed: with the step's own words before it, which may be
+/// anything.
+const STEP_FAILED: [&str; 3] = [
+    "did not complete successfully",
+    "executor failed running",
+    "returned a non-zero code",
+];
+
+/// Whether a build ended with a step that failed, which no other attempt mends.
+fn is_step(text: &str) -> bool {
+    STEP_FAILED.iter().any(|words| text.contains(words))
+}
+
+/// The code that a step has exited with, as the classic builder says it, or BuildKit.
+fn exit_code(text: &str) -> Option<u32> {
+    let words = ["non-zero code: ", "exit code: "];
+    let (_, rest) = words.iter().find_map(|words| text.rsplit_once(words))?;
+    let code = rest.split(|c: char| !c.is_ascii_digit()).next()?;
+    code.parse().ok()
+}
+
+/// Somebody else's trouble, or the Dockerfile's: by the line with which its builder ended.
 pub(super) fn of(text: &str) -> StepError {
     let trouble = [
         "dial tcp",
         "i/o timeout",
         "TLS handshake",
         "connection reset",
-        "EOF",
+        ": EOF",
+        "unexpected EOF",
     ];
+    if is_step(text) {
+        return refused(text);
+    }
+    if text.contains("Cannot connect to the Docker daemon") {
+        let reason = format!("Docker went away ({}); start it", text.trim());
+        return Fault::retryable("building", "the Dockerfile", reason).into();
+    }
     if trouble.iter().any(|word| text.contains(word)) {
         let reason = format!("an image could not be fetched: {}", text.trim());
         return Fault::retryable("building", "the Dockerfile", reason).into();
@@ -51,7 +80,7 @@ pub(super) fn refused(text: &str) -> StepError {
     let text = text.trim();
     let code = match text {
         _ if text.contains("no space left on device") => VerdictCode::DiskFull,
-        _ if text.contains("non-zero code: 137") => VerdictCode::OutOfMemory,
+        _ if is_step(text) && exit_code(text) == Some(137) => VerdictCode::OutOfMemory,
         _ => VerdictCode::BuildFailed,
     };
     let hint = match code {
@@ -79,4 +108,52 @@ pub(super) fn timed_out(limit: Duration) -> StepError {
         limit.as_secs_f64(),
     );
     StepError::verdict(VerdictCode::BuildTimedOut, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn code(text: &str) -> Option<VerdictCode> {
+        match of(text) {
+            StepError::Verdict(verdict) => Some(verdict.code),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn a_step_that_failed_is_the_dockerfiles_whatever_its_words_are() {
+        for text in [
+            r#"ERROR: failed to solve: process "/bin/sh -c cat <<EOF >x\nEOF\nfalse" did not complete successfully: exit code: 1"#,
+            r#"ERROR: failed to solve: process "/bin/sh -c echo 'Cannot connect to the Docker daemon'; false" did not complete successfully: exit code: 1"#,
+            "failed to solve with frontend dockerfile.v0: executor failed running [/bin/sh -c echo dial tcp: EOF; false]: exit code: 1",
+            "The command '/bin/sh -c echo exit code: 137: unexpected EOF; exit 2' returned a non-zero code: 2",
+            r#"dockerfile parse error on line 3: unterminated heredoc "EOF""#,
+        ] {
+            assert_eq!(code(text), Some(VerdictCode::BuildFailed), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_step_that_was_killed_wanted_for_memory() {
+        for text in [
+            "The command '/bin/sh -c node build.js' returned a non-zero code: 137",
+            r#"ERROR: failed to solve: process "/bin/sh -c node build.js" did not complete successfully: exit code: 137"#,
+            "executor failed running [/bin/sh -c node build.js]: exit code: 137: killed",
+        ] {
+            assert_eq!(code(text), Some(VerdictCode::OutOfMemory), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_trouble_of_others_is_tried_again() {
+        for text in [
+            r#"Get "https://registry-1.docker.io/v2/": EOF"#,
+            "ERROR: failed to solve: failed to copy: httpReadSeeker: failed open: unexpected EOF",
+            "Get https://registry-1.docker.io/v2/: dial tcp: lookup registry-1.docker.io: i/o timeout",
+            "ERROR: Cannot connect to the Docker daemon at unix:///x.sock. Is the docker daemon running?",
+        ] {
+            assert_eq!(code(text), None, "{text}");
+        }
+    }
 }

@@ -6,6 +6,7 @@ use std::fs;
 use std::path::{Component, Path, PathBuf};
 
 use deployr_core::error::{StepError, VerdictCode};
+use deployr_core::value::BuildArgName;
 use serde_json::Value;
 
 use super::model::{LongMount, Model, Mount, Port, Service};
@@ -207,6 +208,7 @@ fn check_service(name: &str, service: &Service, model: &Model, root: &Path) -> R
                 format!("`{file}` is not a file of the checkout"),
             )?;
         }
+        check_args(&build.args).or_else(|rule| forbidden(place("build.args"), rule))?;
     } else if service.image.is_none() {
         return Err(Refused::Invalid(format!(
             "the service `{name}` has neither `image` nor `build`"
@@ -236,6 +238,23 @@ fn check_service(name: &str, service: &Service, model: &Model, root: &Path) -> R
         }
     }
     Ok(())
+}
+
+/// Names with values as a map or a list, or names alone.
+fn check_args(args: &Value) -> Result<(), String> {
+    let check_name = |name: &str| match BuildArgName::is_for_builder(name) {
+        true => Err(format!("`{name}`: such arguments are the builder's own")),
+        false => Ok(()),
+    };
+    match args {
+        Value::Null => Ok(()),
+        Value::Object(map) => map.keys().try_for_each(|name| check_name(name)),
+        Value::Array(list) => list.iter().try_for_each(|arg| {
+            let arg = arg.as_str().ok_or("arguments are texts")?;
+            check_name(arg.split('=').next().unwrap_or_default())
+        }),
+        _ => Err("arguments are a list or a map".to_owned()),
+    }
 }
 
 fn check_mount(mount: &Mount, model: &Model, root: &Path) -> Result<(), String> {

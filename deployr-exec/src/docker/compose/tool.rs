@@ -1,5 +1,5 @@
 //! The compose tool: the real one, called as a program that is given its file on its standard
-//! input, so that no value of it is ever written to a disk.
+//! input, so that no value of it is written to a disk.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -86,8 +86,7 @@ impl Tool {
         for (name, value) in call.env.iter() {
             // These would tell the tool what to do, and not the containers.
             let name = name.as_str();
-            if !name.starts_with("DOCKER_") && !name.starts_with("COMPOSE_") && !OWN.contains(&name)
-            {
+            if !PREFIXES.iter().any(|own| name.starts_with(own)) && !OWN.contains(&name) {
                 command.env(name, value.expose());
             }
         }
@@ -96,12 +95,19 @@ impl Tool {
         }
         command
             .env("DOCKER_HOST", format!("unix://{}", self.socket.display()))
+            // Builds are the engine's classic ones: BuildKit's caches are everybody's, and the
+            // tool cannot keep those of projects apart.
+            .env("DOCKER_BUILDKIT", "0")
+            .env("COMPOSE_DOCKER_CLI_BUILD", "0")
             .args(&call.args)
             .current_dir(call.folder);
         let input = call.input.map(|input| stream::iter([Ok(input.into())]));
         program::run(command, input, show, ctx).await
     }
 }
+
+/// How the names begin of what tells the tool, or the client within it, what to do.
+const PREFIXES: [&str; 4] = ["DOCKER_", "COMPOSE_", "BUILDKIT_", "BUILDX_"];
 
 /// What the tool itself needs to be what it is.
 const OWN: [&str; 5] = [

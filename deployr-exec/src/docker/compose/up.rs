@@ -3,6 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
+use bollard::errors::Error;
 use bollard::models::{ContainerInspectResponse, VolumeCreateRequest};
 use deployr_core::context::StepContext;
 use deployr_core::error::{Fault, StepError, StepResult, VerdictCode};
@@ -87,11 +88,15 @@ impl ComposeExecutor {
         let docker = self.docker.client().docker().await?;
         let containers = self.containers_of(&spec.slug, spec.number).await?;
         let starts = containers.iter().map(|id| docker.start_container(id, None));
-        for (id, started) in containers.iter().zip(join_all(starts).await) {
+        let started = tokio::select! {
+            biased;
+            () = ctx.cancel.cancelled() => return Err(StepError::Stopped),
+            started = join_all(starts) => started,
+        };
+        for (id, started) in containers.iter().zip(started) {
             match started {
                 Ok(()) => {}
-                // What cannot be executed, by the word of the engine.
-                Err(error) if error.to_string().contains("exec:") => {
+                Err(error) if is_of_file(&error) => {
                     ctx.log.say(format!("{id}: {error}")).await;
                     return Err(start_failed(spec));
                 }
@@ -146,10 +151,53 @@ impl ComposeExecutor {
     }
 }
 
+/// Whether the engine has refused what the file says, as a command that cannot be executed or a
+/// user who is not there; and not for what may be otherwise the next time.
+fn is_of_file(error: &Error) -> bool {
+    const PASSING: [&str; 3] = [
+        "address already in use",
+        "no space left",
+        "No such container",
+    ];
+    match error {
+        Error::DockerResponseServerError { message, .. } => {
+            !PASSING.iter().any(|words| message.contains(words))
+        }
+        _ => false,
+    }
+}
+
 pub(super) fn start_failed(spec: &ReleaseSpec) -> StepError {
     let message = format!(
         "the services of release {} could not be started; why is in the deployment's log",
         spec.number
     );
     StepError::verdict(VerdictCode::StartFailed, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_file_says_wrong_is_no_fault_of_the_engine() {
+        let refused = |message: &str| {
+            is_of_file(&Error::DockerResponseServerError {
+                status_code: 500,
+                message: message.to_owned(),
+            })
+        };
+        assert!(refused(
+            "unable to find user nosuch: no matching entries in passwd file"
+        ));
+        assert!(refused(
+            r#"OCI runtime create failed: exec: "x": executable file not found"#
+        ));
+        assert!(!refused(
+            "driver failed: listen tcp4 0.0.0.0:80: bind: address already in use"
+        ));
+        assert!(!refused("mkdir /var/lib/docker/x: no space left on device"));
+        assert!(!refused("No such container: x"));
+        assert!(!is_of_file(&Error::RequestTimeoutError));
+    }
 }

@@ -156,7 +156,7 @@ impl LocalBuilder {
         let marker = self.name_of(&spec.workspace)?;
         let workspace = fs::canonicalize(&spec.workspace.path)
             .map_err(|error| Fault::io("entering", spec.workspace.path.display(), error))?;
-        let cache = workspace::cache(&self.root, &spec.project.to_string())?;
+        let (cache, held) = workspace::cache(&self.root, &spec.project.to_string())?;
         let passed = Passed::from_env(&self.pass_env);
         let sandbox = self.sandbox.clone().and_tools(&passed.files);
         let Cell { path, rules } = sandbox.enter(Own {
@@ -169,6 +169,7 @@ impl LocalBuilder {
             marker,
             workspace,
             rules,
+            cache: held,
         })
     }
 
@@ -180,6 +181,7 @@ impl LocalBuilder {
             workspace,
             env,
             rules,
+            cache: _held,
         } = blocking(move || builder.set_up(&of)).await?;
         if let Confinement::None { reason } = self.sandbox.confinement() {
             let say = format!("builds are not confined: {reason}");
@@ -227,6 +229,8 @@ struct Setup {
     workspace: PathBuf,
     env: Vec<(String, String)>,
     rules: Option<Rules>,
+    /// Held until they have ended.
+    cache: workspace::Lock,
 }
 
 #[async_trait]
@@ -290,8 +294,15 @@ impl Builder for LocalBuilder {
     }
 
     async fn forget(&self, project: ProjectId) -> StepResult<()> {
-        let root = self.root.clone();
-        blocking(move || Ok(workspace::remove_cache(&root, &project.to_string())?)).await
+        let (root, project) = (self.root.clone(), project.to_string());
+        blocking(move || match workspace::remove_cache(&root, &project)? {
+            true => Ok(()),
+            false => {
+                let reason = "a build still uses it";
+                Err(Fault::retryable("removing the cache of", project, reason).into())
+            }
+        })
+        .await
     }
 }
 

@@ -1,5 +1,6 @@
 //! The folders of the builder: `work/<deployment>-<attempt>`, `lock/…` of the same
-//! name (a file that says since when), `cache/<project>`, and `trash` for workspaces that are being removed.
+//! name (a file that says since when), `cache/<project>`, `cache-lock/…` of the same name, and
+//! `trash` for workspaces that are being removed.
 
 use std::collections::BTreeSet;
 use std::fs::{self, DirBuilder, File};
@@ -17,8 +18,8 @@ use super::reap::kill_marked;
 use crate::local::files::{empty_trash, throw_away};
 use crate::local::proc;
 
-/// Held by the engine for as long as it uses a workspace.
-pub(super) type Lock = Flock<File>;
+/// Held by the engine for as long as it uses a workspace, or a cache.
+pub(crate) type Lock = Flock<File>;
 
 /// The name of a workspace, and the marker of its processes.
 pub(crate) fn name(ctx: &StepContext) -> String {
@@ -51,18 +52,30 @@ pub(super) fn prepare(root: &Path, ctx: &StepContext) -> Result<(Workspace, Lock
     Ok((Workspace { path, checkout }, lock))
 }
 
-/// The project's cache, made where it is missing.
-pub(crate) fn cache(root: &Path, project: &str) -> Result<PathBuf, Fault> {
+/// The project's cache, made where it is missing; nobody removes it while the lock is held.
+pub(crate) fn cache(root: &Path, project: &str) -> Result<(PathBuf, Lock), Fault> {
     let dir = root.join("cache").join(project);
+    let fault = |error| Fault::io("making the cache", dir.display(), error);
+    let locks = root.join("cache-lock");
+    let lock = lock_in(&locks, project, FlockArg::LockSharedNonblock).map_err(fault)?;
+    let lock = lock.ok_or_else(|| {
+        Fault::retryable("using the cache", dir.display(), "it is just being removed")
+    })?;
     let made = make_dir(&dir).and_then(|()| fs::canonicalize(&dir));
-    made.map_err(|error| Fault::io("making the cache", dir.display(), error))
+    Ok((made.map_err(fault)?, lock))
 }
 
-/// Removes a project's cache. One that is gone is fine.
-pub(crate) fn remove_cache(root: &Path, project: &str) -> Result<(), Fault> {
+/// Removes a project's cache. One that is gone is fine; false where a build uses it.
+pub(crate) fn remove_cache(root: &Path, project: &str) -> Result<bool, Fault> {
     let dir = root.join("cache").join(project);
-    throw_away(&dir, &root.join("trash"))
-        .map_err(|error| Fault::io("removing", dir.display(), error))
+    let fault = |error| Fault::io("removing", dir.display(), error);
+    let locks = root.join("cache-lock");
+    let lock = lock_in(&locks, project, FlockArg::LockExclusiveNonblock).map_err(fault)?;
+    let Some(_lock) = lock else { return Ok(false) };
+    throw_away(&dir, &root.join("trash")).map_err(fault)?;
+    // Whoever waits for it makes another.
+    let _ = fs::remove_file(locks.join(project));
+    Ok(true)
 }
 
 /// Removes a workspace with all of its processes. One that is gone is fine.
@@ -135,8 +148,12 @@ fn names(dir: &Path) -> Result<Vec<String>, Fault> {
 
 /// None where somebody else has it.
 fn lock(root: &Path, name: &str) -> io::Result<Option<Lock>> {
-    let dir = root.join("lock");
-    make_dir(&dir)?;
+    lock_in(&root.join("lock"), name, FlockArg::LockExclusiveNonblock)
+}
+
+/// None where somebody has it who does not share it.
+fn lock_in(dir: &Path, name: &str, how: FlockArg) -> io::Result<Option<Lock>> {
+    make_dir(dir)?;
     let path = dir.join(name);
     loop {
         let file = File::options()
@@ -144,7 +161,7 @@ fn lock(root: &Path, name: &str) -> io::Result<Option<Lock>> {
             .truncate(false)
             .write(true)
             .open(&path)?;
-        match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+        match Flock::lock(file, how) {
             Ok(lock) if is_at(&path, &lock)? => return Ok(Some(lock)),
             // Somebody had it meanwhile, and removed it.
             Ok(_) => {}
@@ -167,4 +184,25 @@ fn is_at(path: &Path, file: &File) -> io::Result<bool> {
 /// Only for the engine's user: workspaces hold other people's sources.
 fn make_dir(dir: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(dir)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cache_stays_while_a_build_uses_it() {
+        let root = tempfile::tempdir().unwrap();
+        let (dir, build) = cache(root.path(), "p").unwrap();
+        fs::write(dir.join("kept"), "x").unwrap();
+        let (_, other) = cache(root.path(), "p").unwrap();
+        drop(build);
+        assert!(!remove_cache(root.path(), "p").unwrap());
+        assert!(dir.join("kept").exists());
+        drop(other);
+        assert!(remove_cache(root.path(), "p").unwrap());
+        assert!(!dir.exists());
+        assert!(remove_cache(root.path(), "p").unwrap(), "gone is fine");
+        assert!(cache(root.path(), "p").is_ok());
+    }
 }

@@ -55,14 +55,16 @@ pub(crate) async fn run(args: &Args, settings: &Settings, ui: &Ui) -> Result<Exi
     let (all, frees) = (view::bytes(plan.bytes), view::bytes(bytes));
     if !args.yes {
         ui.say(format_args!(
-            "{all} in all; {} would go, at most {frees}; with --yes it does",
+            "{all} in all; {} would go, with {frees} of their own; with --yes it does",
             rows.len()
         ));
         return Ok(Exit::Ok);
     }
     let gone = docker::prune(settings, &data, &plan).await?;
     ui.emit(&json!({"event": "removed", "count": gone}));
-    ui.say(format_args!("{gone} removed, at most {frees}"));
+    ui.say(format_args!(
+        "{gone} removed, of those that had {frees} of their own"
+    ));
     Ok(Exit::Ok)
 }
 

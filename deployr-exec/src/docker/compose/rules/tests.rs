@@ -119,6 +119,30 @@ fn what_reaches_beyond_the_project_is_forbidden() {
 }
 
 #[test]
+fn arguments_of_a_build_do_not_tell_the_builder_what_to_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let build = |args: &str| {
+        let root = folder.path().display();
+        let text = format!("services: {{x: {{build: {{context: '{root}', args: {args}}}}}}}");
+        check(&text, folder.path())
+    };
+    for args in [
+        "{BUILDKIT_CACHE_MOUNT_NS: other}",
+        "{buildkit_Cache_Mount_Ns: null}",
+        "[A=b, 'BUILDKIT_SYNTAX=evil/frontend']",
+        "[Buildkit_syntax]",
+    ] {
+        match build(args) {
+            Err(Refused::Forbidden { place, .. }) => assert_eq!(place, "services.x.build.args"),
+            other => panic!("{args}: {other:?}"),
+        }
+    }
+    for args in ["{A: b, BUILDKIT: 1}", "['A=BUILDKIT_X', B]", "null"] {
+        assert!(build(args).is_ok(), "{args}");
+    }
+}
+
+#[test]
 fn a_link_out_of_the_checkout_leads_nowhere() {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);

@@ -43,7 +43,7 @@ async fn one_that_is_not_healthy_is_told_with_its_last_probes() {
     let target = Target::new();
     let mut app = spec(1, &format!("echo starting; {SERVER}"));
     app.recipe.health.path = HealthPath::parse("/up").unwrap();
-    within(&mut app, Duration::from_millis(600));
+    within(&mut app, Duration::from_secs(2));
     let step = RecordedStep::new();
     let artifact = target.files(&[("a", "")]);
     target

@@ -103,8 +103,10 @@ async fn a_worker_comes_back_and_is_replaced_taken_back_and_ended() {
     lab.deploy(&release(6), &artifact).await.unwrap();
     eventually("the worker", || running(sshd, 6) > 0).await;
     lab.executor.remove(&spec.slug, true).await.unwrap();
-    assert!(!lab.path("").exists());
+    assert!(!lab.path("releases").exists() && !lab.path("run").exists());
     assert_eq!(running(sshd, 6), 0);
+    // What the command itself has written beside them is not deployr's.
+    assert!(lab.path("notes").exists());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -104,7 +104,7 @@ async fn its_log_is_whole(world: &World, deployment: &Deployment, first: &Final)
     };
     assert_eq!(lines.len() as i64, first.last_line, "[17] {}", log());
     let output = lines.iter().filter(|line| line.stream == LogStream::Stdout);
-    let mut wanted: Option<(i64, usize)> = None;
+    let (mut wanted, mut whole): (Option<(i64, usize)>, bool) = (None, false);
     for line in output {
         let (attempt, number) = match wanted {
             Some((attempt, number)) if parts::line(attempt, number) == line.text => {
@@ -118,7 +118,12 @@ async fn its_log_is_whole(world: &World, deployment: &Deployment, first: &Final)
                 (begun, 1)
             }
         };
+        whole |= number == parts::LINES;
         wanted = Some((attempt, number + 1));
+    }
+    let is_built = matches!(deployment.cause, Cause::Deploy { .. });
+    if is_built && deployment.status == DeploymentStatus::Success {
+        assert!(whole, "[17] no build was logged to its end: {}", log());
     }
     let says = |text: &str| lines.iter().any(|line| line.text == text);
     match (deployment.status, &deployment.failure) {

@@ -130,7 +130,12 @@ impl Caddy {
     }
 
     fn signal(&self, signal: &str) {
-        let pid = std::fs::read_to_string(self.folder.join("pid")).expect("it is running");
+        let read = || std::fs::read_to_string(self.folder.join("pid")).unwrap_or_default();
+        // It is made first, and written to then.
+        wait_until("Caddy has written its number", &self.folder, || {
+            !read().trim().is_empty()
+        });
+        let pid = read();
         let status = Command::new("kill")
             .args(["-s", signal, pid.trim()])
             .status();

@@ -12,8 +12,8 @@ pub(super) const ACCOUNT: Suite = Suite {
         Mutant {
             name: "an account is switched without the lock",
             file: LIVE,
-            find: "            let before = self.current(&spec.slug).await?;\n            lock.still_held().await?;\n",
-            replace: "            let before = self.current(&spec.slug).await?;\n",
+            find: "            let before = held.current(&spec.slug).await?;\n            lock.still_held().await?;\n",
+            replace: "            let before = held.current(&spec.slug).await?;\n",
         },
         Mutant {
             name: "an ill release stays on an account",

@@ -49,8 +49,8 @@ pub(super) const PIPELINE: Suite = Suite {
         Mutant {
             name: "a deployment over before its log is whole",
             file: ATTEMPT,
-            find: "if let Err(error) = sink.close().await {",
-            replace: "let late = async { tokio::time::sleep(std::time::Duration::from_millis(50)).await; sink.close().await };\n    tokio::spawn(late);\n    if let Err(error) = Ok::<(), StoreError>(()) {",
+            find: "let ended = match sink.close().await {",
+            replace: "let late = async { tokio::time::sleep(std::time::Duration::from_millis(50)).await; sink.close().await };\n    tokio::spawn(late);\n    let ended = match Ok::<(), StoreError>(()) {",
         },
     ],
 };

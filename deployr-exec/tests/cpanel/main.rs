@@ -17,6 +17,8 @@ mod hostile;
 mod lock;
 mod more;
 mod php;
+#[path = "../remote/mod.rs"]
+mod remote;
 mod remove;
 mod support;
 mod switch;

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use deployr_core::engine::DeployRequest;
 use deployr_core::error::{Fault, StepError, VerdictCode};
 use deployr_core::model::{DeploymentStatus, Failure, JobState, Page, Stage};
 use deployr_core::store::JobQueue;
@@ -60,10 +59,7 @@ async fn a_fault_is_tried_again_with_a_release_of_its_own() {
         "prepare",
         Fault::retryable("copying", "the target", "it blinked").into(),
     );
-    let asked = engine
-        .deploy(&bench.me, project.id, DeployRequest::latest())
-        .await
-        .unwrap();
+    let asked = bench.ask(&engine, &project).await;
     bench
         .until(&engine, asked.id, |d| {
             d.status == DeploymentStatus::Queued && d.started_at.is_some()
@@ -111,10 +107,7 @@ async fn after_a_death_behind_the_switch_only_the_rest_is_done_again() {
     );
     let _stuck = worker(&dying);
     let project = bench.project(&dying).await;
-    let asked = dying
-        .deploy(&bench.me, project.id, DeployRequest::latest())
-        .await
-        .unwrap();
+    let asked = bench.ask(&dying, &project).await;
     bench
         .until(&dying, asked.id, |d| d.stage == Stage::Activate)
         .await;

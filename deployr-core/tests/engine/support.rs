@@ -82,11 +82,13 @@ impl Bench {
             .unwrap()
     }
 
+    pub(crate) async fn ask(&self, engine: &Engine, project: &Project) -> Deployment {
+        let asked = engine.deploy(&self.me, project.id, DeployRequest::latest());
+        asked.await.unwrap()
+    }
+
     pub(crate) async fn deploy(&self, engine: &Engine, project: &Project) -> Deployment {
-        let asked = engine
-            .deploy(&self.me, project.id, DeployRequest::latest())
-            .await
-            .unwrap();
+        let asked = self.ask(engine, project).await;
         self.end_of(engine, asked.id).await
     }
 

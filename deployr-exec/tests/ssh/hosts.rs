@@ -106,4 +106,7 @@ async fn a_host_is_called_no_oftener_than_it_must() {
     let after = calls();
     // Survey, upload, place, look, ready, switch; the first says where it is, too.
     assert_eq!([after[0] - before[0], after[1] - before[1]], [7, 6]);
+    // What is of no use any more is looked for and removed by one call.
+    executor.prune(&site(1).slug, &[1]).await.unwrap();
+    assert_eq!(calls(), after.map(|count| count + 1));
 }

@@ -36,6 +36,9 @@ async fn all_hosts_have_the_same_release_or_none_the_new_one() {
     let lost = expect_fault(executor.switch(&spec, Turn::new(2, 1), &ctx).await);
     assert!(lost.retryable, "{lost}");
     assert!(hosts.iter().all(|host| says(host) == "old"));
+    // Nor was there a moment in which one had the new one: none has taken the turn.
+    let turn = |host: &Sshd| fs::read_to_string(path(host, "turn")).unwrap();
+    assert_eq!(hosts.each_ref().map(turn), ["1 1\n"; 3]);
     hosts[2].up();
     assert_eq!(executor.current(&spec.slug).await.unwrap(), Some(1));
     executor.switch(&spec, Turn::new(2, 2), &ctx).await.unwrap();

@@ -53,6 +53,13 @@ impl Lab {
         fs::read_to_string(self.path(below)).unwrap()
     }
 
+    /// The command lines of all that runs on the host.
+    pub(crate) fn command_lines(&self) -> String {
+        let line = |pid: u32| fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        let lines = self.sshd.processes().into_iter().flat_map(line);
+        String::from_utf8_lossy(&lines.collect::<Vec<u8>>()).into_owned()
+    }
+
     /// An artifact with these files.
     pub(crate) fn files(&self, files: &[(&str, &str)]) -> Artifact {
         artifact(self.work.path(), files)

@@ -22,6 +22,4 @@ mod remote;
 mod remove;
 mod support;
 mod switch;
-#[path = "../told/mod.rs"]
-mod told;
 mod trouble;

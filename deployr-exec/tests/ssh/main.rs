@@ -23,7 +23,5 @@ mod processes;
 mod remote;
 mod remove;
 mod support;
-#[path = "../told/mod.rs"]
-mod told;
 mod trouble;
 mod workers;

@@ -38,10 +38,11 @@ struct Suite {
     mutants: &'static [Mutant],
 }
 
-const SUITES: [Suite; 23] = [
+const SUITES: [Suite; 28] = [
     compose::ALLOWED,
     compose::SERVICES,
     cpanel::ACCOUNT,
+    cpanel::FRAMEWORKS,
     docker::DOCKER,
     engine::PIPELINE,
     ingress::ROUTES,
@@ -60,6 +61,10 @@ const SUITES: [Suite; 23] = [
     removal::REMOVAL,
     removal::STORE,
     ssh::FULL,
+    ssh::HOSTS,
+    ssh::TROUBLE,
+    ssh::COMMANDS,
+    ssh::FILES,
     values::HOSTILE,
     values::PATHS,
 ];
@@ -173,8 +178,8 @@ fn test(mutant: &Mutant, suite: &[&str], more: &[&str]) -> Result<bool, String> 
     let status = Command::new("timeout")
         .args(["--signal=KILL", PATIENCE, &cargo])
         .args(["test", "--quiet", "--all-features"])
-        .args(suite)
         .args(more)
+        .args(suite)
         .current_dir(COPY)
         .env("CARGO_TARGET_DIR", target)
         .stdin(Stdio::null())

@@ -70,8 +70,7 @@ pub(crate) async fn under_load(
     }
     let answered = answered.load(Ordering::Relaxed);
     let rate = answered as f64 / began.elapsed().as_secs_f64();
-    assert!(
-        answered > 100,
-        "{answered} requests, {rate:.0} a second, are no load"
-    );
+    let said = format!("{answered} requests, {rate:.0} a second, over {releases} releases");
+    eprintln!("{said}");
+    assert!(answered > 100, "{said}, are no load");
 }

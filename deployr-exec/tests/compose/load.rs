@@ -28,11 +28,12 @@ services:
     volumes: ['./number:/site:ro']
 ";
 
-/// The number of the release, if both services are of the same.
+/// The number of the release, if both services are of the same; unhealthy without the other.
 const PAGE: &str = "#!/bin/sh
-printf 'Content-Type: text/plain\\r\\n\\r\\n'
-api=$(wget -q -O - http://api:7000/) own=$(cat /site/number/index.html)
-[ \"$api\" = \"$own\" ] && echo -n \"$own\" || echo \"$own with $api\"
+api=$(wget -q -O - http://api:7000/) || printf 'Status: 503 No API\\r\\n'
+own=$(cat /site/number/index.html)
+[ \"$api\" = \"$own\" ] || own=\"$own with $api\"
+printf 'Content-Type: text/plain\\r\\nContent-Length: %s\\r\\n\\r\\n%s' ${#own} \"$own\"
 ";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

@@ -46,7 +46,8 @@ pub(crate) async fn under_load(
             std::thread::spawn(move || {
                 while !done.load(Ordering::Relaxed) {
                     let before = present.load(Ordering::SeqCst);
-                    let said: i64 = http_get(at, &host).unwrap().parse().unwrap();
+                    let page = http_get(at, &host).unwrap();
+                    let said: i64 = page.parse().unwrap_or_else(|_| panic!("it said `{page}`"));
                     let after = present.load(Ordering::SeqCst) + 1;
                     let may_say = before..=after;
                     assert!(may_say.contains(&said), "{said}, not {may_say:?}");

@@ -8,7 +8,7 @@ use deployr_core::executor::Executor;
 use deployr_core::testing::RecordedStep;
 use deployr_testkit::docker::Docker;
 
-use crate::support::{SERVER, Target, deploy, says, spec};
+use crate::support::{SERVER, Target, deploy, says, spec, within};
 
 /// One of its own: the others want theirs to stay.
 fn engine() -> &'static Docker {
@@ -60,6 +60,27 @@ async fn an_engine_that_is_away_is_named_and_what_serves_comes_back_with_it() {
         [two],
         "the one that was retired does not come back"
     );
+
+    // In the midst of a verification.
+    let mut hangs = spec(4, "exec sleep 600");
+    within(&mut hangs, Duration::from_secs(60));
+    let files = target.files(&[("a", "")]);
+    executor.prepare(&hangs, &files, &step.ctx).await.unwrap();
+    let endpoint = executor.start(&hangs, &step.ctx).await.unwrap();
+    let away = tokio::task::spawn_blocking(|| engine().down("KILL"));
+    let (answer, away) = tokio::join!(executor.verify(&hangs, &endpoint, &step.ctx), away);
+    away.unwrap();
+    let fault = fault(answer);
+    assert!(
+        fault.retryable && fault.to_string().contains("docker.sock"),
+        "{fault}"
+    );
+    assert_eq!(executor.current(&target.slug).await.unwrap(), Some(2));
+    engine().up();
+    says(at, "old").await;
+    executor.discard(&target.slug, 4).await.unwrap();
+    assert_eq!(target.services(), [target.service(2)]);
+
     let new = deploy(executor, &app, &artifact, 3).await.unwrap();
     says(new, "new").await;
 }

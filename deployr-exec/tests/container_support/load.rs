@@ -14,6 +14,7 @@ use deployr_exec::ingress::BuiltinIngress;
 
 /// One after the other, each time from `live`, whose page is its number: no request fails, and
 /// none is answered by a release that was not the present one while it was made.
+#[allow(clippy::print_stderr, reason = "the figures of a test that passes")]
 pub(crate) async fn under_load(
     executor: &dyn Executor,
     slug: &Slug,

@@ -38,8 +38,9 @@ struct Suite {
     mutants: &'static [Mutant],
 }
 
-const SUITES: [Suite; 23] = [
+const SUITES: [Suite; 24] = [
     compose::ALLOWED,
+    compose::REFUSED,
     compose::SERVICES,
     cpanel::ACCOUNT,
     docker::DOCKER,

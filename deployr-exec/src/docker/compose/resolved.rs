@@ -62,3 +62,39 @@ fn moved(mut model: Model, from: &Path, to: &Path) -> Option<Model> {
     }
     Some(model)
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn model(source: &str) -> Model {
+        let mount = json!({"type": "bind", "source": source, "target": "/x"});
+        let service = json!({
+            "build": {"context": "/checkout/web"},
+            "volumes": [mount, "/checkout:/site:ro", "data:/data"],
+        });
+        serde_json::from_value(json!({"services": {"web": service}})).unwrap()
+    }
+
+    #[test]
+    fn what_is_of_the_checkout_moves_with_it() {
+        let (from, to) = (Path::new("/checkout"), Path::new("/releases/1"));
+        let moved = moved(model("/checkout/a"), from, to).unwrap();
+        let moved = serde_json::to_value(&moved.services["web"]).unwrap();
+        assert_eq!(moved["build"]["context"], "/releases/1/web");
+        let sources = ["/releases/1/a", "/releases/1", "data"];
+        for (number, source) in sources.into_iter().enumerate() {
+            assert_eq!(moved["volumes"][number]["source"], source);
+        }
+    }
+
+    #[test]
+    fn what_is_not_of_the_checkout_is_resolved_again() {
+        let (from, to) = (Path::new("/checkout"), Path::new("/releases/1"));
+        for elsewhere in ["/checkout-2/a", "/etc", "a"] {
+            assert!(moved(model(elsewhere), from, to).is_none(), "{elsewhere}");
+        }
+    }
+}

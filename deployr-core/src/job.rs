@@ -1,6 +1,7 @@
 //! What carries out a job of some kind. `deploy` and `notify` are the engine's own;
 //! an embedding app adds its kinds beside them.
 
+use std::fmt;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use async_trait::async_trait;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use crate::error::Fault;
+use crate::error::{Fault, StepError};
 use crate::model::{Claim, Job};
 pub use crate::retry::RetryPolicy;
 
@@ -117,6 +118,21 @@ pub enum JobError {
     /// It was told to stop, and has.
     #[error("stopped on request")]
     Stopped,
+}
+
+impl JobError {
+    /// Of a step of a job that ends with no verdict: one is a fault that stays.
+    pub(crate) fn of_step(
+        operation: &'static str,
+        subject: impl fmt::Display,
+        error: StepError,
+    ) -> Self {
+        match error {
+            StepError::Fault(fault) => fault.into(),
+            StepError::Verdict(verdict) => Fault::permanent(operation, subject, verdict).into(),
+            StepError::Stopped => Self::Stopped,
+        }
+    }
 }
 
 /// Why a job shall stop.

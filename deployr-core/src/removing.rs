@@ -77,7 +77,9 @@ impl Inner {
             Err(error) if removal.forget => {
                 tracing::warn!(slug = %project.slug, %error, "the route of a project that is forgotten stays");
             }
-            unrouted => unrouted.map_err(|error| fault(&project, error))?,
+            unrouted => {
+                unrouted.map_err(|error| JobError::of_step("removal", &project.name, error))?
+            }
         }
         let mut left = removal.targets.clone();
         if let Some(target) = input.target.as_ref().filter(|one| left.contains(*one)) {
@@ -173,7 +175,7 @@ impl Inner {
 
 /// Says what is left, and what can be done.
 fn left_on(project: &Project, target: &TargetName, error: StepError) -> JobError {
-    let JobError::Fault(fault) = fault(project, error) else {
+    let JobError::Fault(fault) = JobError::of_step("removal", &project.name, error) else {
         return JobError::Stopped;
     };
     let reason = format!(
@@ -187,14 +189,6 @@ fn left_on(project: &Project, target: &TargetName, error: StepError) -> JobError
         retryable: fault.retryable,
         source: None,
     })
-}
-
-fn fault(project: &Project, error: StepError) -> JobError {
-    match error {
-        StepError::Fault(fault) => fault.into(),
-        StepError::Verdict(verdict) => Fault::permanent("removal", &project.name, verdict).into(),
-        StepError::Stopped => JobError::Stopped,
-    }
 }
 
 /// Trouble with the rows passes: another deployment ends, or the store is back.

@@ -23,7 +23,7 @@ pub(crate) struct RouteHandler(pub(crate) Weak<Inner>);
 pub(crate) struct RouteInput {
     pub(crate) tenant: TenantId,
     pub(crate) project: ProjectId,
-    /// Whether a release that is not routed shall be.
+    /// Whether the live release is brought up; else the ingress is told of domains only.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) bring_up: bool,
 }
@@ -41,22 +41,14 @@ impl JobHandler for RouteHandler {
             () = ctx.stop.cancelled() => return Err(JobError::Stopped),
             told = engine.tell_domains(&input) => told,
         };
-        told.map(|()| Done::Completed).map_err(|error| match error {
-            StepError::Fault(fault) => fault.into(),
-            StepError::Verdict(verdict) => {
-                Fault::permanent("routing", input.project, verdict).into()
-            }
-            StepError::Stopped => JobError::Stopped,
-        })
+        told.map(|()| Done::Completed)
+            .map_err(|error| JobError::of_step("routing", input.project, error))
     }
 }
 
 impl Inner {
     /// Where nothing is routed, the next deployment or restart brings the domains with it.
     async fn tell_domains(&self, input: &RouteInput) -> Result<(), StepError> {
-        if self.ingress.is_none() && !input.bring_up {
-            return Ok(());
-        }
         let read = |error| Fault::retryable("reading", input.project, error);
         let project = match self.store.project(&input.tenant, input.project).await {
             Err(StoreError::NotFound { .. }) => return Ok(()), // removed since

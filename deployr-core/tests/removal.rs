@@ -14,31 +14,18 @@ use deployr_core::error::{Fault, StepError};
 use deployr_core::model::{Actor, Deployment, DeploymentStatus, JobId, Page, Project};
 use deployr_core::secret::{KeyId, KeyRing};
 use deployr_core::store::{NewJob, StoreError};
-use deployr_core::system::{Clock, SystemClock, SystemEntropy, Timestamp};
+use deployr_core::system::{Clock, SystemClock, SystemEntropy};
 use deployr_core::testing::{
-    FaultPlan, MemoryStore, ScriptedBuilder, ScriptedExecutor, ScriptedIngress, ScriptedSource,
-    Strike,
+    FaultPlan, MemoryStore, RuntimeClock, ScriptedBuilder, ScriptedExecutor, ScriptedIngress,
+    ScriptedSource, Strike,
 };
 use deployr_core::value::{CommitId, GitUrl, ScheduleName, TargetName, TenantId, Timetable};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{sleep, timeout};
 
 const LEASE: Duration = Duration::from_secs(60);
 
-/// Tokio's clock, as one that tells the time of day.
-#[derive(Debug)]
-struct Passing {
-    start: Timestamp,
-    started: Instant,
-}
-
-impl Clock for Passing {
-    fn now(&self) -> Timestamp {
-        self.start + self.started.elapsed()
-    }
-}
-
 struct Bench {
-    clock: Arc<Passing>,
+    clock: Arc<RuntimeClock>,
     store: Arc<MemoryStore>,
     source: ScriptedSource,
     builder: ScriptedBuilder,
@@ -50,10 +37,7 @@ struct Bench {
 
 impl Bench {
     fn new() -> Self {
-        let clock = Arc::new(Passing {
-            start: SystemClock.now(),
-            started: Instant::now(),
-        });
+        let clock = Arc::new(RuntimeClock::new(SystemClock.now()));
         Self {
             store: Arc::new(MemoryStore::new(clock.clone())),
             clock,

@@ -15,9 +15,8 @@ use deployr_core::model::{Actor, Deployment, DeploymentStatus, Job, JobState, St
 use deployr_core::secret::{KeyId, KeyRing};
 use deployr_core::source::{Commit, Source, SourceProvider};
 use deployr_core::store::{JobQueue, Logs};
-use deployr_core::system::{Clock, Timestamp};
 use deployr_core::testing::{
-    ManualClock, MemoryStore, ScriptedBuilder, ScriptedExecutor, ScriptedSource,
+    MemoryStore, RuntimeClock, ScriptedBuilder, ScriptedExecutor, ScriptedSource,
 };
 use deployr_core::value::{CommitId, GitRef, GitUrl, TenantId};
 use deployr_core::worker::Worker;
@@ -71,31 +70,15 @@ impl SourceProvider for Slow {
     }
 }
 
-/// Tokio's clock, as one that tells the time of day.
-#[derive(Debug)]
-struct Passing {
-    start: Timestamp,
-    started: Instant,
-}
-
-impl Clock for Passing {
-    fn now(&self) -> Timestamp {
-        self.start + self.started.elapsed()
-    }
-}
-
 struct Bench {
-    clock: Arc<Passing>,
+    clock: Arc<RuntimeClock>,
     store: Arc<MemoryStore>,
     me: Actor,
 }
 
 impl Bench {
     fn new() -> Self {
-        let clock = Arc::new(Passing {
-            start: ManualClock::default().now(),
-            started: Instant::now(),
-        });
+        let clock = Arc::new(RuntimeClock::default());
         Self {
             store: Arc::new(MemoryStore::new(clock.clone())),
             clock,

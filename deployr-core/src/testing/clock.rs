@@ -1,7 +1,9 @@
-//! A clock that stands still, and randomness that is the same each time.
+//! Clocks that go as a test wants it, and randomness that is the same each time.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+
+use tokio::time::Instant;
 
 use crate::system::{Clock, Entropy, Timestamp, later, timestamp_from_micros};
 
@@ -53,6 +55,53 @@ impl Default for ManualClock {
 impl Clock for ManualClock {
     fn now(&self) -> Timestamp {
         *lock(&self.0)
+    }
+}
+
+/// A clock that goes with that of the tokio runtime, so also by leaps where that is paused.
+/// Only tasks of the runtime see it so: not the thread of its own that a store may write with.
+///
+/// ```
+/// # tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build()?
+/// # .block_on(async {
+/// use std::time::Duration;
+/// use deployr_core::system::Clock;
+/// use deployr_core::testing::RuntimeClock;
+///
+/// let clock = RuntimeClock::default();
+/// let before = clock.now();
+/// tokio::time::sleep(Duration::from_secs(60)).await;
+/// assert_eq!((clock.now() - before).num_seconds(), 60);
+/// # });
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct RuntimeClock {
+    start: Timestamp,
+    started: Instant,
+}
+
+impl RuntimeClock {
+    /// A clock that shows `now`, and goes from there.
+    #[must_use]
+    pub fn new(now: Timestamp) -> Self {
+        Self {
+            start: now,
+            started: Instant::now(),
+        }
+    }
+}
+
+impl Default for RuntimeClock {
+    /// 2027-01-15T08:00:00Z.
+    fn default() -> Self {
+        Self::new(ManualClock::default().now())
+    }
+}
+
+impl Clock for RuntimeClock {
+    fn now(&self) -> Timestamp {
+        later(self.start, self.started.elapsed())
     }
 }
 

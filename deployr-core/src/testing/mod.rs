@@ -25,7 +25,7 @@ pub mod sweep;
 #[cfg(test)]
 mod tests;
 
-pub use clock::{ManualClock, SeededEntropy};
+pub use clock::{ManualClock, RuntimeClock, SeededEntropy};
 pub use faults::{FaultPlan, Faulty, Strike};
 pub use memory::MemoryStore;
 pub use mocks::{

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use deployr_core::engine::{DeployRequest, EngineError, ProjectRequest};
+use deployr_core::engine::{EngineError, ProjectRequest};
 use deployr_core::error::{Fault, StepError, VerdictCode};
 use deployr_core::model::{DeploymentStatus, Page, ReleaseState, Stage};
 use deployr_core::store::JobQueue;
@@ -16,10 +16,7 @@ async fn a_commit_goes_live() {
     let engine = bench.engine();
     let worker = worker(&engine);
     let project = bench.project(&engine).await;
-    let asked = engine
-        .deploy(&bench.me, project.id, DeployRequest::latest())
-        .await
-        .unwrap();
+    let asked = bench.ask(&engine, &project).await;
     let (lines, ended) = bench.follow(&engine, asked.id, 0).await;
 
     assert_eq!(ended.status, DeploymentStatus::Success);
@@ -126,10 +123,7 @@ async fn followers_see_every_line_once_from_wherever_they_begin() {
     let engine = bench.engine();
     let _worker = worker(&engine);
     let project = bench.project(&engine).await;
-    let asked = engine
-        .deploy(&bench.me, project.id, DeployRequest::latest())
-        .await
-        .unwrap();
+    let asked = bench.ask(&engine, &project).await;
     let (live, _) = bench.follow(&engine, asked.id, 0).await;
     let (later, _) = bench.follow(&engine, asked.id, 0).await;
     let (rest, _) = bench.follow(&engine, asked.id, 3).await;
@@ -154,10 +148,7 @@ async fn the_environment_reaches_the_release_and_no_log() {
     let project = engine.create_project(&bench.me, request).await.unwrap();
     let error = StepError::verdict(VerdictCode::BuildFailed, "it printed s3cret-v4lue");
     bench.builder.script().fail_next("build", error);
-    let asked = engine
-        .deploy(&bench.me, project.id, DeployRequest::latest())
-        .await
-        .unwrap();
+    let asked = bench.ask(&engine, &project).await;
     let (lines, ended) = bench.follow(&engine, asked.id, 0).await;
     assert!(!lines.join("\n").contains("s3cret-v4lue"), "{lines:#?}");
     assert!(!format!("{ended:?}").contains("s3cret-v4lue"), "{ended:?}");

@@ -64,10 +64,7 @@ async fn another_tenant_sees_nothing() {
     let bench = Bench::new();
     let engine = bench.engine();
     let project = bench.project(&engine).await;
-    let asked = engine
-        .deploy(&bench.me, project.id, DeployRequest::latest())
-        .await
-        .unwrap();
+    let asked = bench.ask(&engine, &project).await;
     let other = Actor::new(TenantId::parse("other").unwrap(), "eve");
     let not_found =
         |error: EngineError| matches!(error, EngineError::Store(StoreError::NotFound { .. }));

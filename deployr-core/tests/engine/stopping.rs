@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use deployr_core::engine::DeployRequest;
 use deployr_core::model::{DeploymentStatus, JobState};
 use deployr_core::store::JobQueue;
 
@@ -15,10 +14,7 @@ async fn a_cancelled_deployment_is_cancelled_once_its_worker_has_stopped() {
     let engine = bench.engine_with(Arc::new(Hanging), Arc::new(bench.ingress.clone()));
     let _worker = worker(&engine);
     let project = bench.project(&engine).await;
-    let asked = engine
-        .deploy(&bench.me, project.id, DeployRequest::latest())
-        .await
-        .unwrap();
+    let asked = bench.ask(&engine, &project).await;
     bench
         .until(&engine, asked.id, |d| {
             d.status == DeploymentStatus::Building
@@ -45,14 +41,8 @@ async fn a_newer_deployment_supersedes_those_that_wait() {
     let bench = Bench::new();
     let engine = bench.engine();
     let project = bench.project(&engine).await;
-    let first = engine
-        .deploy(&bench.me, project.id, DeployRequest::latest())
-        .await
-        .unwrap();
-    let second = engine
-        .deploy(&bench.me, project.id, DeployRequest::latest())
-        .await
-        .unwrap();
+    let first = bench.ask(&engine, &project).await;
+    let second = bench.ask(&engine, &project).await;
     let first = engine.deployment(&bench.me, first.id).await.unwrap();
     assert_eq!(first.status, DeploymentStatus::Cancelled);
     assert_eq!(
@@ -72,10 +62,7 @@ async fn a_worker_that_drains_hands_its_job_back_unharmed() {
     let engine = bench.engine_with(Arc::new(Hanging), Arc::new(bench.ingress.clone()));
     let first = worker(&engine);
     let project = bench.project(&engine).await;
-    let asked = engine
-        .deploy(&bench.me, project.id, DeployRequest::latest())
-        .await
-        .unwrap();
+    let asked = bench.ask(&engine, &project).await;
     bench
         .until(&engine, asked.id, |d| {
             d.status == DeploymentStatus::Building

@@ -170,7 +170,7 @@ fn spec(number: i64, runtime: Runtime) -> ReleaseSpec {
             runtime,
             health: HealthCheck {
                 interval_ms: HealthInterval::new(50).unwrap(),
-                deadline_ms: HealthDeadline::new(3_000).unwrap(),
+                deadline_ms: HealthDeadline::new(20_000).unwrap(),
                 ..HealthCheck::default()
             },
             shared: Vec::new(),

@@ -38,8 +38,9 @@ struct Suite {
     mutants: &'static [Mutant],
 }
 
-const SUITES: [Suite; 28] = [
+const SUITES: [Suite; 29] = [
     compose::ALLOWED,
+    compose::REFUSED,
     compose::SERVICES,
     cpanel::ACCOUNT,
     cpanel::FRAMEWORKS,

@@ -74,6 +74,7 @@ impl Logins {
         (!self.0.is_empty()).then(|| all.collect())
     }
 
+    #[cfg(feature = "compose")]
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

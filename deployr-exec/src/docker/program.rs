@@ -25,6 +25,10 @@ const TAIL: usize = 16 << 10;
 pub(super) struct Ended {
     pub(super) well: bool,
     /// What it printed, where that was not shown.
+    #[cfg_attr(
+        not(feature = "compose"),
+        expect(dead_code, reason = "only Compose reads it")
+    )]
     pub(super) stdout: String,
     /// The end of what it said besides.
     pub(super) last: String,

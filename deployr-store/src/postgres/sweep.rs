@@ -17,7 +17,7 @@ use super::query::{execute, many, one, scalar};
 use super::rows::{self, columns};
 use super::time::Time;
 use crate::error::DbResult;
-use crate::words::{LEASE_EXPIRED, QUEUE_TIMEOUT};
+use crate::words::{LEASE_EXPIRED, queue_timeout};
 
 /// The jobs that a condition, which may look at the time $1, applies to: first which
 /// they are, then one of them, unless another call holds it.
@@ -51,7 +51,7 @@ macro_rules! sort {
 const EXPIRED: Sort = sort!("state = 'running' AND lease_until < $1", "lease_until, id");
 /// They should have started by $1.
 const LATE: Sort = sort!(
-    "state IN ('pending', 'queued') AND fence = 0 AND start_by <= $1",
+    "state IN ('pending', 'queued') AND start_by <= $1",
     "start_by, id"
 );
 /// They may be queued from $1 on.
@@ -100,7 +100,8 @@ pub(super) async fn sweep(
             let Some(mut job) = take(tx, &LATE, now, id).await? else {
                 return Ok(None);
             };
-            moves::fail(tx, &mut job, QUEUE_TIMEOUT, None).await?;
+            let why = queue_timeout(&job);
+            moves::after_fault(tx, &mut job, why, None, None).await?;
             Ok(Some(job.id))
         })
     });

@@ -15,7 +15,7 @@ use super::places;
 use super::query::{execute, many, one, scalar};
 use super::writer::Tx;
 use crate::error::DbResult;
-use crate::words::{LEASE_EXPIRED, QUEUE_TIMEOUT};
+use crate::words::{LEASE_EXPIRED, queue_timeout};
 
 pub(super) fn sweep(
     tx: &Tx<'_>,
@@ -46,7 +46,8 @@ pub(super) fn sweep(
     let late: Vec<Uuid> = many(tx.db, include_str!("sql/late_jobs.sql"), [tx.now()], scalar)?;
     sweep.timed_out = each(tx, late, limit, &mut sweep.poisoned, |tx, id| {
         let mut job = jobs::find(tx.db, JobId::from_uuid(*id))?;
-        moves::fail(tx, &mut job, QUEUE_TIMEOUT, None)?;
+        let why = queue_timeout(&job);
+        moves::after_fault(tx, &mut job, why, None, None)?;
         Ok(Some(job.id))
     })?;
 

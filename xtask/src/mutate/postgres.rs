@@ -187,8 +187,8 @@ pub(super) const FENCES: Suite = Suite {
         mutant(
             "postgres: a late job claimed",
             EXCHANGE,
-            "CASE WHEN fence > 0 OR start_by >= now() THEN",
-            "CASE WHEN fence > 0 OR start_by >= created_at THEN",
+            "CASE WHEN start_by >= now() THEN",
+            "CASE WHEN start_by >= created_at THEN",
         ),
         mutant(
             "postgres: tenants that take no turns",

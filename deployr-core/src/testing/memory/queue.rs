@@ -4,16 +4,14 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::MemoryStore;
-use super::state::{End, JobRow, LEASE_EXPIRED, State, not_found};
-use crate::model::{Claim, Job, JobId, JobState, Lease, WorkerId};
+use super::state::{BEGUN_TIMEOUT, End, JobRow, LEASE_EXPIRED, QUEUE_TIMEOUT, State, not_found};
+use crate::model::{Claim, Fence, Job, JobId, JobState, Lease, WorkerId};
 use crate::state::{IllegalTransition, JobEvent};
 use crate::store::{
     Beat, ClaimRequest, Exchange, JobFault, JobQueue, NewJob, QueueStats, StoreResult, Sweep, Watch,
 };
 use crate::system::later;
 use crate::value::{JobKind, TenantId};
-
-const QUEUE_TIMEOUT: &str = "queue time-out: no worker took the job in time";
 
 #[async_trait]
 impl JobQueue for MemoryStore {
@@ -121,7 +119,11 @@ impl JobQueue for MemoryStore {
             }
             sweep.timed_out = state.oldest(limit, |job| state.missed_start(job));
             for id in &sweep.timed_out {
-                state.fail_job(*id, QUEUE_TIMEOUT)?;
+                let why = match state.jobs[id].job.fence {
+                    Fence(0) => QUEUE_TIMEOUT,
+                    _ => BEGUN_TIMEOUT,
+                };
+                state.after_fault(*id, why, None)?;
             }
             let mut pending: Vec<_> = state.jobs.values().map(|row| &row.job).collect();
             pending.retain(|job| job.state == JobState::Pending);

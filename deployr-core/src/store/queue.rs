@@ -325,7 +325,8 @@ pub trait JobQueue: Send + Sync {
     /// `LeaseLost`.
     async fn release(&self, claim: &Claim) -> StoreResult<()>;
 
-    /// Puts right what time has changed, at most `limit` rows of each sort:
+    /// Puts right what time has changed, at most `limit` rows of each sort, or fewer where those
+    /// take long; the next call goes on with the rest:
     ///
     /// * a running job whose lease ran out more than a tenth of `term` ago ends its attempt,
     ///   as by [`fail`](Self::fail) with `retry_after`, unless a [`Watch`](super::Watch) over
@@ -340,7 +341,7 @@ pub trait JobQueue: Send + Sync {
     ///
     /// # Errors
     ///
-    /// Only the store's own.
+    /// Only the store's own. Some of it may have been done then.
     async fn sweep(
         &self,
         term: Option<Duration>,

@@ -178,6 +178,17 @@ impl Fault {
         }
     }
 
+    /// The same without the error underneath, which cannot be copied.
+    pub(crate) fn told_again(&self) -> Self {
+        Self {
+            operation: self.operation,
+            subject: self.subject.clone(),
+            reason: self.reason.clone(),
+            retryable: self.retryable,
+            source: None,
+        }
+    }
+
     /// Keeps the error underneath.
     #[must_use]
     pub fn because(mut self, source: impl Into<Cause>) -> Self {

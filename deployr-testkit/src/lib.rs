@@ -18,6 +18,7 @@ mod keeper;
 pub mod php;
 pub mod postgres;
 pub mod ssh;
+pub mod told;
 
 use std::net::{Ipv4Addr, TcpListener};
 

@@ -7,12 +7,15 @@ use super::run::Run;
 use super::{DeploymentInput, job_fault, store_fault};
 use crate::bus::Hint;
 use crate::context::StepContext;
-use crate::engine::{Inner, REMOVED, redacted, redacted_fault};
+use crate::engine::{Inner, REMOVED, redacted};
 use crate::error::{Fault, StepError, StepResult, Verdict};
 use crate::job::{Done, JobContext, JobError, StopReason};
 use crate::log::{LogSink, LogTarget};
-use crate::model::{Actor, DeploymentId, DeploymentStatus, Failure, Job, ReleaseId};
+use crate::model::{
+    Actor, Cause, DeploymentId, DeploymentStatus, Failure, Job, Project, ReleaseId,
+};
 use crate::retry;
+use crate::source::Source;
 use crate::store::{Outcome, StoreError};
 
 pub(super) async fn attempt(
@@ -44,13 +47,15 @@ pub(super) async fn attempt(
         Fault::permanent("deployment", &project.name, reason)
     })?;
     let env = stored(engine, held, || store.env(tenant, project.id)).await?;
-    let env = engine.open_env(&project, env).map_err(|error| {
-        Fault::permanent("preparation", "the deployment", &error).because(error)
+    let env = engine.open_env(&project, env).map_err(|error| Fault {
+        // What an earlier attempt has left on the target is looked at first.
+        retryable: held.claim.fence.0 > 1,
+        ..Fault::permanent("preparation", "the deployment", &error).because(error)
     })?;
-    let source = engine.source_of(&project).await.map_err(|fault| {
-        let redactor = engine.redactor(&project, &env, None, &[]);
-        redacted_fault(&fault, &redactor)
-    })?;
+    let source = match deployment.cause {
+        Cause::Deploy { .. } => engine.source_of(&project).await,
+        Cause::Rollback { .. } => Ok(unread(&project)),
+    };
     let there = stored(engine, held, || {
         store.releases_on_target(tenant, project.id)
     })
@@ -66,7 +71,7 @@ pub(super) async fn attempt(
         lost: held.lost.clone(),
         trouble: engine.trouble.clone(),
     };
-    let redactor = Arc::new(engine.redactor(&project, &env, Some(&source), &there));
+    let redactor = Arc::new(engine.redactor(&project, &env, source.as_ref().ok(), &there));
     let sink = LogSink::start(
         target,
         last + 1,
@@ -97,6 +102,7 @@ pub(super) async fn attempt(
         source,
         release: Default::default(),
         switched: Default::default(),
+        looked: (held.claim.fence.0 <= 1).into(),
     };
     if let Some(again) = begun_again(job, held) {
         run.say(again).await;
@@ -121,6 +127,16 @@ pub(super) async fn attempt(
         _ => ended,
     };
     record(engine, held, id, ended).await
+}
+
+/// The source of what is built already: nobody is asked for credentials.
+fn unread(project: &Project) -> Source {
+    let settings = &project.settings;
+    Source {
+        url: settings.source.clone(),
+        credentials: None,
+        submodules: settings.submodules,
+    }
 }
 
 /// The last attempt of a job begins nothing: it puts in order what the one before it,

@@ -245,7 +245,7 @@ impl Run<'_> {
 
 /// What became of the target is not known, or not what it should be: whatever the
 /// reason, the next attempt must look at it again.
-fn untold(error: StepError) -> StepError {
+pub(super) fn untold(error: StepError) -> StepError {
     match error {
         StepError::Stopped => StepError::Stopped,
         StepError::Fault(fault) => StepError::Fault(Fault {
@@ -253,7 +253,7 @@ fn untold(error: StepError) -> StepError {
             ..fault
         }),
         StepError::Verdict(verdict) => {
-            Fault::retryable("going back", "the release before", verdict).into()
+            Fault::retryable("putting in order", "the target", verdict).into()
         }
     }
 }

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use super::attempt::run_end_word;
+use super::live::untold;
 use super::step_fault;
 use crate::builder::{Artifact, BuildSpec, Builder, Workspace};
 use crate::bus::Hint;
@@ -32,11 +33,14 @@ pub(super) struct Run<'a> {
     pub(super) project: Project,
     pub(super) executor: Arc<dyn Executor>,
     pub(super) env: EnvSet,
-    pub(super) source: Source,
+    /// Missed only once something is to be built.
+    pub(super) source: Result<Source, Fault>,
     /// The release that shall go live, once there is one.
     pub(super) release: OnceLock<Release>,
     /// Whether the target may have been switched to it.
     pub(super) switched: AtomicBool,
+    /// Whether it is known what an earlier attempt has left on the target.
+    pub(super) looked: AtomicBool,
 }
 
 impl Run<'_> {
@@ -46,6 +50,9 @@ impl Run<'_> {
             Err(error) => error,
             live => return live,
         };
+        if !self.looked.load(Ordering::Relaxed) {
+            return Err(self.unseen(error));
+        }
         if self.goes_on_next_time(&error) {
             return Err(error);
         }
@@ -92,10 +99,11 @@ impl Run<'_> {
         reference: &GitRef,
     ) -> StepResult<&Release> {
         self.enter(Stage::Checkout, None).await?;
+        let source = self.source.as_ref().map_err(Fault::told_again)?;
         let provider = &self.engine.source;
-        let found = provider.resolve(&self.source, reference, &self.ctx).await?;
+        let found = provider.resolve(source, reference, &self.ctx).await?;
         let commit = provider
-            .checkout(&self.source, &found.id, &workspace.checkout, &self.ctx)
+            .checkout(source, &found.id, &workspace.checkout, &self.ctx)
             .await?;
         self.say(format!(
             "checked out {} {}",
@@ -163,7 +171,7 @@ impl Run<'_> {
     /// The release that an earlier attempt has switched to, but could not report before
     /// its process died. Whatever else it has left is removed.
     async fn switched_by_an_earlier_attempt(&self) -> StepResult<Option<&Release>> {
-        if self.ctx.attempt == 1 {
+        if self.looked.load(Ordering::Relaxed) {
             return Ok(None);
         }
         let id = match self.deployment.cause {
@@ -177,14 +185,17 @@ impl Run<'_> {
             None => None,
         };
         if let Some(left) = left {
-            let current = self.executor.current(&self.project.slug).await?;
+            let slug = &self.project.slug;
+            let current = retry::thrice(&self.job.lost, || self.executor.current(slug)).await?;
             if current == Some(left.number) {
                 self.switched.store(true, Ordering::Relaxed);
+                self.looked.store(true, Ordering::Relaxed);
                 return Ok(Some(self.release.get_or_init(|| left)));
             }
             self.close_the_door().await?;
             self.remove(&left).await;
         }
+        self.looked.store(true, Ordering::Relaxed);
         self.clean_after_earlier_attempts().await?;
         Ok(None)
     }
@@ -249,6 +260,23 @@ impl Run<'_> {
     fn is_last_try(&self) -> bool {
         let (attempt, max) = self.attempts;
         attempt + 1 >= max
+    }
+
+    /// What the attempt ends with that could not find out what the one before has left:
+    /// whatever the reason, the next one looks again, and the last one says what is open.
+    fn unseen(&self, error: StepError) -> StepError {
+        let (attempt, max) = self.attempts;
+        match untold(error) {
+            StepError::Fault(fault) if attempt >= max => StepError::Fault(Fault {
+                reason: format!(
+                    "{}; its release may be what the target `{}` serves now: deploy again, or \
+                     roll back, once the target can be reached",
+                    fault.reason, self.project.settings.target
+                ),
+                ..fault
+            }),
+            error => error,
+        }
     }
 
     /// What the attempt ends with, now that all is as it was before.

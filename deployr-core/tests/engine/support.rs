@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use deployr_core::context::StepContext;
-use deployr_core::engine::{DeployRequest, Engine, Event, ProjectRequest};
+use deployr_core::engine::{DeployRequest, Engine, EngineBuilder, Event, ProjectRequest};
 use deployr_core::error::{StepError, StepResult};
 use deployr_core::ingress::{Ingress, Route};
 use deployr_core::log::LogStream;
@@ -51,10 +51,7 @@ impl Bench {
     }
 
     pub(crate) fn engine(&self) -> Engine {
-        self.engine_with(
-            Arc::new(self.source.clone()),
-            Arc::new(self.ingress.clone()),
-        )
+        self.parts().build().unwrap()
     }
 
     pub(crate) fn engine_with(
@@ -62,16 +59,34 @@ impl Bench {
         source: Arc<dyn SourceProvider>,
         ingress: Arc<dyn Ingress>,
     ) -> Engine {
+        let parts = self.parts().source(source).ingress(ingress);
+        parts.build().unwrap()
+    }
+
+    /// All that an engine needs, to be put together otherwise.
+    pub(crate) fn parts(&self) -> EngineBuilder {
         Engine::builder()
             .store(self.store.clone())
-            .source(source)
+            .source(Arc::new(self.source.clone()))
             .builder(Arc::new(self.builder.clone()))
             .executor("local", Arc::new(self.executor.clone()))
-            .ingress(ingress)
+            .ingress(Arc::new(self.ingress.clone()))
             .notifier(Arc::new(self.notifier.clone()))
             .keys(KeyRing::new(vec![(KeyId::parse("k1").unwrap(), [7; 32])]).unwrap())
-            .build()
-            .unwrap()
+    }
+
+    /// Lets the store's time pass until the work is done.
+    pub(crate) async fn while_time_passes<T>(&self, work: impl Future<Output = T>) -> T {
+        let pushed = async {
+            loop {
+                self.clock.advance(Duration::from_millis(50));
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::select! {
+            done = work => done,
+            () = pushed => unreachable!(),
+        }
     }
 
     pub(crate) async fn project(&self, engine: &Engine) -> Project {

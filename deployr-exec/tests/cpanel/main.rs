@@ -15,6 +15,4 @@ mod php;
 mod remove;
 mod support;
 mod switch;
-#[path = "../told/mod.rs"]
-mod told;
 mod trouble;

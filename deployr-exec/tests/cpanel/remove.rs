@@ -8,9 +8,9 @@ use deployr_core::executor::{Executor, ReleaseSpec};
 use deployr_core::value::Slug;
 use deployr_exec::cpanel::{CpanelExecutor, Cron, Site};
 use deployr_testkit::cpanel::Trouble;
+use deployr_testkit::told;
 
 use crate::support::*;
-use crate::told;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_document_root_and_the_crontab_are_what_they_were() {

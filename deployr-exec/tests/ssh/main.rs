@@ -21,7 +21,5 @@ mod next;
 mod processes;
 mod remove;
 mod support;
-#[path = "../told/mod.rs"]
-mod told;
 mod trouble;
 mod workers;

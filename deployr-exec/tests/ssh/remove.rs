@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 
 use deployr_core::executor::Executor;
 use deployr_core::model::Turn;
+use deployr_testkit::told;
 
 use crate::support::*;
-use crate::told;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_shared_stays_unless_it_is_purged_and_nothing_runs_on() {

@@ -10,7 +10,6 @@
 
 mod canary;
 mod leaky;
-mod trace;
 
 use std::fmt::Debug;
 use std::path::{Path, PathBuf};
@@ -44,7 +43,7 @@ struct Bench {
 
 impl Bench {
     async fn new() -> Self {
-        trace::listen();
+        deployr_testkit::told::listen();
         let folder = tempfile::tempdir().unwrap();
         let store = Arc::new(
             SqliteStore::open(folder.path().join("deployr.db"))
@@ -201,7 +200,7 @@ impl Bench {
         self.note(&self.store.live_releases(Page::first(100)).await.unwrap());
         self.note(&(projects, tenant));
         self.out.append(&mut self.parts.given.lock().unwrap());
-        self.out.push(trace::told());
+        self.out.push(deployr_testkit::told::said());
 
         let file = self.folder.path().join("deployr.db");
         let mut leaks = in_files(&file, "while it is open");

@@ -2,6 +2,7 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::log::LogStream;
 use crate::model::{
     Actor, Cause, Claim, Deployment, DeploymentId, Failure, HealthCheck, Job, JobId, Labels, Lease,
     Limit, Page, Project, ProjectId, ProjectSettings, Recipe, Release, ReleaseId, Runtime, Stage,
@@ -9,7 +10,7 @@ use crate::model::{
 };
 use crate::secret::Sealed;
 use crate::store::{
-    ClaimRequest, JobFault, NewDeployment, NewJob, NewProject, NewRelease, Outcome, Store,
+    ClaimRequest, JobFault, NewDeployment, NewJob, NewLine, NewProject, NewRelease, Outcome, Store,
     StoreResult,
 };
 use crate::system::Clock;
@@ -187,6 +188,24 @@ impl Bench {
             .create_deployment(&self.actor, new)
             .await
             .unwrap()
+    }
+
+    /// A deployment that has so many lines and is over.
+    pub(super) async fn ended(&self, project: ProjectId, lines: usize) -> DeploymentId {
+        let id = self.deployment(project).await.id;
+        let claim = self.claim().await;
+        let line = |n| NewLine {
+            at: self.clock.now(),
+            stream: LogStream::Stdout,
+            text: format!("line {n}"),
+        };
+        let lines = (0..lines).map(line).collect();
+        self.store.append_log(&claim, id, 1, lines).await.unwrap();
+        self.store
+            .finish(&claim, id, Outcome::Cancelled)
+            .await
+            .unwrap();
+        id
     }
 
     /// Lets time pass, and queues what is due by then.

@@ -1,10 +1,8 @@
 use std::collections::BTreeSet;
 
 use super::bench::{Bench, assert_refused, kind, sealed};
-use crate::log::LogStream;
 use crate::model::{Actor, AuditAction, Claim, Page, Project, ProjectId, ReleaseState};
-use crate::store::{NewJob, NewLine, NewProject, NewRemoval, StoreError};
-use crate::system::Clock;
+use crate::store::{NewJob, NewProject, NewRemoval, StoreError};
 use crate::value::{CustomDomain, EnvName, ProjectName, TargetName, TenantId};
 
 super::check_list! {
@@ -65,22 +63,6 @@ impl Bench {
         calls
     }
 
-    async fn says(&self, project: ProjectId, lines: usize) {
-        let deployment = self.deployment(project).await;
-        let claim = self.claim().await;
-        let line = |n| NewLine {
-            at: self.clock.now(),
-            stream: LogStream::Stdout,
-            text: format!("line {n}"),
-        };
-        let lines = (0..lines).map(line).collect();
-        let written = self.store.append_log(&claim, deployment.id, 1, lines);
-        written.await.unwrap();
-        let over = crate::store::Outcome::Cancelled;
-        let ended = self.store.finish(&claim, deployment.id, over);
-        ended.await.unwrap();
-    }
-
     async fn all_that_a_project_has(&self, slug: &str) -> Project {
         let new = NewProject {
             env: vec![(EnvName::parse("TOKEN").unwrap(), sealed(1))],
@@ -88,7 +70,7 @@ impl Bench {
         };
         let created = self.store.create_project(&self.actor, new).await;
         let project = created.unwrap();
-        self.says(project.id, 3).await;
+        self.ended(project.id, 3).await;
         let (_, first) = self.go_live(project.id).await;
         self.go_live(project.id).await;
         // A deployment may have a release that another one has made.
@@ -201,7 +183,7 @@ async fn a_target_that_is_cleared_has_no_releases(b: Bench) {
 async fn a_project_goes_in_bounded_batches(b: Bench) {
     let project = b.project("app").await;
     for _ in 0..3 {
-        b.says(project.id, 10).await;
+        b.ended(project.id, 10).await;
     }
     let claim = b.removing(project.id, true, false).await;
     b.cleared(&claim, project.id).await;

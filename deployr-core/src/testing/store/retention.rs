@@ -1,10 +1,8 @@
 use std::time::Duration;
 
 use super::bench::{Bench, TERM};
-use crate::log::LogStream;
-use crate::model::{DeploymentId, DeploymentStatus, Page, ProjectId};
-use crate::store::{NewLine, Outcome, Pruned, Retention};
-use crate::system::Clock;
+use crate::model::{DeploymentId, DeploymentStatus, Page};
+use crate::store::{Pruned, Retention};
 
 super::check_list! {
     logs_go_when_they_are_old_and_not_among_the_newest,
@@ -29,24 +27,6 @@ fn all() -> Retention {
 }
 
 impl Bench {
-    /// A deployment that has so many lines and is over.
-    async fn ended(&self, project: ProjectId, lines: usize) -> DeploymentId {
-        let id = self.deployment(project).await.id;
-        let claim = self.claim().await;
-        let line = |n| NewLine {
-            at: self.clock.now(),
-            stream: LogStream::Stdout,
-            text: format!("line {n}"),
-        };
-        let lines = (0..lines).map(line).collect();
-        self.store.append_log(&claim, id, 1, lines).await.unwrap();
-        self.store
-            .finish(&claim, id, Outcome::Cancelled)
-            .await
-            .unwrap();
-        id
-    }
-
     async fn lines(&self, id: DeploymentId) -> usize {
         let lines = self.store.read_log(self.tenant(), id, 0, 1_000).await;
         lines.unwrap().len()

@@ -1,4 +1,4 @@
-//! Keeps all that is written to `tracing`, at every level, as its subscribers see it.
+//! All that deployr writes to `tracing`, at every level, as its subscribers see it.
 
 use std::fmt::Debug;
 use std::sync::{Mutex, OnceLock, PoisonError};
@@ -9,13 +9,19 @@ use tracing::{Event, Metadata, Subscriber};
 
 static TOLD: Mutex<String> = Mutex::new(String::new());
 
-/// From here on, for the whole process.
-pub(crate) fn listen() {
+/// Begins to listen, for the whole process: a test asks for what only it can have caused.
+///
+/// # Panics
+///
+/// When the process has another subscriber.
+pub fn listen() {
     static ONCE: OnceLock<()> = OnceLock::new();
     ONCE.get_or_init(|| tracing::subscriber::set_global_default(Ear).unwrap());
 }
 
-pub(crate) fn told() -> String {
+/// What was told so far.
+#[must_use]
+pub fn said() -> String {
     TOLD.lock().unwrap_or_else(PoisonError::into_inner).clone()
 }
 

@@ -39,6 +39,8 @@ pub(crate) enum Access {
 pub(crate) struct Fetched {
     pub(crate) objects: usize,
     pub(crate) bytes: u64,
+    /// How many bytes of objects were copied before, from a folder of this machine.
+    pub(crate) copied: Option<u64>,
 }
 
 #[derive(Debug, Clone)]
@@ -183,9 +185,11 @@ impl Mirror {
         let mut options = git2::RepositoryInitOptions::new();
         options.bare(true).external_template(false).no_reinit(true);
         Repository::init_opts(new.path(), &options).map_err(|e| Trouble::git(&self.url, &e))?;
+        let mut copied = None;
         if let Some(folder) = session.folder() {
             let watch = &session.watch;
-            near::copy_objects(folder, new.path(), watch).map_err(|e| match watch.failure() {
+            let copy = near::copy_objects(folder, new.path(), watch);
+            copied = copy.map_err(|e| match watch.failure() {
                 Some(failure) => failure,
                 None => failed(e).into(),
             })?;
@@ -196,7 +200,7 @@ impl Mirror {
             fs::remove_dir_all(&folder).map_err(failed)?;
         }
         fs::rename(new.keep(), folder).map_err(failed)?;
-        Ok(fetched)
+        Ok(Fetched { copied, ..fetched })
     }
 
     fn fetch(&self, repository: &Repository, session: &Arc<Session>) -> Result<Fetched, Trouble> {
@@ -220,6 +224,7 @@ impl Mirror {
             Ok(Fetched {
                 objects: stats.total_objects(),
                 bytes,
+                copied: None,
             })
         };
         enter(session, run).map_err(|error: git2::Error| match watch.failure() {

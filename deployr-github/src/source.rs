@@ -211,9 +211,11 @@ impl SourceProvider for GitSource {
 }
 
 fn summary(fetched: Fetched) -> String {
-    match fetched.objects {
-        0 => "fetched: nothing new".to_owned(),
-        objects => format!(
+    match (fetched.copied, fetched.objects) {
+        // What was made meanwhile, and so fetched as well, is next to nothing.
+        (Some(bytes), _) => format!("copied its objects, {} KiB", bytes.div_ceil(1024)),
+        (None, 0) => "fetched: nothing new".to_owned(),
+        (None, objects) => format!(
             "fetched {objects} objects, {} KiB",
             fetched.bytes.div_ceil(1024)
         ),

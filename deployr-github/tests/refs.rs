@@ -7,6 +7,7 @@ use std::fs;
 
 use deployr_core::error::{StepError, VerdictCode};
 use deployr_core::source::SourceProvider;
+use deployr_core::testing::RecordedStep;
 use deployr_core::value::{CommitId, GitRef};
 use support::http::Server;
 use support::{Lab, branch, context, git, source, tag, verdict};
@@ -306,8 +307,15 @@ async fn a_folder_of_this_machine_is_copied_whole() {
     let second = lab.commit("app", "index.html", "two");
     let (source, ctx) = (lab.local("app"), context());
     let git_source = lab.git_source();
-    let resolved = git_source.resolve(&source, &branch("main"), &ctx).await;
-    assert_eq!(resolved.unwrap().id, second);
+    for says in ["copied its objects, ", "fetched: nothing new"] {
+        let step = RecordedStep::new();
+        let resolved = git_source
+            .resolve(&source, &branch("main"), &step.ctx)
+            .await;
+        assert_eq!(resolved.unwrap().id, second);
+        let said = step.said().await;
+        assert!(said.iter().any(|line| line.starts_with(says)), "{said:?}");
+    }
     let by_id = GitRef::Commit(first);
     git_source.resolve(&source, &by_id, &ctx).await.unwrap();
     // A fetch would have made one pack of it all.

@@ -57,6 +57,7 @@ fn main() -> ExitCode {
 }
 
 fn bench(args: &[&str]) -> Result<(), String> {
+    setup::of_benches(args)?;
     let command = ["run", "--release", "--quiet", "-p", "deployr-bench", "--"];
     run::cargo(&[&command[..], args].concat())
 }

@@ -36,8 +36,27 @@ const NEEDED: &[(&str, &str)] = &[
     ("unshare", "util-linux"),
 ];
 
+/// The peers of benches, each for the bench of this name.
+const PEERS: &[(&str, (&str, &str))] = &[("ssh", ("cap", "capistrano"))];
+
 pub(crate) fn run() -> Result<(), String> {
-    let missing: Vec<_> = NEEDED
+    install("the tests need", NEEDED)
+}
+
+/// The same for the peers of the benches among these arguments; of all, where none is named.
+pub(crate) fn of_benches(args: &[&str]) -> Result<(), String> {
+    let mut names = args.to_vec();
+    while let Some(option) = names.iter().position(|name| name.starts_with('-')) {
+        names.drain(option..names.len().min(option + 2));
+    }
+    let is_wanted = |bench| names.is_empty() || names.contains(bench);
+    let wanted = PEERS.iter().filter(|(bench, _)| is_wanted(bench));
+    let wanted: Vec<_> = wanted.map(|(_, needed)| *needed).collect();
+    install("these benches need", &wanted)
+}
+
+fn install(who: &str, needed: &[(&str, &str)]) -> Result<(), String> {
+    let missing: Vec<_> = needed
         .iter()
         .filter(|(program, _)| !is_there(program))
         .collect();
@@ -49,7 +68,7 @@ pub(crate) fn run() -> Result<(), String> {
     if !is_root || !run::exists("apt-get") {
         let programs: Vec<&str> = missing.iter().map(|(program, _)| *program).collect();
         return Err(format!(
-            "the tests need these programs: {}. On Debian: apt-get install {}",
+            "{who} these programs: {}. On Debian: apt-get install {}",
             programs.join(", "),
             packages.join(" ")
         ));

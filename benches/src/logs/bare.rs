@@ -107,6 +107,9 @@ fn connect(path: &Path) -> Result<Connection, Error> {
     let db = Connection::open(path)?;
     db.pragma_update_and_check(None, "journal_mode", "wal", |_| Ok(()))?;
     db.pragma_update(None, "synchronous", "full")?;
+    // As ours has them.
+    db.pragma_update(None, "cache_size", -32_000)?;
+    db.pragma_update(None, "wal_autocheckpoint", 4_000)?;
     Ok(db)
 }
 

@@ -1,5 +1,5 @@
 //! The reference: what one would write by hand for a queue in SQLite and nothing else.
-//! As durable as ours (WAL, `synchronous = FULL`), keeps the rows of finished jobs, and
+//! As durable as ours (WAL, `synchronous = FULL`) with the same page cache, keeps the rows of finished jobs, and
 //! refuses a completion by anybody but the holder; has no keys, attempts, tenants,
 //! deployments or sweeps, and checks nothing that it stores.
 
@@ -59,6 +59,9 @@ impl Bare {
         let db = Connection::open(path)?;
         db.pragma_update(None, "journal_mode", "wal")?;
         db.pragma_update(None, "synchronous", "full")?;
+        // As ours has them.
+        db.pragma_update(None, "cache_size", -32_000)?;
+        db.pragma_update(None, "wal_autocheckpoint", 4_000)?;
         db.execute_batch(SCHEMA)?;
         Ok(Self { db })
     }

@@ -13,6 +13,18 @@ pub(crate) struct Capistrano {
     folder: TempDir,
 }
 
+/// Whether it is there, before anything is measured.
+pub(crate) fn check() -> Result<(), Error> {
+    match Command::new("cap").arg("--version").output() {
+        Ok(_) => Ok(()),
+        Err(error) => Err(format!(
+            "`cap`, which this bench compares with, cannot be run ({error}); on Debian: \
+             apt-get install capistrano"
+        )
+        .into()),
+    }
+}
+
 impl Capistrano {
     pub(crate) fn new(sshd: &Sshd, repository: &Repository) -> Result<Self, Error> {
         let folder = tempfile::tempdir()?;
@@ -46,9 +58,7 @@ impl Capistrano {
         let mut cap = Command::new("cap");
         cap.args(["production", "deploy"])
             .current_dir(self.folder.path());
-        let output = cap.output().map_err(|error| {
-            format!("`cap` cannot be run ({error}); on Debian: apt-get install capistrano")
-        })?;
+        let output = cap.output()?;
         if output.status.success() {
             return Ok(());
         }

@@ -1,6 +1,7 @@
 //! Deployments to servers over SSH: beside Capistrano, and to twenty hosts beside one.
 
 mod capistrano;
+mod floor;
 mod ours;
 mod repository;
 
@@ -15,6 +16,7 @@ use crate::report::{Goal, Row};
 use crate::side_by_side::Case;
 use crate::{Error, Rows};
 use capistrano::Capistrano;
+use floor::Floor;
 use ours::Ours;
 use repository::Repository;
 
@@ -22,14 +24,13 @@ const BENCH: &str = "ssh";
 const HOSTS: usize = 20;
 
 pub(crate) fn run() -> Rows {
+    capistrano::check()?;
     let runtime = Runtime::new()?;
     // 2,000 files, 50 MB.
     let large = Repository::new(2_000, 25_000)?;
-    Ok(vec![
-        first(&runtime, &large)?,
-        second(&runtime, &large)?,
-        hosts(&runtime)?,
-    ])
+    let mut rows = vec![first(&runtime, &large)?, second(&runtime, &large)?];
+    rows.extend(hosts(&runtime)?);
+    Ok(rows)
 }
 
 /// The first of a project to a host, on both sides with nothing there yet.
@@ -90,11 +91,24 @@ fn second(runtime: &Runtime, repository: &Repository) -> Result<Row, Error> {
     )
 }
 
-/// Redeployments of a small site: what is measured are the calls, all on this machine.
-fn hosts(runtime: &Runtime) -> Result<Row, Error> {
+/// Redeployments of a small site: what is measured are the calls, all on this machine. And how
+/// long so many hosts take this machine at the very least.
+fn hosts(runtime: &Runtime) -> Rows {
     let repository = Repository::new(20, 5_000)?;
     let hosts: Vec<Sshd> = (0..=HOSTS).map(|_| Sshd::start()).collect();
     let (one, many) = hosts.split_at(1);
+    let floors = (Floor::connect(many)?, Floor::connect(one)?);
+    let floor = Case {
+        bench: BENCH,
+        case: format!("hosts-{HOSTS}-floor"),
+        unit: "ms",
+        goal: Goal::None,
+    };
+    let floor = floor.measure(
+        || timed(|| floors.0.send(repository.path())),
+        || timed(|| floors.1.send(repository.path())),
+    )?;
+    drop(floors);
     let one = Ours::open(runtime, &repository, executor(one)?)?;
     let many = Ours::open(runtime, &repository, executor(many)?)?;
     one.deploy()?;
@@ -105,7 +119,7 @@ fn hosts(runtime: &Runtime) -> Result<Row, Error> {
         unit: "ms",
         goal: Goal::RatioAtMost(2.0),
     };
-    case.measure(
+    let ours = case.measure(
         || {
             repository.change()?;
             timed(|| many.deploy())
@@ -114,7 +128,8 @@ fn hosts(runtime: &Runtime) -> Result<Row, Error> {
             repository.change()?;
             timed(|| one.deploy())
         },
-    )
+    )?;
+    Ok(vec![ours, floor])
 }
 
 /// In milliseconds; whatever was written before has been taken by the disk.

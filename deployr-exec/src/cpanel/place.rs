@@ -6,7 +6,7 @@ use deployr_core::builder::Artifact;
 use deployr_core::context::StepContext;
 use deployr_core::error::{Fault, StepError, StepResult, VerdictCode};
 use deployr_core::executor::ReleaseSpec;
-use deployr_core::value::Slug;
+use deployr_core::value::{RelPath, Slug};
 use serde_json::Value;
 
 use super::Account;
@@ -14,7 +14,10 @@ use super::files::Listing;
 use super::lock::random;
 use super::pack::{self, MARKER, Pack, Packed};
 use super::probe;
-use crate::remote::{folder_of, marker, shared};
+use crate::remote::{self, folder_of, marker};
+
+/// What Passenger starts.
+pub(super) const APP: &str = "app.js";
 
 /// A release that is there whole.
 #[derive(Debug, Clone)]
@@ -145,7 +148,7 @@ impl Account {
                           whether the account has room, then deploy again";
             return Err(Fault::retryable("unpack", self.client.target(), reason).into());
         }
-        for (number, path) in shared(spec)?.into_iter().enumerate() {
+        for (number, path) in self.shared(spec)?.into_iter().enumerate() {
             let to = format!("{base}/shared/{path}");
             if !self.client.is_there(&to).await? {
                 self.client.make_dirs(super::files::split(&to).0).await?;
@@ -160,6 +163,14 @@ impl Account {
         self.client.remove(unpacked).await
     }
 
+    /// What all releases share, but for the file that is written into each.
+    fn shared<'s>(&self, spec: &'s ReleaseSpec) -> StepResult<Vec<&'s RelPath>> {
+        let site = self.client.target().site(spec.slug.as_str());
+        let mut paths = remote::shared(spec)?;
+        paths.retain(|path| !site.is_env_file(path));
+        Ok(paths)
+    }
+
     async fn pack(&self, spec: &ReleaseSpec, artifact: &Artifact) -> StepResult<Packed> {
         let from = folder_of("cpanel", artifact)?.to_owned();
         let site = self.client.target().site(spec.slug.as_str());
@@ -168,6 +179,10 @@ impl Account {
         if let Some(path) = &site.env_file {
             let text = pack::env_file(&spec.env).into_bytes();
             ours.push((path.as_path().to_owned(), text, 0o600));
+        }
+        if site.passenger && !from.join(APP).exists() && from.join("server.js").is_file() {
+            // As Next.js has it. Of either kind of module.
+            ours.push((APP.into(), b"import('./server.js');\n".to_vec(), 0o644));
         }
         let web = PathBuf::from(site.web.as_deref().unwrap_or_default());
         if site.domain.is_some() && !site.passenger {
@@ -179,7 +194,7 @@ impl Account {
         ours.push((MARKER.into(), marker.to_string().into_bytes(), 0o644));
         let pack = Pack {
             from,
-            shared: shared(spec)?.into_iter().cloned().collect(),
+            shared: self.shared(spec)?.into_iter().cloned().collect(),
             writable: spec.recipe.writable.clone(),
             ours,
         };

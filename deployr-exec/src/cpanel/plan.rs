@@ -29,7 +29,7 @@ pub(super) fn plan(target: &CpanelTarget, slug: &Slug, recipe: &Recipe) -> Vec<P
         say(format!(
             "upload an archive to {base}/incoming, and unpack it there as {base}/releases/<number>-<commit>"
         ));
-        for path in &recipe.shared {
+        for path in recipe.shared.iter().filter(|path| !site.is_env_file(path)) {
             say(format!("link {path} in it to {base}/shared/{path}"));
         }
         steps.push(health::planned(recipe));
@@ -64,15 +64,24 @@ pub(super) fn plan(target: &CpanelTarget, slug: &Slug, recipe: &Recipe) -> Vec<P
 pub(super) fn accepts(target: &CpanelTarget, slug: &Slug, recipe: &Recipe) -> Result<(), Verdict> {
     let site = target.site(slug.as_str());
     let refuse = |message: String| Err(Verdict::new(VerdictCode::Unsupported, message));
+    let on_target = &recipe.on_target;
     match &recipe.runtime {
         Runtime::Static { .. } => {}
+        Runtime::Process { .. } if site.passenger && recipe.framework.as_str() == "next" => {
+            return refuse(format!(
+                "{target} starts Node apps by their app.js, which `next start` has not. Write \
+                 output: 'standalone' into next.config.js; that has one"
+            ));
+        }
+        // The web server's PHP runs it, of whichever version the domain has.
+        Runtime::Process { .. } if on_target.web_root.is_some() => {}
         Runtime::Process { .. } if site.passenger || site.php.is_some() || site.git.is_some() => {}
         Runtime::Process { start } => {
             return refuse(format!(
                 "{target} runs no processes of its own, as shared hosting does not, so `{start}` \
                  cannot be started there. For a PHP app set `php` and `web` of \
-                 sites.{slug}; for a Node app with an app.js set `passenger`; else choose a \
-                 target that runs processes"
+                 sites.{slug}; for a Node app with an app.js or a server.js set `passenger`; else \
+                 choose a target that runs processes"
             ));
         }
         _ => {
@@ -83,13 +92,24 @@ pub(super) fn accepts(target: &CpanelTarget, slug: &Slug, recipe: &Recipe) -> Re
         }
     }
     workers::refuse("cPanel", recipe)?;
-    let unrun: Vec<_> = recipe.on_target.commands().map(|(name, _)| name).collect();
+    if let (Some(root), None, Some(domain), None) =
+        (&on_target.web_root, &site.web, &site.domain, &site.git)
+    {
+        return refuse(format!(
+            "all of the release would be given out at {domain}, also what is not meant to be, as \
+             .env. Write web = \"{root}\" under sites.{slug} of {target} in deployr-server.toml"
+        ));
+    }
+    let unrun: Vec<_> = on_target.commands().map(|(name, _)| name).collect();
     if !unrun.is_empty() && site.git.is_none() {
+        let lines = unrun.iter().map(|name| format!("{name} = \"true\""));
+        let lines = lines.collect::<Vec<_>>().join(", ");
         let unrun = unrun.join(", ");
         return refuse(format!(
-            "{target} gives no shell, so {unrun} of on_target cannot be run there. Set each to \
-             \"true\" under [on_target] in deployr.toml, and do what they are for in another \
-             way: in the build, with cron, or with the host's own git and .cpanel.yml"
+            "{target} gives no shell, so {unrun} of on_target cannot be run there. Write \
+             on_target = {{ {lines} }} at the top of deployr.toml, which leaves them out, and do \
+             what they are for in another way: in the build, with cron, or with the host's own \
+             git and .cpanel.yml"
         ));
     }
     if recipe.health.command.is_some() {

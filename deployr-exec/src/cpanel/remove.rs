@@ -10,7 +10,7 @@ use super::Account;
 use super::call::{Call, items};
 use super::docroot::ITS_OWN;
 use super::files::{Entry, Kind, split};
-use super::lock::Lock;
+use super::lock::{Lock, random};
 use super::pack::MARKER;
 use super::place::number_of;
 use crate::left;
@@ -38,6 +38,8 @@ impl Account {
             let removed = lock.account().remove_all(slug, &lock).await;
             lock.give_back().await;
             removed?;
+            // Outside of the lock: the host may take its time with large trees.
+            self.remove_incoming(&base).await?;
         }
         if there.iter().any(|entry| entry.name == "shared") {
             let shared = format!("{base}/shared");
@@ -77,11 +79,9 @@ impl Account {
             let path = format!("{base}/{}", entry.name);
             lock.still_held().await?;
             match entry.name.as_str() {
-                "releases" => {
-                    self.remove_in(&path, |name| number_of(name).is_some())
-                        .await?
-                }
-                "incoming" => self.remove_in(&path, is_incoming).await?,
+                "releases" => self.put_releases_away(&base, &path, lock).await?,
+                "repository" => self.put_away(&base, &path, lock).await?,
+                "incoming" => {} // to be removed once the lock is given back
                 // Made by the host for a subdomain, and as it was made.
                 "www" if entry.kind == Kind::Dir => {
                     let own = |entry: &Entry| ITS_OWN.contains(&entry.name.as_str());
@@ -97,22 +97,43 @@ impl Account {
         Ok(())
     }
 
-    /// What is deployr's in a folder, and the folder where that is all.
-    async fn remove_in(
-        &self,
-        folder: &str,
-        is_ours: impl Fn(&str) -> bool + Send + Sync,
-    ) -> StepResult<()> {
-        let there = self.client.list(folder).await?.entries;
-        if there.iter().all(|entry| is_ours(&entry.name)) {
-            return self.client.remove(folder).await;
+    /// The folder of releases, or deployr's in it where others have put something there.
+    async fn put_releases_away(&self, base: &str, path: &str, lock: &Lock) -> StepResult<()> {
+        let there = self.client.list(path).await?.entries;
+        let is_release = |entry: &&Entry| number_of(&entry.name).is_some();
+        if there.iter().all(|entry| is_release(&entry)) {
+            return self.put_away(base, path, lock).await;
         }
-        for entry in there.iter().filter(|entry| is_ours(&entry.name)) {
-            self.client
-                .remove(&format!("{folder}/{}", entry.name))
-                .await?;
+        for release in there.iter().filter(is_release) {
+            let release = format!("{path}/{}", release.name);
+            self.put_away(base, &release, lock).await?;
         }
         Ok(())
+    }
+
+    /// Takes a tree its name, which is one step however large it is. Where nobody comes to
+    /// remove it, the next removal or clean-up does.
+    async fn put_away(&self, base: &str, path: &str, lock: &Lock) -> StepResult<()> {
+        let incoming = format!("{base}/incoming");
+        self.client.make_dirs(&incoming).await?;
+        lock.still_held().await?;
+        let gone = format!("{incoming}/0.gone.{}", random());
+        self.client.rename(path, &gone).await
+    }
+
+    /// What is deployr's in that folder, and the folder where that is all.
+    async fn remove_incoming(&self, base: &str) -> StepResult<()> {
+        let folder = format!("{base}/incoming");
+        let there = self.client.list(&folder).await?.entries;
+        for entry in there.iter().filter(|entry| is_incoming(&entry.name)) {
+            let path = format!("{folder}/{}", entry.name);
+            self.client.remove(&path).await?;
+        }
+        let is_empty = there.iter().all(|entry| is_incoming(&entry.name));
+        match is_empty && self.client.is_there(&folder).await? {
+            true => self.client.remove(&folder).await,
+            false => Ok(()),
+        }
     }
 
     /// A link to a release, or to one that is gone.

@@ -26,7 +26,7 @@ pub struct Site {
     /// Where the project's variables are written to in each release, as `.env`; outside of
     /// what is given out.
     pub env_file: Option<RelPath>,
-    /// Whether Passenger runs it, a Node app with an `app.js`.
+    /// Whether Passenger runs it, a Node app with an `app.js`, or else with a `server.js`.
     pub passenger: bool,
     /// A database, made before its first release.
     pub database: Option<Database>,
@@ -106,6 +106,11 @@ impl Site {
             cron: Vec::new(),
             git: None,
         }
+    }
+
+    /// Whether the project's variables are written there: then it is each release's own.
+    pub(super) fn is_env_file(&self, path: &RelPath) -> bool {
+        self.env_file.as_ref() == Some(path)
     }
 
     /// The folder that is given out, below `release`.

@@ -12,7 +12,7 @@ use deployr_core::executor::{Endpoint, Executor, ExecutorCapabilities, ReleaseSp
 use deployr_core::model::{Recipe, Turn};
 use deployr_core::value::Slug;
 
-use super::place::{Placed, go_on};
+use super::place::{APP, Placed, go_on};
 use super::{Account, CpanelExecutor, plan};
 use crate::health::{self, Answer};
 
@@ -149,7 +149,7 @@ impl Account {
         let (web, check) = (site.web_of(&placed.folder), &spec.recipe.health);
         let mut wanted = Vec::new();
         if site.passenger {
-            wanted.push(format!("{}/app.js", placed.folder));
+            wanted.push(format!("{}/{APP}", placed.folder));
         } else {
             if let Some(path) = health::file_path(check) {
                 let path = path.trim_end_matches('/');

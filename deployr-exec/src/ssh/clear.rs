@@ -40,7 +40,7 @@ impl Host {
     }
 
     pub(super) async fn prune(&self, slug: &Slug, keep: &[i64]) -> StepResult<Vec<i64>> {
-        let there = self.list(slug).await?;
+        let there = self.list_and_sweep(slug, keep).await?;
         let newest = keep.iter().copied().chain(there.present).max();
         let mut removed = Vec::new();
         for number in there.releases {
@@ -56,16 +56,15 @@ impl Host {
                 self.retire(slug, number, DISCARD_GRACE).await?;
             }
         }
-        if let Some(newest) = newest {
-            let newest = newest.to_string();
-            self.ask(slug.as_str(), script::SWEEP, &[&newest], None)
-                .await?;
-        }
         Ok(removed)
     }
 
-    async fn list(&self, slug: &Slug) -> StepResult<Listed> {
-        let text = self.ask(slug.as_str(), script::LIST, &[], None).await?;
+    /// What is there, without what was left of work that is over.
+    async fn list_and_sweep(&self, slug: &Slug, keep: &[i64]) -> StepResult<Listed> {
+        let newest = keep.iter().max().unwrap_or(&0).to_string();
+        let text = self
+            .ask(slug.as_str(), script::LIST, &[&newest], None)
+            .await?;
         let mut there = Listed::default();
         for line in text.lines() {
             let (kind, number) = line.split_once(' ').unwrap_or_default();

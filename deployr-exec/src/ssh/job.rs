@@ -12,7 +12,7 @@ use openssh::Stdio;
 use tokio::io::AsyncReadExt;
 use tokio::time::{Instant, sleep};
 
-use super::call::Lost;
+use super::call::{Lost, advice};
 use super::host::Host;
 use super::quote::Line;
 use super::{env, script};
@@ -78,7 +78,7 @@ impl Job<'_> {
         let env = env::text(self.env);
         let env = Some(env.as_bytes());
         let state = self.host.ask(self.slug, script::JOB, &words, env).await?;
-        let state = state.trim();
+        let (state, full) = state.split_once('\n').unwrap_or((&state, ""));
         // Not before: it would be started after it was to end.
         tokio::select! {
             () = ctx.cancel.cancelled() => return Ok(None),
@@ -88,6 +88,16 @@ impl Job<'_> {
             return Ok(None);
         }
         match state.strip_prefix("exit ").map(str::parse) {
+            Some(Ok(0)) => Ok(Some(0)),
+            ended if !full.is_empty() => {
+                let ended = match ended {
+                    Some(Ok(code)) => format!("it exited with {code}"),
+                    _ => "how it ended could not be written down".to_owned(),
+                };
+                let (full, todo) = (full.trim(), advice(full).unwrap_or("see to that"));
+                let reason = format!("{ended}, and the host says: {full}; {todo}");
+                Err(Fault::permanent("run", self.command, reason).into())
+            }
             Some(Ok(code)) => Ok(Some(code)),
             _ => {
                 let reason = "it was killed on the host, or the host was started anew, and how \

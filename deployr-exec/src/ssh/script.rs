@@ -36,7 +36,6 @@ script!(START = "start": "lock" "process" "launch" "start");
 script!(STATE = "look after": "process" "state");
 script!(SUPERVISE = "run": "process" "supervise");
 script!(SURVEY = "place": "survey");
-script!(SWEEP = "remove": "sweep");
 script!(SWITCH = "switch": "lock" "turn" "switch");
 script!(UNMARK = "mark": "unmark");
 script!(UNSWITCH = "switch back": "lock" "turn" "unswitch");

@@ -11,6 +11,9 @@ pub(crate) async fn page(endpoint: Endpoint) -> Result<String, String> {
             fs::read_to_string(path.join("index.html")).map_err(|error| error.to_string())
         }
         Endpoint::Http { address } => {
+            // Can be given up, which a blocking call cannot: what is gone may not even refuse.
+            let there = tokio::net::TcpStream::connect(address).await;
+            there.map_err(|error| error.to_string())?;
             let get = move || http_get(address, &address.to_string());
             tokio::task::spawn_blocking(get).await.unwrap()
         }

@@ -14,6 +14,7 @@ use deployr_exec::ingress::BuiltinIngress;
 
 /// One after the other, each time from `live`, whose page is its number: no request fails, and
 /// none is answered by a release that was not the present one while it was made.
+#[allow(clippy::print_stderr, reason = "the figures of a test that passes")]
 pub(crate) async fn under_load(
     executor: &dyn Executor,
     slug: &Slug,
@@ -46,7 +47,8 @@ pub(crate) async fn under_load(
             std::thread::spawn(move || {
                 while !done.load(Ordering::Relaxed) {
                     let before = present.load(Ordering::SeqCst);
-                    let said: i64 = http_get(at, &host).unwrap().parse().unwrap();
+                    let page = http_get(at, &host).unwrap();
+                    let said: i64 = page.parse().unwrap_or_else(|_| panic!("it said `{page}`"));
                     let after = present.load(Ordering::SeqCst) + 1;
                     let may_say = before..=after;
                     assert!(may_say.contains(&said), "{said}, not {may_say:?}");
@@ -70,8 +72,7 @@ pub(crate) async fn under_load(
     }
     let answered = answered.load(Ordering::Relaxed);
     let rate = answered as f64 / began.elapsed().as_secs_f64();
-    assert!(
-        answered > 100,
-        "{answered} requests, {rate:.0} a second, are no load"
-    );
+    let said = format!("{answered} requests, {rate:.0} a second, over {releases} releases");
+    eprintln!("{said}");
+    assert!(answered > 100, "{said}, are no load");
 }

@@ -5,10 +5,11 @@ pub(crate) mod cut;
 pub(crate) mod load;
 
 use std::net::SocketAddr;
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use deployr_core::builder::{Artifact, ArtifactContent};
-use deployr_core::error::{StepError, StepResult, Verdict};
+use deployr_core::error::{Fault, StepError, StepResult, Verdict};
 use deployr_core::executor::{Endpoint, Executor, ReleaseSpec};
 use deployr_core::model::{HealthCheck, ProjectId, Recipe, ReleaseId, Runtime, Turn};
 use deployr_core::system::{Clock, SystemClock, SystemEntropy};
@@ -18,6 +19,7 @@ use deployr_core::value::{
     BuildCommand, CommitId, DrainTime, EnvName, EnvSet, EnvValue, Framework, HealthDeadline,
     HealthInterval, OutputDir, Slug,
 };
+use deployr_testkit::docker::Docker;
 
 /// A release that answers with its files.
 pub(crate) const SERVER: &str = "exec httpd -f -p $PORT";
@@ -95,6 +97,20 @@ pub(crate) fn verdict<T: std::fmt::Debug>(answer: StepResult<T>) -> Verdict {
         Err(StepError::Verdict(verdict)) => verdict,
         other => panic!("must be a verdict, not {other:?}"),
     }
+}
+
+#[track_caller]
+pub(crate) fn fault<T: std::fmt::Debug>(answer: StepResult<T>) -> Fault {
+    match answer {
+        Err(StepError::Fault(fault)) => fault,
+        other => panic!("must be a fault, not {other:?}"),
+    }
+}
+
+/// An engine that a test may stop: those that share the other want it to stay.
+pub(crate) fn own_engine() -> &'static Docker {
+    static ENGINE: OnceLock<Docker> = OnceLock::new();
+    ENGINE.get_or_init(Docker::start)
 }
 
 pub(crate) async fn get(address: SocketAddr) -> Result<String, String> {

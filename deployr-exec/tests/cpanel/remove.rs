@@ -65,6 +65,51 @@ async fn an_app_of_passenger_is_unregistered() {
     assert_eq!(lab.visit("/"), (200, "hi".to_owned()));
 }
 
+/// The host may take longer to remove a tree than a lock lasts.
+#[tokio::test(flavor = "multi_thread")]
+async fn trees_are_removed_after_the_lock_and_by_the_next_removal_where_one_was_cut_off() {
+    let lab = Lab::unvisited();
+    for number in [1, 2] {
+        let artifact = lab.files(&[("index.html", "home")]);
+        lab.deploy(&site(number), &artifact).await.unwrap();
+    }
+    // In this order: what is moved from the one to the other meanwhile is not missed.
+    let trees = || {
+        let mut folders = vec![lab.path("releases")];
+        let incoming = fs::read_dir(lab.path("incoming")).into_iter().flatten();
+        folders.extend(incoming.flatten().map(|entry| entry.path()));
+        let folders = folders
+            .into_iter()
+            .filter_map(|path| fs::read_dir(path).ok());
+        let pages = folders
+            .flatten()
+            .flatten()
+            .map(|one| one.path().join("index.html"));
+        pages.filter(|page| page.exists()).count()
+    };
+    assert_eq!(trees(), 2);
+    let late = Trouble::Late(Duration::from_millis(100));
+    lab.account.trouble("Fileman/fileop unlink", 1_000, late);
+    let slug = site(1).slug;
+    let is_locked = || lab.path("lock").exists();
+    let watch = async {
+        eventually("the lock", is_locked).await;
+        eventually("its end", || {
+            let whole = trees() >= 2;
+            assert!(whole || !is_locked(), "a tree was removed under the lock");
+            !is_locked()
+        })
+        .await;
+    };
+    tokio::select! {
+        removed = lab.executor.remove(&slug, true) => panic!("{removed:?}"),
+        () = watch => {}
+    }
+    assert!(!lab.path("releases").exists() && lab.path("incoming").exists());
+    lab.executor.remove(&slug, true).await.unwrap();
+    assert!(!lab.path("").exists());
+}
+
 /// An operator's own site in the folder that a project of its name has on the account.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_others_have_made_in_the_projects_folder_stays_and_is_told() {

@@ -1,32 +1,29 @@
 use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
-use deployr_core::builder::{Artifact, ArtifactContent};
+use deployr_core::builder::Artifact;
 use deployr_core::context::StepContext;
-use deployr_core::error::{Fault, StepError, StepResult, Verdict};
+use deployr_core::error::{StepError, StepResult, Verdict};
 use deployr_core::executor::{Endpoint, Executor, ReleaseSpec};
-use deployr_core::model::{HealthCheck, ProjectId, Recipe, ReleaseId, Runtime, Turn};
-use deployr_core::system::{Entropy, timestamp_from_micros};
+use deployr_core::model::{HealthCheck, Runtime, Turn};
 use deployr_core::testing::RecordedStep;
-use deployr_core::value::{
-    BuildCommand, CommitId, EnvName, EnvSet, EnvValue, Framework, HealthDeadline, HealthInterval,
-    OutputDir, RelPath, Slug,
-};
+use deployr_core::value::{BuildCommand, EnvName, EnvValue, HealthDeadline, HealthInterval};
 use deployr_exec::cpanel::{CpanelExecutor, CpanelTarget, Site, Token};
 use deployr_testkit::cpanel::Cpanel;
 use tempfile::TempDir;
 
-pub(crate) const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
+pub(crate) use crate::remote::*;
+
 pub(crate) const DOMAIN: &str = "shop.example.com";
 
 /// An account of its own for each test, with the project `shop` on it.
 pub(crate) struct Lab {
     pub(crate) account: Cpanel,
     pub(crate) executor: CpanelExecutor,
-    work: TempDir,
+    pub(crate) work: TempDir,
 }
 
 impl Lab {
@@ -63,20 +60,7 @@ impl Lab {
     }
 
     pub(crate) fn files(&self, files: &[(&str, &str)]) -> Artifact {
-        let folder = tempfile::Builder::new()
-            .tempdir_in(self.work.path())
-            .unwrap()
-            .keep();
-        for (name, text) in files {
-            let file = folder.join(name);
-            fs::create_dir_all(file.parent().unwrap()).unwrap();
-            fs::write(file, text).unwrap();
-        }
-        Artifact {
-            content: ArtifactContent::Folder(folder),
-            digest: "sha256:0".into(),
-            bytes: 0,
-        }
+        artifact(self.work.path(), files)
     }
 
     /// All steps of a deployment, whose number is that of the release.
@@ -137,13 +121,6 @@ pub(crate) fn site_at(account: &Cpanel, domain: &str) -> Site {
     }
 }
 
-pub(crate) fn folder(artifact: &Artifact) -> &Path {
-    match &artifact.content {
-        ArtifactContent::Folder(path) => path,
-        other => panic!("{other:?}"),
-    }
-}
-
 pub(crate) fn site(number: i64) -> ReleaseSpec {
     spec(number, Runtime::Static { single_page: false })
 }
@@ -154,32 +131,13 @@ pub(crate) fn app(number: i64) -> ReleaseSpec {
 }
 
 fn spec(number: i64, runtime: Runtime) -> ReleaseSpec {
-    // The same release for the same number, as out of a store.
-    let release = ReleaseId::new(timestamp_from_micros(number * 1_000_000), &Zeros);
-    ReleaseSpec {
-        project: ProjectId::new(timestamp_from_micros(0), &Zeros),
-        slug: Slug::parse("shop").unwrap(),
-        release,
-        number,
-        commit: CommitId::parse(COMMIT).unwrap(),
-        recipe: Recipe {
-            framework: Framework::parse("test").unwrap(),
-            root: None,
-            commands: Vec::new(),
-            output: OutputDir::parse(".").unwrap(),
-            runtime,
-            health: HealthCheck {
-                interval_ms: HealthInterval::new(50).unwrap(),
-                deadline_ms: HealthDeadline::new(20_000).unwrap(),
-                ..HealthCheck::default()
-            },
-            shared: Vec::new(),
-            writable: Vec::new(),
-            on_target: Default::default(),
-            images: Default::default(),
-        },
-        env: EnvSet::new(),
-    }
+    let mut spec = release(number, runtime);
+    spec.recipe.health = HealthCheck {
+        interval_ms: HealthInterval::new(50).unwrap(),
+        deadline_ms: HealthDeadline::new(20_000).unwrap(),
+        ..HealthCheck::default()
+    };
+    spec
 }
 
 pub(crate) fn impatient(mut spec: ReleaseSpec) -> ReleaseSpec {
@@ -196,31 +154,8 @@ pub(crate) fn with_env(mut spec: ReleaseSpec, name: &str, value: &str) -> Releas
     spec
 }
 
-pub(crate) fn paths(paths: &[&str]) -> Vec<RelPath> {
-    paths
-        .iter()
-        .map(|path| RelPath::parse(path).unwrap())
-        .collect()
-}
-
-#[derive(Debug)]
-struct Zeros;
-
-impl Entropy for Zeros {
-    fn fill(&self, buffer: &mut [u8]) {
-        buffer.fill(0);
-    }
-}
-
 pub(crate) fn context() -> StepContext {
     RecordedStep::new().ctx
-}
-
-pub(crate) fn expect_fault<T: std::fmt::Debug>(result: StepResult<T>) -> Fault {
-    match result {
-        Err(StepError::Fault(fault)) => fault,
-        other => panic!("no fault but {other:?}"),
-    }
 }
 
 pub(crate) fn expect_verdict<T: std::fmt::Debug>(result: StepResult<T>) -> Verdict {
@@ -240,16 +175,4 @@ pub(crate) async fn said(step: &RecordedStep) -> String {
     let lines = step.lines().await;
     let lines: Vec<String> = lines.into_iter().map(|(_, line)| line).collect();
     lines.join("\n")
-}
-
-pub(crate) async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
-    let start = std::time::Instant::now();
-    while !holds() {
-        let waited = start.elapsed();
-        assert!(
-            waited < Duration::from_secs(20),
-            "{what} did not come about"
-        );
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
 }

@@ -1,10 +1,11 @@
 //! A small disk for one test, which fills it.
 
+#[path = "../namespace/mod.rs"]
+mod namespace;
+
 use std::fs;
 use std::io::{ErrorKind, Write};
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 /// Where the disk of a test is, once it has one.
 const DISK: &str = "DEPLOYR_TEST_DISK";
@@ -16,27 +17,8 @@ pub(crate) fn on_a_disk(name: &str, options: &str, check: impl AsyncFnOnce(&Path
         return run(check(Path::new(&disk)));
     }
     let folder = tempfile::tempdir().unwrap();
-    let mut unshare = Command::new("unshare");
-    unshare.arg("--mount");
-    if fs::metadata("/proc/self").unwrap().uid() != 0 {
-        unshare.args(["--user", "--map-root-user"]);
-    }
-    let line =
-        "mount -t tmpfs -o \"$1\" deployr-test \"$2\" && exec \"$3\" --exact \"$4\" --nocapture";
-    unshare.args(["sh", "-c", line, "sh", options]);
-    unshare.arg(folder.path());
-    unshare.arg(std::env::current_exe().unwrap()).arg(name);
-    let output = unshare.env(DISK, folder.path()).output();
-    let output =
-        output.unwrap_or_else(|error| panic!("`unshare` of util-linux is needed: {error}"));
-    let (out, err) = (
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr),
-    );
-    assert!(
-        output.status.success() && out.contains("1 passed"),
-        "it takes root, or a kernel that lets users have namespaces of their own:\n{out}\n{err}"
-    );
+    let script = format!("mount -t tmpfs -o {options} deployr-test \"${DISK}\" && exec \"$@\"");
+    namespace::run_again(name, "--mount", &script, (DISK, folder.path().as_os_str()));
 }
 
 /// A file that takes all the room that is left.

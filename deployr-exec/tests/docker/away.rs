@@ -1,33 +1,16 @@
 //! The engine goes away, and comes back.
 
-use std::sync::OnceLock;
 use std::time::Duration;
 
-use deployr_core::error::{Fault, StepError, StepResult};
 use deployr_core::executor::Executor;
 use deployr_core::testing::RecordedStep;
 use deployr_exec::docker::DockerExecutor;
-use deployr_testkit::docker::Docker;
 
-use crate::support::{SERVER, Target, get, says, spec};
-
-/// One of its own: the others want theirs to stay.
-fn engine() -> &'static Docker {
-    static ENGINE: OnceLock<Docker> = OnceLock::new();
-    ENGINE.get_or_init(Docker::start)
-}
-
-#[track_caller]
-fn fault<T: std::fmt::Debug>(answer: StepResult<T>) -> Fault {
-    match answer {
-        Err(StepError::Fault(fault)) => fault,
-        other => panic!("must be a fault, not {other:?}"),
-    }
-}
+use crate::support::{SERVER, Target, fault, get, own_engine, says, spec};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_engine_that_is_away_is_named_and_what_serves_comes_back_with_it() {
-    let target = Target::on(engine());
+    let target = Target::on(own_engine());
     target.live(1, "older").await;
     let (live, at) = target.live(2, "old").await;
     target
@@ -41,7 +24,7 @@ async fn an_engine_that_is_away_is_named_and_what_serves_comes_back_with_it() {
     let executor = &target.executor;
     executor.prepare(&app, &artifact, &step.ctx).await.unwrap();
 
-    engine().down("KILL");
+    own_engine().down("KILL");
     assert_eq!(get(at).await.as_deref(), Ok("old"), "it goes on without");
     for executor in [executor, &target.restarted()] {
         let fault = fault(executor.start(&app, &step.ctx).await);
@@ -54,7 +37,7 @@ async fn an_engine_that_is_away_is_named_and_what_serves_comes_back_with_it() {
     }
     assert_eq!(executor.current(&target.slug).await.unwrap(), Some(2));
     fault(executor.discard(&target.slug, 3).await);
-    engine().up();
+    own_engine().up();
     says(at, "old").await;
 
     // In the midst of a verification.
@@ -63,11 +46,11 @@ async fn an_engine_that_is_away_is_named_and_what_serves_comes_back_with_it() {
     let files = target.files(&[("a", "")]);
     executor.prepare(&hangs, &files, &step.ctx).await.unwrap();
     let endpoint = executor.start(&hangs, &step.ctx).await.unwrap();
-    let away = tokio::task::spawn_blocking(|| engine().down("TERM"));
+    let away = tokio::task::spawn_blocking(|| own_engine().down("TERM"));
     let (answer, away) = tokio::join!(executor.verify(&hangs, &endpoint, &step.ctx), away);
     away.unwrap();
     assert!(answer.is_err(), "{answer:?}");
-    engine().up();
+    own_engine().up();
     says(at, "old").await;
     executor.discard(&target.slug, 4).await.unwrap();
     let endpoint = executor.start(&app, &step.ctx).await.unwrap();

@@ -14,10 +14,12 @@ mod proof;
 mod samples;
 mod targets;
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use deployr_core::model::Runtime;
+use deployr_core::value::{BuildCommand, WorkerName};
 use deployr_exec::framework;
 
 use samples::SAMPLES;
@@ -78,4 +80,45 @@ fn each_cell_has_a_test() {
             assert!(text.contains(&format!("fn {name}(")), "{file}: no {name}");
         }
     }
+}
+
+/// Only servers keep workers running, and Compose runs services alone: who asks for more hears
+/// so before anything is built.
+#[test]
+fn what_a_target_does_not_run_is_refused_and_not_left_out() {
+    let line = BuildCommand::parse("node queue.js").unwrap();
+    let mut refused = BTreeSet::new();
+    for target in targets() {
+        for sample in SAMPLES {
+            if matches!(cell(sample, &target), None | Some("files")) {
+                continue;
+            }
+            let checkout = sample.checkout();
+            let recipe =
+                framework::detect(checkout.path(), &samples::settings(), target.makes).unwrap();
+            let mut asked = vec![("workers", recipe.clone()), ("migrate", recipe)];
+            let queue = WorkerName::parse("queue").unwrap();
+            asked[0].1.on_target.workers.insert(queue, line.clone());
+            asked[1].1.on_target.migrate = Some(line.clone());
+            for (what, recipe) in asked {
+                if let Err(verdict) = target.executor.accepts(&sample.slug(), &recipe) {
+                    for word in [what, "[on_target", "deployr.toml"] {
+                        assert!(verdict.message.contains(word), "{verdict}");
+                    }
+                    refused.insert((target.name, what));
+                }
+            }
+        }
+    }
+    let wanted = [
+        ("compose", "migrate"),
+        ("compose", "workers"),
+        ("cpanel", "migrate"),
+        ("cpanel", "workers"),
+        ("docker", "workers"),
+        ("local", "workers"),
+        ("swarm", "migrate"),
+        ("swarm", "workers"),
+    ];
+    assert_eq!(refused.into_iter().collect::<Vec<_>>(), wanted);
 }

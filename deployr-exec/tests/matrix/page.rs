@@ -21,7 +21,7 @@ const BELOW_KINDS: &str = "
 *files*: given out by the ingress or the host's web server. *process*: a command on a port of
 its own; on `docker`, `compose` and `swarm` in a container of the target's base image; on `ssh`,
 Laravel runs in the PHP of the host's web server where the target says so; on `cpanel`, Laravel
-in the host's PHP and Node apps with an `app.js` in Passenger. *image*: what a Dockerfile makes.
+in the host's PHP, and Next.js and other Node apps in Passenger. *image*: what a Dockerfile makes.
 *services*: those of a compose file. `-`: refused before anything is built, with what to do
 instead.
 

@@ -54,7 +54,7 @@ fn ssh() -> SshExecutor {
     executor.php(Php::default()).unwrap()
 }
 
-/// With a PHP app, and with Node apps that have an `app.js`.
+/// With a PHP app, and with Node apps.
 fn cpanel() -> CpanelExecutor {
     let token = Token::new("SECRET");
     let mut target = CpanelTarget::new("server42.example.com", "acme", token).unwrap();
@@ -66,9 +66,9 @@ fn cpanel() -> CpanelExecutor {
         change(&mut site);
         site
     };
-    let php = site(|site| site.php = Some("8.2".to_owned()));
+    let php = site(|site| site.web = Some("public".to_owned()));
     target.sites.insert("laravel".to_owned(), php);
-    for node in ["node", "custom"] {
+    for node in ["node", "custom", "next-standalone"] {
         let passenger = site(|site| site.passenger = true);
         target.sites.insert(node.to_owned(), passenger);
     }

@@ -117,33 +117,7 @@ async fn files_of_any_name_arrive_and_nothing_beside_them() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_shared_stays_below_the_project() {
     let lab = Lab::new();
-    let outside = tempfile::tempdir().unwrap();
-    // As many as can be had at once; those that lie in one another come one by one.
-    for (number, path) in (1..).zip(corpus::accepted()) {
-        let mut spec = site(number);
-        spec.recipe.shared = vec![path.clone()];
-        let artifact = lab.files(&[("index.html", "home")]);
-        if let [first, _, ..] = path.as_path().components().collect::<Vec<_>>().as_slice() {
-            let tricky = lab.files(&[("index.html", "home")]);
-            symlink(outside.path(), folder(&tricky).join(first)).unwrap();
-            let refused = expect_fault(lab.executor.prepare(&spec, &tricky, &context()).await);
-            assert!(!refused.retryable, "{path}: {refused}");
-        }
-        lab.executor
-            .prepare(&spec, &artifact, &context())
-            .await
-            .unwrap();
-        let seen = lab
-            .path(&format!("releases/{number}-{COMMIT}"))
-            .join(path.as_path());
-        let shared = lab.path("shared").join(path.as_path());
-        assert_eq!(
-            fs::canonicalize(seen).unwrap(),
-            fs::canonicalize(shared).unwrap(),
-            "{path}"
-        );
-    }
-    assert_eq!(names(outside.path()), BTreeSet::new());
+    what_is_shared_stays_below(&lab.executor, lab.work.path(), &lab.path(""), site).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -6,6 +6,7 @@ use std::path::Path;
 use deployr_core::error::StepResult;
 use deployr_core::executor::Executor;
 use deployr_core::model::Turn;
+use deployr_core::value::BuildCommand;
 use deployr_exec::ssh::SshExecutor;
 use deployr_testkit::ssh::Sshd;
 
@@ -14,13 +15,14 @@ use crate::support::*;
 
 /// That it is full, and what to do.
 #[track_caller]
-fn assert_says<T: std::fmt::Debug>(answer: StepResult<T>) {
+fn assert_says<T: std::fmt::Debug>(answer: StepResult<T>) -> String {
     let fault = expect_fault(answer);
     let told = fault.to_string();
     assert!(
         !fault.retryable && told.contains("No space left") && told.contains("free some space"),
         "{told}"
     );
+    told
 }
 
 fn names(folder: &Path) -> Vec<String> {
@@ -31,15 +33,19 @@ fn names(folder: &Path) -> Vec<String> {
     names
 }
 
-async fn fills(disk: &Path, rsync: bool) {
-    let sshd = match rsync {
-        true => Sshd::start(),
-        false => Sshd::start_without(&["rsync"]),
-    };
+fn lab_on(disk: &Path, sshd: Sshd) -> Lab {
     let mut lab = Lab::on(sshd);
     let mut target = target(&lab.sshd);
     target.root = disk.join("sites").to_str().unwrap().to_owned();
     lab.executor = SshExecutor::new(target).unwrap().patience(PATIENCE);
+    lab
+}
+
+async fn fills(disk: &Path, rsync: bool) {
+    let lab = match rsync {
+        true => lab_on(disk, Sshd::start()),
+        false => lab_on(disk, Sshd::start_without(&["rsync"])),
+    };
     let small = lab.files(&[("index.html", "home")]);
     lab.deploy(&site(1), &small).await.unwrap();
 
@@ -86,4 +92,45 @@ fn a_disk_that_fills_while_rsync_writes_keeps_the_old_release() {
 fn a_disk_that_fills_while_tar_writes_keeps_the_old_release() {
     let name = "full::a_disk_that_fills_while_tar_writes_keeps_the_old_release";
     on_a_disk(name, "size=4m", async |disk| fills(disk, false).await);
+}
+
+#[test]
+fn a_command_that_fills_the_disk_is_told_as_that_and_one_that_ends_well_has_ended_well() {
+    let name = "full::\
+        a_command_that_fills_the_disk_is_told_as_that_and_one_that_ends_well_has_ended_well";
+    on_a_disk(name, "size=4m", async |disk| {
+        let lab = lab_on(disk, Sshd::start());
+        let small = lab.files(&[("index.html", "home")]);
+        let filler = disk.join("filler");
+        let filling = format!("cat /dev/zero >{} 2>/dev/null", filler.display());
+        let with = |number: i64, line: &str| {
+            let mut spec = site(number);
+            spec.recipe.on_target.migrate = Some(BuildCommand::parse(line).unwrap());
+            spec
+        };
+
+        let fails = with(1, &format!("{filling}; exit 9"));
+        let told = assert_says(lab.executor.prepare(&fails, &small, &context()).await);
+        assert!(told.contains("it exited with 9"), "{told}");
+        // Nothing is begun whose end could not be kept.
+        fs::remove_file(&filler).unwrap();
+        let begins = with(2, "echo begun >begun");
+        let ctx = context();
+        let before = site(2);
+        lab.executor.prepare(&before, &small, &ctx).await.unwrap();
+        fill(disk);
+        assert_says(lab.executor.prepare(&begins, &small, &ctx).await);
+        assert!(
+            !disk
+                .join(format!("sites/shop/releases/2-{COMMIT}/begun"))
+                .exists()
+        );
+
+        fs::remove_file(&filler).unwrap();
+        let ends = with(3, &format!("{filling}; true"));
+        lab.executor
+            .prepare(&ends, &small, &context())
+            .await
+            .unwrap();
+    });
 }

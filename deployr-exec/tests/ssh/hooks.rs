@@ -6,7 +6,7 @@ use deployr_core::error::StepError;
 use deployr_core::executor::Executor;
 use deployr_core::model::Turn;
 use deployr_core::testing::RecordedStep;
-use deployr_core::value::BuildCommand;
+use deployr_core::value::{BuildCommand, EnvName, EnvValue};
 
 use crate::support::*;
 
@@ -150,11 +150,21 @@ async fn a_migration_is_left_to_the_next_attempt_where_there_is_one() {
     let at = lab.sshd.home().display().to_string();
     let line = format!("echo run >> {at}/runs; until [ -e {at}/go ]; do sleep 0.05; done");
     let mut spec = site(1);
+    let (name, secret) = (
+        EnvName::parse("TOKEN"),
+        EnvValue::parse("c4nary-of-a-secret"),
+    );
+    spec.env.insert(name.unwrap(), secret.unwrap()).unwrap();
     spec.recipe.on_target.migrate = Some(BuildCommand::parse(&line).unwrap());
     let first = context();
     let hand_over = async {
         let runs = lab.sshd.home().join("runs");
         eventually("a run", || runs.exists()).await;
+        let lines = lab.command_lines();
+        assert!(
+            lines.contains("/runs") && !lines.contains("c4nary"),
+            "{lines}"
+        );
         first.handed_over.cancel();
         first.cancel.cancel();
     };

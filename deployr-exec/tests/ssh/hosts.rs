@@ -36,6 +36,9 @@ async fn all_hosts_have_the_same_release_or_none_the_new_one() {
     let lost = expect_fault(executor.switch(&spec, Turn::new(2, 1), &ctx).await);
     assert!(lost.retryable, "{lost}");
     assert!(hosts.iter().all(|host| says(host) == "old"));
+    // Nor was there a moment in which one had the new one: none has taken the turn.
+    let turn = |host: &Sshd| fs::read_to_string(path(host, "turn")).unwrap();
+    assert_eq!(hosts.each_ref().map(turn), ["1 1\n"; 3]);
     hosts[2].up();
     assert_eq!(executor.current(&spec.slug).await.unwrap(), Some(1));
     executor.switch(&spec, Turn::new(2, 2), &ctx).await.unwrap();
@@ -106,4 +109,7 @@ async fn a_host_is_called_no_oftener_than_it_must() {
     let after = calls();
     // Survey, upload, place, look, ready, switch; the first says where it is, too.
     assert_eq!([after[0] - before[0], after[1] - before[1]], [7, 6]);
+    // What is of no use any more is looked for and removed by one call.
+    executor.prune(&site(1).slug, &[1]).await.unwrap();
+    assert_eq!(calls(), after.map(|count| count + 1));
 }

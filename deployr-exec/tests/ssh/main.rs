@@ -19,6 +19,8 @@ mod laravel;
 #[cfg(all(feature = "builtin-ingress", feature = "local-builder"))]
 mod next;
 mod processes;
+#[path = "../remote/mod.rs"]
+mod remote;
 mod remove;
 mod support;
 mod trouble;

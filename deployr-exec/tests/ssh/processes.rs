@@ -9,13 +9,6 @@ use std::time::Duration;
 
 use crate::support::*;
 
-/// The command lines of all that runs on the host.
-fn command_lines(lab: &Lab) -> String {
-    let line = |pid: u32| fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-    let lines = lab.sshd.processes().into_iter().flat_map(line);
-    String::from_utf8_lossy(&lines.collect::<Vec<u8>>()).into_owned()
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn variables_arrive_byte_for_byte_and_are_seen_by_nobody() {
     let lab = Lab::new();
@@ -65,7 +58,7 @@ async fn variables_arrive_byte_for_byte_and_are_seen_by_nobody() {
     }
     assert!(!seen.iter().any(|entry| entry.starts_with("SSH_")));
     assert!(!canary.exists());
-    let lines = command_lines(&lab);
+    let lines = lab.command_lines();
     assert!(
         lines.contains("node") && !lines.contains("s3cr3t"),
         "{lines}"

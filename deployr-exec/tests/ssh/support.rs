@@ -1,18 +1,20 @@
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::path::PathBuf;
+use std::time::Duration;
 
-use deployr_core::builder::{Artifact, ArtifactContent};
+use deployr_core::builder::Artifact;
 use deployr_core::context::StepContext;
-use deployr_core::error::{Fault, StepError, StepResult};
+use deployr_core::error::StepResult;
 use deployr_core::executor::{Endpoint, Executor, ReleaseSpec};
 use deployr_core::log::LogWriter;
-use deployr_core::model::{DeploymentId, HealthCheck, ProjectId, Recipe, ReleaseId, Runtime, Turn};
-use deployr_core::system::{Clock, Entropy, SystemClock, SystemEntropy, timestamp_from_micros};
-use deployr_core::value::{BuildCommand, CommitId, EnvSet, Framework, OutputDir, RelPath, Slug};
+use deployr_core::model::{DeploymentId, Runtime, Turn};
+use deployr_core::system::{Clock, SystemClock, SystemEntropy};
+use deployr_core::value::BuildCommand;
 use deployr_exec::ssh::{SshExecutor, SshTarget};
 use deployr_testkit::ssh::Sshd;
 use tempfile::TempDir;
+
+pub(crate) use crate::remote::*;
 
 /// Answers with the number of its release.
 pub(crate) const SERVER: &str = "exec node -e \"require('http').createServer((q, r) => \
@@ -25,7 +27,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(4);
 pub(crate) struct Lab {
     pub(crate) sshd: Sshd,
     pub(crate) executor: SshExecutor,
-    work: TempDir,
+    pub(crate) work: TempDir,
 }
 
 impl Lab {
@@ -49,6 +51,13 @@ impl Lab {
 
     pub(crate) fn read(&self, below: &str) -> String {
         fs::read_to_string(self.path(below)).unwrap()
+    }
+
+    /// The command lines of all that runs on the host.
+    pub(crate) fn command_lines(&self) -> String {
+        let line = |pid: u32| fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        let lines = self.sshd.processes().into_iter().flat_map(line);
+        String::from_utf8_lossy(&lines.collect::<Vec<u8>>()).into_owned()
     }
 
     /// An artifact with these files.
@@ -79,68 +88,13 @@ pub(crate) fn target(sshd: &Sshd) -> SshTarget {
     target
 }
 
-pub(crate) fn artifact(work: &Path, files: &[(&str, &str)]) -> Artifact {
-    let folder = tempfile::Builder::new().tempdir_in(work).unwrap().keep();
-    for (name, text) in files {
-        let file = folder.join(name);
-        fs::create_dir_all(file.parent().unwrap()).unwrap();
-        fs::write(file, text).unwrap();
-    }
-    Artifact {
-        content: ArtifactContent::Folder(folder),
-        digest: "sha256:0".into(),
-        bytes: 0,
-    }
-}
-
-pub(crate) fn folder(artifact: &Artifact) -> &Path {
-    match &artifact.content {
-        ArtifactContent::Folder(path) => path,
-        other => panic!("{other:?}"),
-    }
-}
-
 pub(crate) fn site(number: i64) -> ReleaseSpec {
-    spec(number, Runtime::Static { single_page: false })
+    release(number, Runtime::Static { single_page: false })
 }
 
 pub(crate) fn app(number: i64, line: &str) -> ReleaseSpec {
     let start = BuildCommand::parse(line).unwrap();
-    spec(number, Runtime::Process { start })
-}
-
-fn spec(number: i64, runtime: Runtime) -> ReleaseSpec {
-    // The same release for the same number, as out of a store.
-    let release = ReleaseId::new(timestamp_from_micros(number * 1_000_000), &Zeros);
-    ReleaseSpec {
-        project: ProjectId::new(timestamp_from_micros(0), &Zeros),
-        slug: Slug::parse("shop").unwrap(),
-        release,
-        number,
-        commit: CommitId::parse(COMMIT).unwrap(),
-        recipe: Recipe {
-            framework: Framework::parse("test").unwrap(),
-            root: None,
-            commands: Vec::new(),
-            output: OutputDir::parse(".").unwrap(),
-            runtime,
-            health: HealthCheck::default(),
-            shared: Vec::new(),
-            writable: Vec::new(),
-            on_target: Default::default(),
-            images: Default::default(),
-        },
-        env: EnvSet::new(),
-    }
-}
-
-pub(crate) const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
-
-pub(crate) fn paths(paths: &[&str]) -> Vec<RelPath> {
-    paths
-        .iter()
-        .map(|path| RelPath::parse(path).unwrap())
-        .collect()
+    release(number, Runtime::Process { start })
 }
 
 /// All steps of a deployment, whose number is that of the release.
@@ -159,15 +113,6 @@ pub(crate) async fn deploy(
     Ok(endpoint)
 }
 
-#[derive(Debug)]
-struct Zeros;
-
-impl Entropy for Zeros {
-    fn fill(&self, buffer: &mut [u8]) {
-        buffer.fill(0);
-    }
-}
-
 pub(crate) fn context() -> StepContext {
     StepContext {
         deployment: DeploymentId::new(SystemClock.now(), &SystemEntropy),
@@ -175,24 +120,6 @@ pub(crate) fn context() -> StepContext {
         cancel: Default::default(),
         handed_over: Default::default(),
         log: LogWriter::discard(),
-    }
-}
-
-pub(crate) fn expect_fault<T: std::fmt::Debug>(result: StepResult<T>) -> Fault {
-    match result {
-        Err(StepError::Fault(fault)) => fault,
-        other => panic!("no fault but {other:?}"),
-    }
-}
-
-pub(crate) async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
-    let start = Instant::now();
-    while !holds() {
-        assert!(
-            start.elapsed() < Duration::from_secs(20),
-            "{what} did not come about"
-        );
-        tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }
 

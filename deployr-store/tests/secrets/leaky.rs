@@ -41,6 +41,7 @@ pub(crate) struct Leaky {
     ingress: ScriptedIngress,
     /// By the call's name.
     leaks: Arc<Mutex<HashMap<&'static str, Way>>>,
+    leaked: Arc<Mutex<Vec<&'static str>>>,
     /// The `Debug` form of everything that the parts were given.
     pub(crate) given: Arc<Mutex<Vec<String>>>,
 }
@@ -53,6 +54,7 @@ impl Leaky {
             executor: ScriptedExecutor::default(),
             ingress: ScriptedIngress::default(),
             leaks: Arc::default(),
+            leaked: Arc::default(),
             given: Arc::default(),
         }
     }
@@ -61,8 +63,10 @@ impl Leaky {
         self.leaks.lock().unwrap().insert(call, way);
     }
 
-    pub(crate) fn hush(&self) {
+    /// Which calls have told something since; they tell nothing more.
+    pub(crate) fn hush(&self) -> Vec<&'static str> {
         self.leaks.lock().unwrap().clear();
+        std::mem::take(&mut self.leaked.lock().unwrap())
     }
 
     fn given(&self, value: &impl Debug) {
@@ -86,6 +90,7 @@ impl Leaky {
     ) -> StepResult<()> {
         let way = self.leaks.lock().unwrap().get(call).copied();
         let Some(way) = way else { return Ok(()) };
+        self.leaked.lock().unwrap().push(call);
         let fault = Fault::permanent("leaking", text, text).because(text.to_owned());
         match (way, ctx) {
             (Way::Verdict, _) => Err(StepError::verdict(VerdictCode::BuildFailed, text)),

@@ -6,85 +6,27 @@
 //! not tell.
 
 mod api;
+mod calls;
 mod contract;
 mod files;
 mod git;
+mod host;
 mod http;
 mod more;
 mod tls;
 mod web;
 
 use std::collections::BTreeMap;
-use std::io::{self, BufReader, Read};
+use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
-use std::time::Duration;
 
-use rustls::{ServerConnection, StreamOwned};
 use tempfile::TempDir;
 
-use http::{Head, Response};
-
-/// How the account and its host are. All may be changed while it runs.
-#[derive(Debug, Clone)]
-pub struct Host {
-    /// Answers are wrapped, lists come in two parts, and what is missing is an error.
-    pub wrapped: bool,
-    /// The token is taken no longer.
-    pub expired: bool,
-    /// How far its clock is off, in seconds.
-    pub clock: i64,
-    /// What the account may use, in bytes.
-    pub quota: Option<u64>,
-    /// How many files and folders it may have.
-    pub inodes: Option<u64>,
-    /// How large an upload may be.
-    pub upload: Option<u64>,
-    /// How many databases it may have.
-    pub databases: usize,
-    /// What a rename does to a link that is there.
-    pub renames: Renames,
-    /// Whether links can be made.
-    pub links: bool,
-    /// Whether folders can be removed, not only put into the trash.
-    pub unlinks_folders: bool,
-    /// Functions that the host has disabled, as `Mysql/create_user`.
-    pub disabled: Vec<String>,
-    /// The versions of PHP that are there.
-    pub php: Vec<String>,
-}
-
-/// What a rename does where a link is there already: not told anywhere.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Renames {
-    /// Replaces it in one step, as the system call does.
-    Replaces,
-    /// Says that it is there.
-    Refuses,
-    /// Moves into the folder that it leads to, as `mv` does.
-    MovesInto,
-}
-
-/// What goes wrong with a call.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Trouble {
-    /// It is answered so much later.
-    Late(Duration),
-    /// A page comes instead of data.
-    Page,
-    /// Something comes that is no JSON.
-    Garbage,
-    /// It has this status, and no words.
-    Status(u16),
-    /// The function says no, with these words.
-    Refuse(String),
-    /// The connection ends when half of the request is read.
-    CutHalfway,
-    /// It is done, and the connection ends before the answer.
-    CutAfter,
-}
+pub use calls::Trouble;
+pub use host::{Host, Renames};
 
 /// A running account. Dropping it ends its servers and removes its files.
 ///
@@ -137,20 +79,7 @@ impl Cpanel {
         let home = folder.path().join("home").join(USER);
         std::fs::create_dir_all(home.join("public_html/cgi-bin")).expect("a home");
         let state = State {
-            host: Host {
-                wrapped: false,
-                expired: false,
-                clock: 0,
-                quota: None,
-                inodes: None,
-                upload: None,
-                databases: 5,
-                renames: Renames::Replaces,
-                links: true,
-                unlinks_folders: true,
-                disabled: Vec::new(),
-                php: ["ea-php74", "ea-php82"].map(str::to_owned).into(),
-            },
+            host: Host::default(),
             troubles: Vec::new(),
             requests: Vec::new(),
             violations: Vec::new(),
@@ -292,108 +221,6 @@ impl Inner {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn serve_api(&self, stream: TcpStream) -> io::Result<()> {
-        let tls =
-            ServerConnection::new(Arc::clone(&tls::tls().config)).map_err(io::Error::other)?;
-        let mut stream = BufReader::new(StreamOwned::new(tls, stream));
-        while let Some(head) = Head::read(&mut stream)? {
-            if !self.one_call(&head, &mut stream)? {
-                break;
-            }
-        }
-        Ok(())
-    }
-
-    /// Answers a call; false where the connection shall end without.
-    fn one_call<S: Read + io::Write>(
-        &self,
-        head: &Head,
-        stream: &mut BufReader<S>,
-    ) -> io::Result<bool> {
-        self.state()
-            .requests
-            .push(format!("{} {}", head.method, head.target));
-        // An upload is known by its path, before its body has come.
-        let early = head.path().trim_start_matches("/execute/").to_owned();
-        if self
-            .strikes(&early, |trouble| *trouble == Trouble::CutHalfway)
-            .is_some()
-        {
-            let mut half = vec![0; head.length() / 2];
-            stream.read_exact(&mut half)?;
-            return Ok(false);
-        }
-        let body = head.body(stream)?;
-        let call = api::Call::read(head, &body);
-        let trouble = self.strikes(&call.name(), |trouble| *trouble != Trouble::CutHalfway);
-        if let Some(Trouble::Late(late)) = trouble {
-            thread::sleep(late);
-        }
-        let response = match &trouble {
-            Some(Trouble::Page) => page(200),
-            Some(Trouble::Garbage) => Response {
-                body: b"{\"status\":1,".to_vec(),
-                content_type: "application/json",
-                status: 200,
-            },
-            Some(Trouble::Status(status)) => page(*status),
-            Some(Trouble::Refuse(words)) => self.answer(&call, Err(words.clone())),
-            _ => self.carry_out(head, &call),
-        };
-        if trouble == Some(Trouble::CutAfter) {
-            return Ok(false);
-        }
-        let clock = self.state().host.clock;
-        response.write(stream.get_mut(), clock)?;
-        Ok(true)
-    }
-
-    fn carry_out(&self, head: &Head, call: &api::Call) -> Response {
-        let expected = format!("cpanel {USER}:{TOKEN}");
-        if head.header("authorization") != expected || self.state().host.expired {
-            return page(401);
-        }
-        if let Err(violation) = call.check() {
-            self.state().violations.push(violation.clone());
-            return self.answer(call, Err(violation));
-        }
-        if self.state().host.disabled.contains(&call.function) {
-            let words = format!(
-                "You do not have the feature that “{}” needs.",
-                call.function
-            );
-            return self.answer(call, Err(words));
-        }
-        let done = self.call(call);
-        self.answer(call, done)
-    }
-
-    /// The trouble that a call has next, if it is one of these.
-    fn strikes(&self, name: &str, is_one: impl Fn(&Trouble) -> bool) -> Option<Trouble> {
-        let mut state = self.state();
-        let known = state
-            .troubles
-            .iter_mut()
-            .find(|(function, times, trouble)| {
-                *times > 0
-                    && is_one(trouble)
-                    && (function == "*"
-                        || name == function
-                        || name.starts_with(&format!("{function} ")))
-            });
-        let (_, times, trouble) = known?;
-        *times -= 1;
-        Some(trouble.clone())
-    }
-}
-
-fn page(status: u16) -> Response {
-    Response {
-        status,
-        content_type: "text/html",
-        body: b"<!DOCTYPE html><title>Login</title>".to_vec(),
     }
 }
 

@@ -38,7 +38,8 @@ done
 "#;
 
 /// The first process in there. The engine may be stopped and started under it, as a
-/// service: it stays away for as long as there is a file `down`.
+/// service: it stays away for as long as there is a file `down`. Registries other than a
+/// test's own are behind a proxy that is not there, so that asking them fails at once.
 const INNER: &str = r#"
 folder=$0; net=$1
 ip link set lo up
@@ -48,6 +49,7 @@ ip link set inside up
 ip route add default via "$net.255.1"
 iptables -N DOCKER-USER
 iptables -A DOCKER-USER -i inside -j ACCEPT
+export HTTP_PROXY=http://127.0.0.1:9 HTTPS_PROXY=http://127.0.0.1:9 NO_PROXY=10.0.0.0/8
 while :; do
     dockerd --data-root "$folder/data" --exec-root "$folder/exec" \
         --pidfile "$folder/docker.pid" --host "unix://$folder/docker.sock" \

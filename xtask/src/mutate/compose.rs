@@ -27,7 +27,24 @@ pub(super) const ALLOWED: Suite = Suite {
             find: "Err(_) if fs::symlink_metadata(there).is_ok() => return false,",
             replace: "Err(_) if fs::symlink_metadata(there).is_ok() => return true,",
         },
+        Mutant {
+            name: "a compose file leads to where it was built",
+            file: "deployr-exec/src/docker/compose/resolved.rs",
+            find: "let there: PathBuf = to.join(inner).components().collect();",
+            replace: "let there: PathBuf = from.join(inner).components().collect();",
+        },
     ],
+};
+
+/// What is said to be impossible before anything is built.
+pub(super) const REFUSED: Suite = Suite {
+    test: &["-p=deployr-exec", "--test=matrix"],
+    mutants: &[Mutant {
+        name: "workers that a compose target leaves out",
+        file: "deployr-exec/src/docker/compose/steps.rs",
+        find: "        workers::refuse(\"Compose\", recipe)?;\n",
+        replace: "        let _ = workers::refuse(\"Compose\", recipe);\n",
+    }],
 };
 
 /// On a real engine.
@@ -39,6 +56,12 @@ pub(super) const SERVICES: Suite = Suite {
             file: PARTS,
             find: "let why = if volume.any(|mount| mount.source.is_some()) {",
             replace: "let why = if volume.any(|mount| mount.source.is_none()) {",
+        },
+        Mutant {
+            name: "a retired generation goes on",
+            file: "deployr-exec/src/docker/compose/steps.rs",
+            find: "        self.remove_generation(slug, number, grace).await\n",
+            replace: "        drop(grace);\n        Ok(())\n",
         },
         Mutant {
             name: "a generation without the project's variables",

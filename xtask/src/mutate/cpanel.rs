@@ -7,7 +7,13 @@ const PROBE: &str = "deployr-exec/src/cpanel/probe.rs";
 
 /// On the fake.
 pub(super) const ACCOUNT: Suite = Suite {
-    test: &["-p=deployr-exec", "--test=cpanel"],
+    // Without what takes long, and guards something else.
+    test: &[
+        "-p=deployr-exec",
+        "--test=cpanel",
+        "--",
+        "--skip=frameworks::",
+    ],
     mutants: &[
         Mutant {
             name: "an account is switched without the lock",
@@ -62,6 +68,31 @@ pub(super) const ACCOUNT: Suite = Suite {
             file: "deployr-exec/src/cpanel/pack.rs",
             find: "header.set_mode(if runs { 0o755 } else { 0o644 });",
             replace: "header.set_mode(if runs { mode } else { mode });",
+        },
+        Mutant {
+            name: "an account's trees are removed under the lock",
+            file: "deployr-exec/src/cpanel/remove.rs",
+            find: "self.client.rename(path, &gone).await",
+            replace: "self.client.remove(path).await.map(|()| drop(gone))",
+        },
+    ],
+};
+
+/// With the real ones.
+pub(super) const FRAMEWORKS: Suite = Suite {
+    test: &["-p=deployr-exec", "--test=cpanel", "frameworks::laravel"],
+    mutants: &[
+        Mutant {
+            name: "a Laravel is given out whole",
+            file: "deployr-exec/src/cpanel/plan.rs",
+            find: "        (&on_target.web_root, &site.web, &site.domain, &site.git)\n",
+            replace: "        (&on_target.web_root, &site.web, &None::<String>, &site.git)\n",
+        },
+        Mutant {
+            name: "an account's releases share their variables",
+            file: "deployr-exec/src/cpanel/place.rs",
+            find: "        paths.retain(|path| !site.is_env_file(path));\n",
+            replace: "        paths.retain(|path| site.is_env_file(path) || !path.as_str().is_empty());\n",
         },
     ],
 };

@@ -38,10 +38,12 @@ struct Suite {
     mutants: &'static [Mutant],
 }
 
-const SUITES: [Suite; 23] = [
+const SUITES: [Suite; 29] = [
     compose::ALLOWED,
+    compose::REFUSED,
     compose::SERVICES,
     cpanel::ACCOUNT,
+    cpanel::FRAMEWORKS,
     docker::DOCKER,
     engine::PIPELINE,
     ingress::ROUTES,
@@ -60,6 +62,10 @@ const SUITES: [Suite; 23] = [
     removal::REMOVAL,
     removal::STORE,
     ssh::FULL,
+    ssh::HOSTS,
+    ssh::TROUBLE,
+    ssh::COMMANDS,
+    ssh::FILES,
     values::HOSTILE,
     values::PATHS,
 ];
@@ -173,8 +179,8 @@ fn test(mutant: &Mutant, suite: &[&str], more: &[&str]) -> Result<bool, String> 
     let status = Command::new("timeout")
         .args(["--signal=KILL", PATIENCE, &cargo])
         .args(["test", "--quiet", "--all-features"])
-        .args(suite)
         .args(more)
+        .args(suite)
         .current_dir(COPY)
         .env("CARGO_TARGET_DIR", target)
         .stdin(Stdio::null())

@@ -142,7 +142,8 @@ where
         let failed = |reason| format!("{name} ({serves:?}): {reason}");
         outcome.err().map(failed)
     });
-    let outcomes = stream::iter(outcomes).buffered(AT_ONCE);
-    let failed: Vec<String> = outcomes.filter_map(std::future::ready).collect().await;
+    let outcomes = stream::iter(outcomes).buffer_unordered(AT_ONCE);
+    let mut failed: Vec<String> = outcomes.filter_map(std::future::ready).collect().await;
+    failed.sort();
     suite::tell(&failed);
 }

@@ -66,6 +66,15 @@ fn fits(strike: Strike, call: Call) -> bool {
     }
 }
 
+/// What can only be told of, and changes nothing about how a deployment ends.
+fn follows_the_switch(call: Call) -> bool {
+    let tidies_up = matches!(
+        call.name,
+        "drain" | "retire" | "prune" | "discard" | "clean"
+    );
+    tidies_up || call.part == Part::Notifier
+}
+
 fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.parse().ok()
 }
@@ -200,6 +209,8 @@ impl Sweep {
             ", leases lost unnoticed"
         };
         let lasting = |strike: &Strike| matches!(strike, Strike::Refuse | Strike::RefuseAfter);
+        let refused = strikes.iter().find(|(_, strike)| lasting(strike));
+        let refused = refused.map(|(n, _)| calls[n - 1]);
         let process_goes = scenario.steps.contains(&Step::Reboot);
         let only_slow = strikes.iter().all(|(n, strike)| {
             let claims = matches!(calls[n - 1].name, "claim" | "heartbeat");
@@ -212,10 +223,8 @@ impl Sweep {
                 at: strikes.to_vec(),
                 unnoticing: !notices,
             },
-            refused: strikes
-                .iter()
-                .find(|(_, strike)| lasting(strike))
-                .map(|(n, _)| calls[n - 1].part),
+            refused: refused.map(|call| call.part),
+            may_fail: refused.is_some_and(|call| !follows_the_switch(call)),
             once: only_slow && !process_goes,
             seed: 1,
         }

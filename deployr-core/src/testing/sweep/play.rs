@@ -16,9 +16,10 @@ pub(super) struct Play {
     pub(super) name: String,
     pub(super) scenario: Scenario,
     pub(super) strikes: Strikes,
-    /// The part that says that trying again is of no use, if one does: then a deployment
-    /// may fail.
+    /// The part that says that trying again is of no use, if one does.
     pub(super) refused: Option<Part>,
+    /// Whether a deployment may fail for it.
+    pub(super) may_fail: bool,
     /// Nothing fails, so nothing may be tried twice.
     pub(super) once: bool,
     pub(super) seed: u64,
@@ -60,12 +61,16 @@ async fn perform(case: &Play, past: &Past, world: &Arc<World>) -> Vec<Call> {
     let deployments = world.deployments().await;
     let ended = &deployments[past.finals.len()..];
     for (deployment, ends) in ended.iter().zip(&case.scenario.ends) {
-        let may_fail = case.refused.is_some() && deployment.status == DeploymentStatus::Failed;
         let status = deployment.status;
+        let may_fail = case.may_fail && status == DeploymentStatus::Failed;
         assert!(
             ends.contains(&status) || may_fail,
             "{status} and not {ends:?}: {deployment:#?}"
         );
+        if case.strikes.at.is_empty() && case.scenario.is_called_off_early() {
+            let cancelled = DeploymentStatus::Cancelled;
+            assert_eq!(status, cancelled, "[25] called off in its build");
+        }
         if case.once {
             it_was_tried_once(world, deployment).await;
         }

@@ -43,6 +43,13 @@ pub(super) struct Scenario {
     pub(super) ends: Vec<Vec<Status>>,
 }
 
+impl Scenario {
+    /// Before anything of it can be live.
+    pub(super) fn is_called_off_early(&self) -> bool {
+        self.steps.ends_with(&[CancelAt(Stage::Build)])
+    }
+}
+
 const MS: Duration = Duration::from_millis(1);
 const GOOD: Step = Deploy("main", Supersede);
 

@@ -41,21 +41,14 @@ impl ComposeExecutor {
         let (checkout, wanted) = (folder.to_owned(), file.clone());
         let path = blocking(move || place::file(&checkout, wanted.as_ref())).await?;
         let base = path.parent().unwrap_or(folder).to_owned();
-        let env = spec.recipe.images.without_passwords(&spec.env);
-        let call = Call {
-            args: vec!["-f".into(), path.into(), "config".into()],
-            folder: &base,
-            env: &env,
-            settings: None,
-            input: None,
-        };
-        let ended = self.tool.run(call, false, ctx).await?;
-        if !ended.well {
-            let message = "the compose tool cannot read the file; what it says is in the log";
-            return Err(StepError::verdict(VerdictCode::ConfigInvalid, message));
-        }
         let checkout = folder.to_owned();
-        let model = blocking(move || Ok(rules::check(&ended.stdout, &checkout)?)).await?;
+        let model = match self.resolved.take(spec) {
+            Some(model) => blocking(move || Ok(rules::check_model(model, &checkout)?)).await?,
+            None => {
+                let text = self.resolve(path, &base, spec, ctx).await?;
+                blocking(move || Ok(rules::check(&text, &checkout)?)).await?
+            }
+        };
         let entry = Entry::of(&model, service.as_deref(), *port)?;
         let parts = Parts {
             model,
@@ -67,13 +60,40 @@ impl ComposeExecutor {
         Ok((parts, base))
     }
 
-    /// Builds what is to be built, fetches what is not here yet, and gives the ids.
+    /// What the tool makes of a file.
+    async fn resolve(
+        &self,
+        file: PathBuf,
+        base: &Path,
+        spec: &ReleaseSpec,
+        ctx: &StepContext,
+    ) -> StepResult<String> {
+        let env = spec.recipe.images.without_passwords(&spec.env);
+        let call = Call {
+            args: vec!["-f".into(), file.into(), "config".into()],
+            folder: base,
+            env: &env,
+            settings: None,
+            input: None,
+        };
+        let ended = self.tool.run(call, false, ctx).await?;
+        match ended.well {
+            true => Ok(ended.stdout),
+            false => Err(StepError::verdict(
+                VerdictCode::ConfigInvalid,
+                "the compose tool cannot read the file; what it says is in the log",
+            )),
+        }
+    }
+
+    /// Builds what is to be built, fetches what is not here yet; gives the ids, and what
+    /// the file says.
     pub(super) async fn make_images(
         &self,
         spec: &ReleaseSpec,
         artifact: &Artifact,
         ctx: &StepContext,
-    ) -> StepResult<Placed> {
+    ) -> StepResult<(Placed, Model)> {
         let instance = self.docker.instance().await?;
         let folder = place::folder(artifact)?;
         let (parts, base) = self.parts(&instance, spec, &folder, ctx).await?;
@@ -118,7 +138,7 @@ impl ComposeExecutor {
             })?;
             images.insert(name.clone(), id);
         }
-        Ok(Placed { images })
+        Ok((Placed { images }, parts.model))
     }
 
     /// Whether all images of a release are on the engine.

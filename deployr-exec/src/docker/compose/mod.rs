@@ -29,6 +29,7 @@ mod model;
 mod parts;
 mod place;
 mod remove;
+mod resolved;
 mod rules;
 mod steps;
 mod tool;
@@ -41,6 +42,7 @@ use deployr_core::error::StepResult;
 pub use rules::Refused;
 
 use super::DockerExecutor;
+use resolved::Resolved;
 use tool::Tool;
 
 /// A Docker engine of this host as a target for compose files. Cheap to clone.
@@ -57,6 +59,7 @@ use tool::Tool;
 pub struct ComposeExecutor {
     docker: DockerExecutor,
     tool: Arc<Tool>,
+    resolved: Arc<Resolved>,
 }
 
 impl ComposeExecutor {
@@ -68,6 +71,7 @@ impl ComposeExecutor {
         Self {
             docker,
             tool: Arc::new(Tool::new(socket)),
+            resolved: Arc::default(),
         }
     }
 

@@ -137,6 +137,11 @@ pub(super) fn check(resolved: &str, folder: &Path) -> Result<Model, Refused> {
             None => Refused::Invalid(text),
         }
     })?;
+    check_model(model, folder)
+}
+
+/// The same for one that was resolved and read before.
+pub(super) fn check_model(model: Model, folder: &Path) -> Result<Model, Refused> {
     let root = real(folder)?;
     for (name, service) in &model.services {
         check_service(name, service, &model, &root)?;

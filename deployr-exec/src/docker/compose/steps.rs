@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use deployr_core::builder::Artifact;
 use deployr_core::command::PlannedStep;
 use deployr_core::context::StepContext;
-use deployr_core::error::{StepResult, Verdict};
+use deployr_core::error::{StepResult, Verdict, VerdictCode};
 use deployr_core::executor::{Endpoint, Executor, ExecutorCapabilities, ReleaseSpec};
 use deployr_core::model::{Recipe, Runtime, Turn};
 use deployr_core::value::Slug;
@@ -15,6 +15,7 @@ use super::ComposeExecutor;
 use super::place;
 use crate::local::blocking;
 use crate::local::run::place as folder;
+use crate::workers;
 
 /// How long the containers of a release that is discarded have to end.
 const DISCARD_GRACE: Duration = Duration::from_secs(1);
@@ -30,9 +31,20 @@ impl Executor for ComposeExecutor {
     }
 
     fn accepts(&self, slug: &Slug, recipe: &Recipe) -> Result<(), Verdict> {
-        match is_compose(recipe) {
-            true => Ok(()),
-            false => self.docker.accepts(slug, recipe),
+        if !is_compose(recipe) {
+            return self.docker.accepts(slug, recipe);
+        }
+        workers::refuse("Compose", recipe)?;
+        match recipe.on_target.commands().next() {
+            None => Ok(()),
+            Some((name, line)) => {
+                let message = format!(
+                    "nothing is run but the services of the compose file, so `{line}` cannot be \
+                     run as {name}; let a service do so before it serves, and take {name} out of \
+                     [on_target] in deployr.toml"
+                );
+                Err(Verdict::new(VerdictCode::Unsupported, message))
+            }
         }
     }
 
@@ -73,10 +85,13 @@ impl Executor for ComposeExecutor {
             return Ok(());
         }
         self.discard(&spec.slug, number).await?;
-        let placed = self.make_images(spec, artifact, ctx).await?;
-        let (spec, artifact, attempt) = (spec.clone(), artifact.clone(), ctx.attempt);
+        let (placed, model) = self.make_images(spec, artifact, ctx).await?;
+        let (from, to) = (place::folder(artifact)?, layout.release(number));
+        let (of, artifact, attempt) = (spec.clone(), artifact.clone(), ctx.attempt);
         let cancel = ctx.cancel.clone();
-        blocking(move || place::place(&layout, &spec, &artifact, &placed, attempt, &cancel)).await
+        blocking(move || place::place(&layout, &of, &artifact, &placed, attempt, &cancel)).await?;
+        self.resolved.keep(spec, model, &from, &to);
+        Ok(())
     }
 
     async fn start(&self, spec: &ReleaseSpec, ctx: &StepContext) -> StepResult<Endpoint> {

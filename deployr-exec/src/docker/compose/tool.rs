@@ -21,8 +21,10 @@ const WAYS: [&[&str]; 2] = [&["docker", "compose"], &["docker-compose"]];
 #[derive(Debug)]
 pub(super) struct Tool {
     socket: PathBuf,
-    way: OnceCell<&'static [&'static str]>,
 }
+
+/// The way that works here, once it was found.
+static WAY: OnceCell<&'static [&'static str]> = OnceCell::const_new();
 
 /// One call.
 pub(super) struct Call<'a> {
@@ -39,40 +41,15 @@ pub(super) struct Call<'a> {
 
 impl Tool {
     pub(super) fn new(socket: PathBuf) -> Self {
-        Self {
-            socket,
-            way: OnceCell::new(),
-        }
+        Self { socket }
     }
 
     /// What the tool says of its version.
     pub(super) async fn version(&self) -> StepResult<String> {
-        let way = self.way().await?;
+        let way = way().await?;
         let output = command(way).args(["version", "--short"]).output().await;
         let output = output.map_err(|error| Fault::io("run", way.join(" "), error))?;
         Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
-    }
-
-    async fn way(&self) -> StepResult<&'static [&'static str]> {
-        let find = async || {
-            for way in WAYS {
-                let mut version = command(way);
-                version
-                    .arg("version")
-                    .stdin(Stdio::null())
-                    .stdout(Stdio::null())
-                    .stderr(Stdio::null());
-                if version.status().await.is_ok_and(|status| status.success()) {
-                    return Ok(way);
-                }
-            }
-            let reason = "neither `docker compose` nor `docker-compose` can be run here; install \
-                          one of them (on Debian: apt-get install docker-compose)";
-            Err(StepError::from(Fault::permanent(
-                "running", "compose", reason,
-            )))
-        };
-        self.way.get_or_try_init(find).await.copied()
     }
 
     /// Runs it. Its errors go into the log, and so does what it prints, if `show`.
@@ -82,7 +59,7 @@ impl Tool {
         show: bool,
         ctx: &StepContext,
     ) -> StepResult<Ended> {
-        let mut command = command(self.way().await?);
+        let mut command = command(way().await?);
         for (name, value) in call.env.iter() {
             // These would tell the tool what to do, and not the containers.
             let name = name.as_str();
@@ -104,6 +81,28 @@ impl Tool {
         let input = call.input.map(|input| stream::iter([Ok(input.into())]));
         program::run(command, input, show, ctx).await
     }
+}
+
+async fn way() -> StepResult<&'static [&'static str]> {
+    let find = async || {
+        for way in WAYS {
+            let mut version = command(way);
+            version
+                .arg("version")
+                .stdin(Stdio::null())
+                .stdout(Stdio::null())
+                .stderr(Stdio::null());
+            if version.status().await.is_ok_and(|status| status.success()) {
+                return Ok(way);
+            }
+        }
+        let reason = "neither `docker compose` nor `docker-compose` can be run here; install \
+                      one of them (on Debian: apt-get install docker-compose)";
+        Err(StepError::from(Fault::permanent(
+            "running", "compose", reason,
+        )))
+    };
+    WAY.get_or_try_init(find).await.copied()
 }
 
 /// How the names begin of what tells the tool, or the client within it, what to do.

@@ -59,9 +59,10 @@ fn tell_of(held_back: u32, before: u32) {
     }
 }
 
-/// Whether a sweep has left others to be rescued.
+/// Whether a sweep may have left others to be rescued: it ends at a number of rows, or after a
+/// time of its own.
 pub(crate) fn left_some(sweep: &Sweep) -> bool {
-    sweep.rescued.len() == ROWS as usize
+    !sweep.rescued.is_empty()
 }
 
 /// Sweeps once, and tells what was found. See

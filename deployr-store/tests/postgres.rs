@@ -14,7 +14,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use deployr_core::model::{Actor, Claim, JobId, JobState, Page, WorkerId};
-use deployr_core::store::{Audit, Beat, Deployments, JobQueue, Projects, StoreError};
+use deployr_core::store::{
+    Audit, Beat, Deployments, Housekeeping, JobQueue, Projects, Retention, StoreError,
+};
 use deployr_core::system::{Clock, SystemClock, SystemEntropy};
 use deployr_core::testing::{ManualClock, store::agrees_with_memory, store::conformance};
 use deployr_store::{PgOptions, PgStore};
@@ -155,9 +157,27 @@ async fn poisoned_rows_stop_no_others() {
         .unwrap();
     assert_eq!(
         (sweep.timed_out, sweep.poisoned),
-        (vec![], 2),
+        (vec![good], 2),
         "an expired and a late one"
     );
+}
+
+#[tokio::test]
+async fn old_rows_that_cannot_go_keep_no_others() {
+    let (schema, clock) = (schema(), Arc::new(ManualClock::default()));
+    let store = at(&schema, &clock).await;
+    project(&store, "acme", "app").await;
+    enqueue(&store).await;
+    let lease = claim(&store, 1).await.remove(0);
+    store.complete(&lease.claim).await.unwrap();
+    clock.advance(Duration::from_secs(500 * 86_400));
+    let sql = "CREATE FUNCTION stay() RETURNS trigger LANGUAGE plpgsql AS
+                   $$ BEGIN RAISE 'stays'; END $$;
+               CREATE TRIGGER stay BEFORE DELETE ON jobs EXECUTE FUNCTION stay();";
+    run(&mut raw(&schema).await, sql).await;
+    store.prune(&Retention::default(), 10).await.unwrap_err();
+    let left = store.audit(&tenant("acme"), Page::first(9)).await.unwrap();
+    assert_eq!(left, []);
 }
 
 #[tokio::test]

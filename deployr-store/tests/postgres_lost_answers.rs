@@ -285,6 +285,32 @@ async fn a_sweep_rescues_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_sweep_over_a_slow_way_keeps_what_it_has_done() {
+    let b = Bench::new().await;
+    b.enqueue(101).await;
+    b.claim().await;
+    let overdue = "UPDATE jobs SET lease_until = now() - interval '1 hour' WHERE state = 'running';
+                   UPDATE jobs SET start_by = now() - interval '1 hour' WHERE state = 'queued'";
+    place::run(&mut raw(&b.schema).await, overdue).await;
+    // For all of them half a minute, which is more than a call has.
+    b.proxy.delay(50);
+    let sweep = b.store.sweep(Some(Duration::ZERO), TERM, 100).await;
+    b.proxy.delay(0);
+    let sweep = sweep.unwrap();
+    assert_eq!(sweep.rescued.len(), 1);
+    let late = sweep.timed_out.len();
+    assert!((1..100).contains(&late), "{late}");
+    let left = b.store.queue_stats().await.unwrap();
+    assert_eq!((left.pending, left.queued), (1, 100 - late as u64));
+    let rest = b
+        .store
+        .sweep(Some(Duration::ZERO), TERM, 100)
+        .await
+        .unwrap();
+    assert_eq!(rest.timed_out.len(), 100 - late);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_pause_is_one() {
     let b = Bench::new().await;
     let kind = JobKind::parse("work").unwrap();

@@ -14,7 +14,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use deployr_core::model::{Actor, Claim, JobId, JobState, Page, WorkerId};
-use deployr_core::store::{Audit, Deployments, JobQueue, Projects, StoreError};
+use deployr_core::store::{
+    Audit, Deployments, Housekeeping, JobQueue, Projects, Retention, StoreError,
+};
 use deployr_core::system::{Clock, SystemClock, SystemEntropy};
 use deployr_core::testing::{ManualClock, store::agrees_with_memory, store::conformance};
 use deployr_store::SqliteStore;
@@ -221,9 +223,26 @@ async fn poisoned_rows_stop_no_others() {
         .unwrap();
     assert_eq!(
         (sweep.timed_out, sweep.poisoned),
-        (vec![], 2),
+        (vec![good], 2),
         "an expired and a late one"
     );
+}
+
+#[tokio::test]
+async fn old_rows_that_cannot_go_keep_no_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let clock = Arc::new(ManualClock::default());
+    let store = open(&file(&folder), &clock).await;
+    project(&store, "acme", "app").await;
+    enqueue(&store).await;
+    let lease = claim(&store, 1).await.remove(0);
+    store.complete(&lease.claim).await.unwrap();
+    clock.advance(Duration::from_secs(500 * 86_400));
+    let sql = "CREATE TRIGGER stay BEFORE DELETE ON jobs BEGIN SELECT RAISE(ABORT, 'stays'); END";
+    raw(&file(&folder)).execute_batch(sql).unwrap();
+    store.prune(&Retention::default(), 10).await.unwrap_err();
+    let left = store.audit(&tenant("acme"), Page::first(9)).await.unwrap();
+    assert_eq!(left, []);
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::{JobId, WorkerId};
-use crate::system::Timestamp;
+use crate::system::{Timestamp, later};
 use crate::value::{ConcurrencyKey, JobKind, Label, TenantId};
 
 /// One unit of scheduled work.
@@ -39,7 +39,9 @@ pub struct Job {
     pub worker: Option<WorkerId>,
     /// Until when the holder may work without another heartbeat, while running.
     pub lease_until: Option<Timestamp>,
-    /// A job that has not started by then fails with a queue time-out.
+    /// A job that waits and has not started by then fails with a queue time-out. Always so
+    /// long after `run_at` as it was given to start within: one that comes back to the queue
+    /// has all of that again.
     pub start_by: Timestamp,
     /// Whoever holds it shall stop.
     pub cancel_requested: bool,
@@ -49,6 +51,16 @@ pub struct Job {
     pub created_at: Timestamp,
     /// When it reached a final state.
     pub finished_at: Option<Timestamp>,
+}
+
+impl Job {
+    /// Makes it due at another time, from when it has as long to start as it had before. For
+    /// those who write a store.
+    pub fn due_at(&mut self, run_at: Timestamp) {
+        let within = (self.start_by - self.run_at).to_std().unwrap_or_default();
+        self.run_at = run_at;
+        self.start_by = later(run_at, within);
+    }
 }
 
 /// Room for some jobs of a key at a time.
@@ -80,10 +92,9 @@ pub type Labels = BTreeSet<Label>;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum JobState {
-    /// Waits for `run_at`, or for room in one of its limits. One that has never begun
-    /// ends at `start_by` at the latest.
+    /// Waits for `run_at`, or for room in one of its limits; until `start_by` at the latest.
     Pending,
-    /// May be claimed. One that has never begun ends at `start_by` at the latest.
+    /// May be claimed; until `start_by` at the latest.
     Queued,
     /// Held by a worker until `lease_until`.
     Running,

@@ -31,7 +31,8 @@ pub struct NewJob {
     pub due: Due,
     /// At least 1.
     pub max_attempts: u32,
-    /// Fails with a queue time-out when it has not started so long after it was due.
+    /// Fails with a queue time-out when it has not started so long after it was due; nor, once
+    /// it has begun and is back in the queue, so long after it was due again.
     pub start_within: Duration,
 }
 
@@ -156,7 +157,7 @@ pub struct Sweep {
     /// How many other leases had run out, and were not ended: the store was away, or there
     /// are suddenly so many that something else may be wrong. See [`Watch`](super::Watch).
     pub held_back: u32,
-    /// Jobs that had not started in time, now failed.
+    /// Jobs that had not started in time, now failed or cancelled.
     pub timed_out: Vec<JobId>,
     /// Pending jobs that were due and had room, now queued.
     pub promoted: u32,
@@ -251,8 +252,9 @@ pub trait JobQueue: Send + Sync {
     /// Those of the highest priority come first; among them tenants take turns, however
     /// many jobs each of them has. For that, a job gets a rank when it is queued for the
     /// first time, in the line of its kind, needs and priority: one more than the highest
-    /// of its tenant there, and at least the lowest that is there. The lowest ranks come
-    /// first; of equal ones, the oldest.
+    /// of its tenant there, and at least the lowest that is there (where nobody is, the lowest
+    /// in any line of that priority: who takes from several must not find that one far ahead).
+    /// The lowest ranks come first; of equal ones, the oldest.
     ///
     /// # Errors
     ///
@@ -323,13 +325,15 @@ pub trait JobQueue: Send + Sync {
     /// `LeaseLost`.
     async fn release(&self, claim: &Claim) -> StoreResult<()>;
 
-    /// Puts right what time has changed, at most `limit` rows of each sort:
+    /// Puts right what time has changed, at most `limit` rows of each sort, or fewer where those
+    /// take long; the next call goes on with the rest:
     ///
     /// * a running job whose lease ran out more than a tenth of `term` ago ends its attempt,
     ///   as by [`fail`](Self::fail) with `retry_after`, unless a [`Watch`](super::Watch) over
     ///   leases of `term` says otherwise; where `term` is none, every running job does: the
     ///   caller knows that no worker lives;
-    /// * a job that should have started by now fails with a queue time-out;
+    /// * a job that should have started by now, for the first time or again, fails with a
+    ///   queue time-out; one that is to be cancelled is cancelled;
     /// * a pending job that is due and has room is queued.
     ///
     /// A row that cannot be handled is counted, left as it is, and stops none of the
@@ -337,7 +341,7 @@ pub trait JobQueue: Send + Sync {
     ///
     /// # Errors
     ///
-    /// Only the store's own.
+    /// Only the store's own. Some of it may have been done then.
     async fn sweep(
         &self,
         term: Option<Duration>,

@@ -22,6 +22,7 @@ use super::projects::{self, must_exist};
 use super::query::{before, execute, exists, many, one, scalar, text, to_json};
 use super::releases;
 use super::rows::{self, columns};
+use super::time::Time;
 use crate::error::{DbResult, conflict, corrupt, illegal, lost, not_found};
 use crate::removals::must_stay;
 use crate::words::{ENGINE, EndedBy};
@@ -264,7 +265,7 @@ async fn request_cancel(
 ) -> DbResult<Deployment> {
     let job = find(tx.db(), &actor.tenant, id).await?.job;
     places::lock_of(tx, &[job.as_uuid()], &[]).await?;
-    let job = jobs::find(tx, job).await?;
+    let mut job = jobs::find(tx, job).await?;
     // As it is now that nobody else can change it.
     let mut deployment = find(tx.db(), &actor.tenant, id).await?;
     if deployment.status.is_final() || deployment.status == DeploymentStatus::Cancelling {
@@ -282,9 +283,13 @@ async fn request_cancel(
     let sql = "UPDATE deployments SET cancel_reason = $2 WHERE id = $1";
     let note = sqlx::query(sql).bind(id.as_uuid()).bind(text(reason));
     execute(tx.db(), note).await?;
-    let sql = "UPDATE jobs SET cancel_requested = true, run_at = least(run_at, now())
-               WHERE id = $1";
-    execute(tx.db(), sqlx::query(sql).bind(job.id.as_uuid())).await?;
+    job.due_at(job.run_at.min(tx.now));
+    let sql = "UPDATE jobs SET cancel_requested = true, run_at = $2, start_by = $3 WHERE id = $1";
+    let wish = sqlx::query(sql)
+        .bind(job.id.as_uuid())
+        .bind(Time(job.run_at))
+        .bind(Time(job.start_by));
+    execute(tx.db(), wish).await?;
     if job.state == JobState::Pending {
         places::promote(tx, job.id).await?;
     }

@@ -149,7 +149,8 @@ pub(super) async fn change(
         .bind(job.error.as_deref().map(text))
         .bind(job.finished_at.map(Time))
         .bind(by.map(EndedBy::as_str))
-        .bind((job.state == JobState::Pending).then_some(Time(job.run_at)));
+        .bind((job.state == JobState::Pending).then_some(Time(job.run_at)))
+        .bind(Time(job.start_by));
     execute(tx.db(), statement).await?;
     match job.state.is_final() {
         true => places::give_up(tx, job).await,

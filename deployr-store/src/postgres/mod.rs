@@ -26,6 +26,7 @@ mod rows;
 mod schedules;
 mod sweep;
 mod time;
+mod watch;
 mod within;
 mod workers;
 

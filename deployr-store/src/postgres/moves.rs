@@ -164,7 +164,7 @@ pub(super) async fn requeue(
     by: Option<EndedBy>,
 ) -> DbResult<()> {
     let wait = wait.filter(|wait| !wait.is_zero());
-    job.run_at = tx.later(wait.unwrap_or_default());
+    job.due_at(tx.later(wait.unwrap_or_default()));
     let event = match wait {
         Some(_) => JobEvent::Postpone,
         None => JobEvent::Requeue,

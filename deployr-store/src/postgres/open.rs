@@ -15,6 +15,8 @@ const STEPS: &[&str] = &[
     include_str!("../../migrations/postgres/0001_initial.sql"),
     include_str!("../../migrations/postgres/0002_domains.sql"),
     include_str!("../../migrations/postgres/0003_removals.sql"),
+    include_str!("../../migrations/postgres/0004_start_again.sql"),
+    include_str!("../../migrations/postgres/0005_ended_lately.sql"),
 ];
 
 /// What every connection goes by, whatever the server's own settings are.

@@ -150,10 +150,7 @@ impl JobQueue for PgStore {
         retry_after: Duration,
         limit: u32,
     ) -> StoreResult<Sweep> {
-        self.write("sweep", |tx| {
-            Box::pin(sweep::sweep(tx, term, retry_after, limit))
-        })
-        .await
+        sweep::sweep(self, term, retry_after, limit).await
     }
 
     async fn pause(&self, kind: &JobKind, paused: bool) -> StoreResult<()> {

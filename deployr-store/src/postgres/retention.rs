@@ -3,26 +3,47 @@
 use async_trait::async_trait;
 use deployr_core::store::{Housekeeping, Pruned, Retention, StoreResult};
 use deployr_core::system;
+use sqlx::Row;
 use uuid::Uuid;
 
 use super::PgStore;
 use super::calls::Tx;
-use super::query::{execute, many, scalar};
+use super::query::{execute, many, one, scalar};
 use super::time::Time;
 use crate::error::DbResult;
-use crate::retention::{DEPLOYMENTS, first_id};
+use crate::retention::{DEPLOYMENTS, JOBS, first_id};
 
 #[async_trait]
 impl Housekeeping for PgStore {
     async fn prune(&self, keep: &Retention, limit: u32) -> StoreResult<Pruned> {
-        // Each sort in a transaction of its own: none keeps the rows of another locked.
+        // Each sort in transactions of its own: none keeps the rows of another locked, and one
+        // that cannot be removed stops none of the others.
         let lines = self.write("prune", |tx| Box::pin(lines(tx, keep, limit.into())));
-        let lines = lines.await?;
-        let jobs = self.write("prune", |tx| Box::pin(jobs(tx, keep, limit)));
-        let jobs = jobs.await?;
+        let lines = lines.await;
+        let jobs = self.prune_jobs(keep, limit).await;
         let audit = self.write("prune", |tx| Box::pin(audit(tx, keep, limit)));
-        let audit = audit.await?;
-        Ok(Pruned { lines, jobs, audit })
+        let audit = audit.await;
+        Ok(Pruned {
+            lines: lines?,
+            jobs: jobs?,
+            audit: audit?,
+        })
+    }
+}
+
+impl PgStore {
+    /// Goes through the old jobs until some could be removed.
+    async fn prune_jobs(&self, keep: &Retention, limit: u32) -> StoreResult<u64> {
+        let mut next = Some(Uuid::nil());
+        while let Some(after) = next {
+            let some = self.write("prune", |tx| Box::pin(jobs(tx, keep, after, limit)));
+            let (removed, last) = some.await?;
+            if removed > 0 {
+                return Ok(removed);
+            }
+            next = last;
+        }
+        Ok(0)
     }
 }
 
@@ -51,22 +72,25 @@ async fn lines(tx: &mut Tx<'_>, keep: &Retention, limit: u64) -> DbResult<u64> {
     Ok(removed)
 }
 
-async fn jobs(tx: &mut Tx<'_>, keep: &Retention, limit: u32) -> DbResult<u64> {
+/// Removes old jobs behind that key; how many, and where to go on where there may be more.
+async fn jobs(
+    tx: &mut Tx<'_>,
+    keep: &Retention,
+    after: Uuid,
+    limit: u32,
+) -> DbResult<(u64, Option<Uuid>)> {
     let before = system::earlier(tx.now, keep.jobs);
-    // What is over has no keys and is never locked for long.
-    let sql = "DELETE FROM jobs WHERE id = ANY(ARRAY(
-                   SELECT id FROM jobs AS old
-                   WHERE id < $1
-                     AND finished_at < $2
-                     AND NOT EXISTS (SELECT 1 FROM deployments WHERE job = old.id)
-                   ORDER BY id LIMIT $3
-                   FOR UPDATE SKIP LOCKED
-               ))";
-    let statement = sqlx::query(sql)
+    let statement = sqlx::query(include_str!("sql/prune_jobs.sql"))
+        .bind(after)
         .bind(first_id(before))
         .bind(Time(before))
+        .bind(i64::from(JOBS))
         .bind(i64::from(limit));
-    execute(tx.db(), statement).await
+    let removed = one(tx.db(), statement, |row| {
+        let removed: i64 = row.try_get(0)?;
+        Ok((removed.unsigned_abs(), row.try_get(1)?))
+    });
+    Ok(removed.await?.unwrap_or_default())
 }
 
 async fn audit(tx: &mut Tx<'_>, keep: &Retention, limit: u32) -> DbResult<u64> {

@@ -5,19 +5,22 @@
 use std::time::Duration;
 
 use deployr_core::model::{Job, JobId, JobState};
-use deployr_core::store::{Sweep, Watch};
+use deployr_core::store::{StoreResult, Sweep, Watch};
 use deployr_core::system::{self, Timestamp};
 use sqlx::Row;
+use tokio::time::Instant;
 use uuid::Uuid;
 
+use super::PgStore;
 use super::calls::{Tx, Work};
 use super::moves;
 use super::places;
-use super::query::{execute, many, one, scalar};
+use super::query::{many, one, scalar};
 use super::rows::{self, columns};
 use super::time::Time;
+use super::watch;
 use crate::error::DbResult;
-use crate::words::{LEASE_EXPIRED, QUEUE_TIMEOUT};
+use crate::words::{LEASE_EXPIRED, queue_timeout};
 
 /// The jobs that a condition, which may look at the time $1, applies to: first which
 /// they are, then one of them, unless another call holds it.
@@ -51,149 +54,173 @@ macro_rules! sort {
 const EXPIRED: Sort = sort!("state = 'running' AND lease_until < $1", "lease_until, id");
 /// They should have started by $1.
 const LATE: Sort = sort!(
-    "state IN ('pending', 'queued') AND fence = 0 AND start_by <= $1",
+    "state IN ('pending', 'queued') AND start_by <= $1",
     "start_by, id"
 );
 /// They may be queued from $1 on.
 const DUE: Sort = sort!("due_at <= $1", "priority DESC, created_at, id");
 
+/// How long one sort is gone through: well within what a call may take, however slow the way
+/// to the server is. The next sweep goes on with the rest.
+const LONG: Duration = Duration::from_secs(3);
+
+/// Each sort in a transaction of its own, so that one that does not come to its end undoes
+/// nothing of the others.
 pub(super) async fn sweep(
+    store: &PgStore,
+    term: Option<Duration>,
+    retry_after: Duration,
+    limit: u32,
+) -> StoreResult<Sweep> {
+    let rescue = store.write("sweep", |tx| Box::pin(rescue(tx, term, retry_after, limit)));
+    let mut sweep = rescue.await?;
+    let time_out = store.write("sweep", |tx| Box::pin(time_out(tx, limit)));
+    let late = time_out.await?;
+    sweep.timed_out = late.rows;
+    sweep.poisoned += late.poisoned;
+    // Whatever frees a place promotes the next at once, as a rule: some wait though there is
+    // room where they stand far behind, another call was at a key at the same time, a row could
+    // not be handled, or something was changed by hand.
+    for find in [DUE.find, include_str!("sql/jobs_with_room.sql")] {
+        let promote = store.write("sweep", |tx| Box::pin(promote(tx, find, limit)));
+        let promoted = promote.await?;
+        let rows = u32::try_from(promoted.rows.len()).unwrap_or(u32::MAX);
+        sweep.promoted = sweep.promoted.saturating_add(rows);
+        sweep.poisoned += promoted.poisoned;
+    }
+    Ok(sweep)
+}
+
+/// Ends the leases that ran out, where they may be ended.
+async fn rescue(
     tx: &mut Tx<'_>,
     term: Option<Duration>,
     retry_after: Duration,
     limit: u32,
 ) -> DbResult<Sweep> {
-    let mut sweep = Sweep::default();
-    let poisoned = &mut sweep.poisoned;
-
     let before = Time(match term {
         Some(term) => system::earlier(tx.now, Watch::grace(term)),
         None => Timestamp::MAX_UTC,
     });
-    let ended_at_most = match term {
-        Some(term) => may_end(tx, term, before, limit, &mut sweep.held_back).await?,
-        None => limit,
+    let Some(term) = term else {
+        return end_leases(tx, before, limit, retry_after).await;
     };
-    let rescue = each(
-        tx,
-        EXPIRED.find,
-        before,
-        ended_at_most,
-        poisoned,
-        |tx, id| {
-            Box::pin(async move {
-                let Some(mut job) = take(tx, &EXPIRED, before, id).await? else {
-                    return Ok(None);
-                };
-                let state =
-                    moves::after_fault(tx, &mut job, LEASE_EXPIRED, Some(retry_after), None);
-                let state: JobState = state.await?;
-                Ok(Some((job.id, state)))
-            })
-        },
-    );
-    sweep.rescued = rescue.await?;
-
-    let now = tx.now();
-    let time_out = each(tx, LATE.find, now, limit, poisoned, |tx, id| {
-        Box::pin(async move {
-            let Some(mut job) = take(tx, &LATE, now, id).await? else {
-                return Ok(None);
-            };
-            moves::fail(tx, &mut job, QUEUE_TIMEOUT, None).await?;
-            Ok(Some(job.id))
-        })
-    });
-    sweep.timed_out = time_out.await?;
-
-    // Whatever frees a place promotes the next at once, as a rule: some wait though there is
-    // room where they stand far behind, another call was at a key at the same time, a row could
-    // not be handled, or something was changed by hand.
-    for find in [DUE.find, include_str!("sql/jobs_with_room.sql")] {
-        let promote = each(tx, find, now, limit, poisoned, |tx, id| {
-            Box::pin(async move {
-                let promoted = places::promote(tx, JobId::from_uuid(id)).await?;
-                Ok(promoted.then_some(()))
-            })
-        });
-        let promoted = u32::try_from(promote.await?.len()).unwrap_or(u32::MAX);
-        sweep.promoted = sweep.promoted.saturating_add(promoted);
+    let sql = "SELECT count(*), count(*) FILTER (WHERE lease_until < $1),
+                   count(*) FILTER (WHERE lease_until < $2)
+               FROM jobs WHERE state = 'running'";
+    let stale = Time(system::earlier(tx.now, Watch::stale(term)));
+    let counts = sqlx::query(sql).bind(before).bind(stale);
+    let counts = counts.fetch_one(tx.db()).await?;
+    let count = |column: usize| counts.try_get(column).map(i64::unsigned_abs);
+    let (running, expired, stale) = (count(0)?, count(1)?, count(2)?);
+    if running == 0 {
+        return Ok(Sweep::default());
+    }
+    // Where another sweep is at them, they are left to that.
+    let Some(stored) = watch::take(tx.db()).await? else {
+        return Ok(Sweep::default());
+    };
+    let mut watch = stored;
+    let mut sweep = Sweep::default();
+    if watch.may_end(tx.now, term, running - stale, expired - stale) {
+        sweep = end_leases(tx, before, limit, retry_after).await?;
+        watch.note_ended(tx.now, term, sweep.rescued.len() as u64);
+    } else {
+        sweep.held_back = u32::try_from(expired).unwrap_or(u32::MAX);
+    }
+    if watch != stored {
+        watch::keep(tx.db(), &watch).await?;
     }
     Ok(sweep)
 }
 
-/// How many leases that ran out before a time may be ended now: up to `limit`, or none where
-/// they are held back, or another sweep is at them.
-async fn may_end(
+async fn end_leases(
     tx: &mut Tx<'_>,
-    term: Duration,
     before: Time,
     limit: u32,
-    held_back: &mut u32,
-) -> DbResult<u32> {
-    let sql = "SELECT count(*), count(*) FILTER (WHERE lease_until < $1)
-               FROM jobs WHERE state = 'running'";
-    let counts = sqlx::query(sql).bind(before).fetch_one(tx.db()).await?;
-    let count = |column: usize| counts.try_get(column).map(i64::unsigned_abs);
-    let (running, expired) = (count(0)?, count(1)?);
-    if running == 0 {
-        return Ok(limit);
-    }
-    let sql = "SELECT swept_at, held_since FROM watch FOR UPDATE SKIP LOCKED";
-    let stored = one(tx.db(), sqlx::query(sql), |row| {
-        let time = |column: usize| -> DbResult<_> {
-            let time: Option<Time> = row.try_get(column)?;
-            Ok(time.map(|time| time.0))
-        };
-        Ok(Watch {
-            swept_at: time(0)?,
-            held_since: time(1)?,
+    retry_after: Duration,
+) -> DbResult<Sweep> {
+    let rescued = each(tx, EXPIRED.find, before, limit, |tx, id| {
+        Box::pin(async move {
+            let Some(mut job) = take(tx, &EXPIRED, before, id).await? else {
+                return Ok(None);
+            };
+            let state = moves::after_fault(tx, &mut job, LEASE_EXPIRED, Some(retry_after), None);
+            let state: JobState = state.await?;
+            Ok(Some((job.id, state)))
         })
     });
-    let Some(stored) = stored.await? else {
-        return Ok(0);
-    };
-    let mut watch = stored;
-    let may_end = watch.may_end(tx.now, term, running, expired);
-    if watch != stored {
-        let update = sqlx::query("UPDATE watch SET swept_at = $1, held_since = $2")
-            .bind(watch.swept_at.map(Time))
-            .bind(watch.held_since.map(Time));
-        execute(tx.db(), update).await?;
-    }
-    if may_end {
-        return Ok(limit);
-    }
-    *held_back = u32::try_from(expired).unwrap_or(u32::MAX);
-    Ok(0)
+    let rescued = rescued.await?;
+    Ok(Sweep {
+        rescued: rescued.rows,
+        poisoned: rescued.poisoned,
+        ..Sweep::default()
+    })
 }
 
-/// Handles those that `find` gives one after the other, until `limit` of them are done.
-/// Those that cannot be handled do not count towards the limit: a heap of them must not
-/// hide those behind it.
+/// Ends those that should have started.
+async fn time_out(tx: &mut Tx<'_>, limit: u32) -> DbResult<Handled<JobId>> {
+    let now = tx.now();
+    each(tx, LATE.find, now, limit, |tx, id| {
+        Box::pin(async move {
+            let Some(mut job) = take(tx, &LATE, now, id).await? else {
+                return Ok(None);
+            };
+            let why = queue_timeout(&job);
+            moves::after_fault(tx, &mut job, why, None, None).await?;
+            Ok(Some(job.id))
+        })
+    })
+    .await
+}
+
+async fn promote(tx: &mut Tx<'_>, find: &'static str, limit: u32) -> DbResult<Handled<()>> {
+    let now = tx.now();
+    each(tx, find, now, limit, |tx, id| {
+        Box::pin(async move {
+            let promoted = places::promote(tx, JobId::from_uuid(id)).await?;
+            Ok(promoted.then_some(()))
+        })
+    })
+    .await
+}
+
+/// What came of the rows of one sort.
+struct Handled<T> {
+    rows: Vec<T>,
+    poisoned: u32,
+}
+
+/// Handles those that `find` gives one after the other, until `limit` of them are done, or it
+/// takes [too long](LONG). Those that cannot be handled do not count towards the limit: a heap
+/// of them must not hide those behind it.
 async fn each<'a, T: Send>(
     tx: &mut Tx<'a>,
     find: &'static str,
     time: Time,
     limit: u32,
-    poisoned: &mut u32,
     handle: impl for<'t> Fn(&'t mut Tx<'a>, Uuid) -> Work<'t, Option<T>> + Send + Sync,
-) -> DbResult<Vec<T>> {
-    let (mut tried, mut done) = (Vec::new(), Vec::new());
+) -> DbResult<Handled<T>> {
+    let enough = Instant::now() + LONG;
+    let mut tried = Vec::new();
+    let (mut rows, mut poisoned) = (Vec::new(), 0);
     loop {
-        let wanted = i64::from(limit) - done.len() as i64;
+        let wanted = i64::from(limit) - rows.len() as i64;
         let found = sqlx::query(find).bind(time).bind(wanted).bind(&tried);
         let found: Vec<Uuid> = many(tx.db(), found, scalar).await?;
         if found.is_empty() {
-            return Ok(done);
+            return Ok(Handled { rows, poisoned });
         }
         for id in found {
+            if Instant::now() >= enough {
+                return Ok(Handled { rows, poisoned });
+            }
             tried.push(id);
             match tx.savepoint(|tx| handle(tx, id)).await {
-                Ok(handled) => done.extend(handled),
+                Ok(handled) => rows.extend(handled),
                 Err(error) if error.is_of_one_row() => {
                     tracing::warn!(?error, "left a row that cannot be handled");
-                    *poisoned += 1;
+                    poisoned += 1;
                 }
                 Err(error) => return Err(error),
             }

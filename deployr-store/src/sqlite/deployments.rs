@@ -234,7 +234,7 @@ fn request_cancel(
         AuditAction::CancelRequested,
         &reason,
     )?;
-    let job = jobs::find(tx.db, deployment.job)?;
+    let mut job = jobs::find(tx.db, deployment.job)?;
     if job.state != JobState::Running && job.attempt == 0 {
         moves::call_off(tx, &mut deployment, reason, &actor.name)?;
         return Ok(deployment);
@@ -251,10 +251,15 @@ fn request_cancel(
         "UPDATE deployments SET cancel_reason = ?2 WHERE id = ?1",
         (id.as_uuid(), reason),
     )?;
+    job.due_at(job.run_at.min(tx.now));
     execute(
         tx.db,
-        "UPDATE jobs SET cancel_requested = 1, run_at = min(run_at, ?2) WHERE id = ?1",
-        (deployment.job.as_uuid(), tx.now()),
+        "UPDATE jobs SET cancel_requested = 1, run_at = ?2, start_by = ?3 WHERE id = ?1",
+        (
+            job.id.as_uuid(),
+            job.run_at.timestamp_micros(),
+            job.start_by.timestamp_micros(),
+        ),
     )?;
     if job.state == JobState::Pending {
         places::promote(tx, job.id)?;

@@ -160,6 +160,7 @@ pub(super) fn change(
             job.id.as_uuid(),
             job.state.as_str(),
             job.run_at.timestamp_micros(),
+            job.start_by.timestamp_micros(),
             job.attempt,
             &job.error,
             job.finished_at.map(|at| at.timestamp_micros()),

@@ -115,13 +115,17 @@ impl<'a> Ends<'a> {
 }
 
 /// The place of the next job of a tenant in its line: behind its own, and beside the
-/// first of the others'.
+/// first of the others'. Where nobody stands there, beside the first of all lines of that
+/// priority: those who take from several go by the place alone.
 fn next_rank(db: &Connection, tenant: &TenantId, lane: i64, priority: i16) -> DbResult<i64> {
     let sql = "SELECT rank FROM jobs WHERE state = 'queued' AND lane = ?1 AND priority = ?2
                ORDER BY rank LIMIT 1";
-    let first: i64 = one(db, sql, (lane, priority), scalar)?.unwrap_or(1);
+    let Some(first) = one(db, sql, (lane, priority), scalar)? else {
+        let sql = include_str!("sql/first_rank.sql");
+        return Ok(one(db, sql, [priority], scalar)?.flatten().unwrap_or(1));
+    };
     let own = last_rank(db, tenant, lane, priority)?;
-    Ok(first.max(own.unwrap_or_default() + 1))
+    Ok(i64::max(first, own.unwrap_or_default() + 1))
 }
 
 /// The place of the last job of a tenant that stands in the line. An index on the

@@ -21,6 +21,7 @@ mod retention;
 mod rows;
 mod schedules;
 mod sweep;
+mod watch;
 mod within;
 mod workers;
 mod writer;

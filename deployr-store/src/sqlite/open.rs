@@ -18,6 +18,10 @@ const STEPS: &[M<'_>] = &[
     M::up(include_str!("../../migrations/sqlite/0002_domains.sql")),
     M::up(include_str!("../../migrations/sqlite/0003_line_ends.sql")),
     M::up(include_str!("../../migrations/sqlite/0004_removals.sql")),
+    M::up(include_str!("../../migrations/sqlite/0005_start_again.sql")),
+    M::up(include_str!(
+        "../../migrations/sqlite/0006_ended_lately.sql"
+    )),
 ];
 const MIGRATIONS: Migrations<'_> = Migrations::from_slice(STEPS);
 

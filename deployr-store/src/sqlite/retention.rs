@@ -9,20 +9,41 @@ use super::SqliteStore;
 use super::query::{execute, many, scalar};
 use super::writer::Tx;
 use crate::error::DbResult;
-use crate::retention::{DEPLOYMENTS, first_id};
+use crate::retention::{DEPLOYMENTS, JOBS, first_id};
 
 #[async_trait]
 impl Housekeeping for SqliteStore {
     async fn prune(&self, keep: &Retention, limit: u32) -> StoreResult<Pruned> {
-        let keep = keep.clone();
-        self.write("prune", move |tx| {
-            Ok(Pruned {
-                lines: lines(tx, &keep, limit.into())?,
-                jobs: jobs(tx, &keep, limit)?,
-                audit: audit(tx, &keep, limit)?,
-            })
+        let old = keep.clone();
+        let lines = self.write("prune", move |tx| lines(tx, &old, limit.into()));
+        // One sort that cannot be removed stops none of the others.
+        let lines = lines.await;
+        let jobs = self.prune_jobs(keep, limit).await;
+        let old = keep.clone();
+        let audit = self.write("prune", move |tx| audit(tx, &old, limit));
+        let audit = audit.await;
+        Ok(Pruned {
+            lines: lines?,
+            jobs: jobs?,
+            audit: audit?,
         })
-        .await
+    }
+}
+
+impl SqliteStore {
+    /// Goes through the old jobs until some could be removed; others write in between.
+    async fn prune_jobs(&self, keep: &Retention, limit: u32) -> StoreResult<u64> {
+        let mut next = Some(Uuid::nil());
+        while let Some(after) = next {
+            let keep = keep.clone();
+            let some = self.write("prune", move |tx| jobs(tx, &keep, after, limit));
+            let (removed, last) = some.await?;
+            if removed > 0 {
+                return Ok(removed);
+            }
+            next = last;
+        }
+        Ok(0)
     }
 }
 
@@ -57,17 +78,23 @@ fn lines(tx: &Tx<'_>, keep: &Retention, limit: u64) -> DbResult<u64> {
     Ok(removed)
 }
 
-fn jobs(tx: &Tx<'_>, keep: &Retention, limit: u32) -> DbResult<u64> {
+/// Removes old jobs behind that key; how many, and where to go on where there may be more.
+fn jobs(tx: &Tx<'_>, keep: &Retention, after: Uuid, limit: u32) -> DbResult<(u64, Option<Uuid>)> {
     let before = system::earlier(tx.now, keep.jobs);
-    let sql = "DELETE FROM jobs WHERE id IN (
-                   SELECT id FROM jobs AS old
-                   WHERE id < ?1
-                     AND finished_at < ?2
-                     AND NOT EXISTS (SELECT 1 FROM deployments WHERE job = old.id)
-                   ORDER BY id LIMIT ?3
-               )";
-    let params = (first_id(before), before.timestamp_micros(), limit);
-    Ok(execute(tx.db, sql, params)? as u64)
+    let sql = "SELECT id, coalesce(finished_at < ?3, 0)
+                   AND NOT EXISTS (SELECT 1 FROM deployments WHERE job = old.id)
+               FROM jobs AS old
+               WHERE id > ?1 AND id < ?2
+               ORDER BY id LIMIT ?4";
+    let params = (after, first_id(before), before.timestamp_micros(), JOBS);
+    let old: Vec<(Uuid, bool)> = many(tx.db, sql, params, |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    let mut removed = 0;
+    for (id, _) in old.iter().filter(|(_, goes)| *goes).take(limit) {
+        removed += execute(tx.db, "DELETE FROM jobs WHERE id = ?1", [id])? as u64;
+    }
+    let last = old.last().filter(|_| old.len() >= JOBS as usize);
+    Ok((removed, last.map(|(id, _)| *id)))
 }
 
 fn audit(tx: &Tx<'_>, keep: &Retention, limit: u32) -> DbResult<u64> {

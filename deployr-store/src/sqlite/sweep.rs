@@ -5,17 +5,17 @@ use std::time::Duration;
 
 use deployr_core::model::JobId;
 use deployr_core::store::{Sweep, Watch};
-use deployr_core::system::{self, Timestamp, timestamp_from_micros};
-use rusqlite::Row;
+use deployr_core::system;
 use uuid::Uuid;
 
 use super::jobs;
 use super::moves;
 use super::places;
-use super::query::{execute, many, one, scalar};
+use super::query::{many, one, scalar};
+use super::watch;
 use super::writer::Tx;
 use crate::error::DbResult;
-use crate::words::{LEASE_EXPIRED, QUEUE_TIMEOUT};
+use crate::words::{LEASE_EXPIRED, queue_timeout};
 
 pub(super) fn sweep(
     tx: &Tx<'_>,
@@ -24,29 +24,13 @@ pub(super) fn sweep(
     limit: u32,
 ) -> DbResult<Sweep> {
     let mut sweep = Sweep::default();
-
-    let sql = "SELECT id FROM jobs WHERE state = 'running' AND lease_until < ?1
-               ORDER BY lease_until";
-    let before = term.map_or(i64::MAX, |term| {
-        system::earlier(tx.now, Watch::grace(term)).timestamp_micros()
-    });
-    let mut expired: Vec<Uuid> = many(tx.db, sql, [before], scalar)?;
-    if let Some(term) = term
-        && !may_end(tx, term, expired.len())?
-    {
-        sweep.held_back = u32::try_from(expired.len()).unwrap_or(u32::MAX);
-        expired.clear();
-    }
-    sweep.rescued = each(tx, expired, limit, &mut sweep.poisoned, |tx, id| {
-        let mut job = jobs::find(tx.db, JobId::from_uuid(*id))?;
-        let state = moves::after_fault(tx, &mut job, LEASE_EXPIRED, Some(retry_after), None)?;
-        Ok(Some((job.id, state)))
-    })?;
+    rescue(tx, term, retry_after, limit, &mut sweep)?;
 
     let late: Vec<Uuid> = many(tx.db, include_str!("sql/late_jobs.sql"), [tx.now()], scalar)?;
     sweep.timed_out = each(tx, late, limit, &mut sweep.poisoned, |tx, id| {
         let mut job = jobs::find(tx.db, JobId::from_uuid(*id))?;
-        moves::fail(tx, &mut job, QUEUE_TIMEOUT, None)?;
+        let why = queue_timeout(&job);
+        moves::after_fault(tx, &mut job, why, None, None)?;
         Ok(Some(job.id))
     })?;
 
@@ -61,33 +45,55 @@ pub(super) fn sweep(
     Ok(sweep)
 }
 
+/// Ends the leases that ran out, where they may be ended.
+fn rescue(
+    tx: &Tx<'_>,
+    term: Option<Duration>,
+    retry_after: Duration,
+    limit: u32,
+    sweep: &mut Sweep,
+) -> DbResult<()> {
+    let before = term.map_or(i64::MAX, |term| {
+        system::earlier(tx.now, Watch::grace(term)).timestamp_micros()
+    });
+    let sql = "SELECT id FROM jobs WHERE state = 'running' AND lease_until < ?1
+               ORDER BY lease_until";
+    let mut expired: Vec<Uuid> = many(tx.db, sql, [before], scalar)?;
+    let stored = watch::stored(tx.db)?;
+    let mut watch = stored;
+    if let Some(term) = term
+        && !may_end(tx, &mut watch, term, expired.len() as u64)?
+    {
+        sweep.held_back = u32::try_from(expired.len()).unwrap_or(u32::MAX);
+        expired.clear();
+    }
+    sweep.rescued = each(tx, expired, limit, &mut sweep.poisoned, |tx, id| {
+        let mut job = jobs::find(tx.db, JobId::from_uuid(*id))?;
+        let state = moves::after_fault(tx, &mut job, LEASE_EXPIRED, Some(retry_after), None)?;
+        Ok(Some((job.id, state)))
+    })?;
+    if let Some(term) = term {
+        watch.note_ended(tx.now, term, sweep.rescued.len() as u64);
+    }
+    match watch == stored {
+        true => Ok(()),
+        false => watch::keep(tx.db, &watch),
+    }
+}
+
 /// Whether leases that ran out may be ended: so many did.
-fn may_end(tx: &Tx<'_>, term: Duration, expired: usize) -> DbResult<bool> {
-    let sql = "SELECT count(*) FROM jobs WHERE state = 'running'";
-    let running: i64 = one(tx.db, sql, [], scalar)?.unwrap_or_default();
+fn may_end(tx: &Tx<'_>, watch: &mut Watch, term: Duration, expired: u64) -> DbResult<bool> {
+    let count = |before: i64| -> DbResult<u64> {
+        let sql = "SELECT count(*) FROM jobs WHERE state = 'running' AND lease_until < ?1";
+        let count: i64 = one(tx.db, sql, [before], scalar)?.unwrap_or_default();
+        Ok(count.unsigned_abs())
+    };
+    let running = count(i64::MAX)?;
     if running == 0 {
         return Ok(true);
     }
-    let time = |row: &Row<'_>, column| -> DbResult<_> {
-        let micros: Option<i64> = row.get(column)?;
-        Ok(micros.map(timestamp_from_micros))
-    };
-    let sql = "SELECT swept_at, held_since FROM watch";
-    let stored = one(tx.db, sql, [], |row| {
-        Ok(Watch {
-            swept_at: time(row, 0)?,
-            held_since: time(row, 1)?,
-        })
-    })?;
-    let stored = stored.unwrap_or_default();
-    let mut watch = stored;
-    let may_end = watch.may_end(tx.now, term, running.unsigned_abs(), expired as u64);
-    if watch != stored {
-        let time = |at: Option<Timestamp>| at.map(|at| at.timestamp_micros());
-        let sql = "UPDATE watch SET swept_at = ?1, held_since = ?2";
-        execute(tx.db, sql, (time(watch.swept_at), time(watch.held_since)))?;
-    }
-    Ok(may_end)
+    let stale = count(system::earlier(tx.now, Watch::stale(term)).timestamp_micros())?;
+    Ok(watch.may_end(tx.now, term, running - stale, expired - stale))
 }
 
 fn promote(tx: &Tx<'_>, jobs: Vec<Uuid>, limit: u32, poisoned: &mut u32) -> DbResult<u32> {

@@ -218,3 +218,19 @@ async fn a_file_of_an_older_version_keeps_its_line() {
         .unwrap();
     assert_eq!(ranks, [7, 8], "{waiting} stands before {}", behind.id);
 }
+
+#[tokio::test]
+async fn a_job_that_had_begun_before_has_its_time_to_start_anew() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("deployr.db");
+    let begun = new_job(1).id;
+    super::open::tests::older_file(&path, 4, begun.as_uuid());
+    // Within a minute; it came back an hour later.
+    let sql = "UPDATE jobs SET fence = 1, created_at = 7, start_by = 60000007, run_at = 3600000000";
+    let db = rusqlite::Connection::open(&path).unwrap();
+    db.execute(sql, []).unwrap();
+    drop(db);
+    let store = SqliteStore::open(&path).await.unwrap();
+    let job = store.job(&tenant(), begun).await.unwrap();
+    assert_eq!(job.start_by, job.run_at + Duration::from_secs(60));
+}

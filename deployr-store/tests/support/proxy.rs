@@ -1,9 +1,10 @@
 //! A proxy before Postgres that loses answers: what was asked for is done, and whoever
-//! asked never hears of it.
+//! asked never hears of it; or has them come late.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
@@ -15,6 +16,8 @@ pub(crate) struct Proxy {
     /// How many answers until one is lost; 0 for none.
     until_loss: Arc<AtomicUsize>,
     lost: Arc<AtomicUsize>,
+    /// How many milliseconds later each answer comes.
+    delay: Arc<AtomicU64>,
 }
 
 impl Proxy {
@@ -25,8 +28,10 @@ impl Proxy {
             at: listener.local_addr().unwrap(),
             until_loss: Arc::default(),
             lost: Arc::default(),
+            delay: Arc::default(),
         };
         let (until_loss, lost) = (proxy.until_loss.clone(), proxy.lost.clone());
+        let delay = proxy.delay.clone();
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
                 let server = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await;
@@ -38,6 +43,7 @@ impl Proxy {
                     to_client,
                     until_loss.clone(),
                     lost.clone(),
+                    delay.clone(),
                 ));
             }
         });
@@ -59,6 +65,11 @@ impl Proxy {
         self.until_loss.store(n, Ordering::SeqCst);
     }
 
+    /// Has each answer come so many milliseconds later.
+    pub(crate) fn delay(&self, millis: u64) {
+        self.delay.store(millis, Ordering::SeqCst);
+    }
+
     /// How many answers were lost.
     pub(crate) fn lost(&self) -> usize {
         self.lost.load(Ordering::SeqCst)
@@ -76,6 +87,7 @@ async fn answer(
     mut to: OwnedWriteHalf,
     until_loss: Arc<AtomicUsize>,
     lost: Arc<AtomicUsize>,
+    delay: Arc<AtomicU64>,
 ) {
     let (mut answer, mut done) = (Vec::new(), false);
     loop {
@@ -103,6 +115,8 @@ async fn answer(
                     lost.fetch_add(1, Ordering::SeqCst);
                     return;
                 }
+                let delay = Duration::from_millis(delay.load(Ordering::SeqCst));
+                tokio::time::sleep(delay).await;
                 if to.write_all(&answer).await.is_err() {
                     return;
                 }

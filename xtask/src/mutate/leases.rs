@@ -65,6 +65,18 @@ pub(super) const ENDED: Suite = Suite {
             replace: ".is_none_or(|since| past(since, term) || since > now);",
         },
         Mutant {
+            name: "leases ended one after the other",
+            file: WATCH,
+            find: "expired + ended > FEW",
+            replace: "expired > FEW",
+        },
+        Mutant {
+            name: "leases that cannot be ended counted for ever",
+            file: WATCH,
+            find: "term * 2 + Self::grace(term)",
+            replace: "term * 2_000 + Self::grace(term)",
+        },
+        Mutant {
             name: "a sweep that is quicker than a heartbeat",
             file: WATCH,
             find: "term / 10",

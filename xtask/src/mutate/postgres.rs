@@ -187,8 +187,26 @@ pub(super) const FENCES: Suite = Suite {
         mutant(
             "postgres: a late job claimed",
             EXCHANGE,
-            "CASE WHEN fence > 0 OR start_by >= now() THEN",
-            "CASE WHEN fence > 0 OR start_by >= created_at THEN",
+            "CASE WHEN start_by >= now() THEN",
+            "CASE WHEN start_by >= created_at THEN",
+        ),
+        mutant(
+            "postgres: a job that has begun waits for ever",
+            "deployr-store/src/postgres/sweep.rs",
+            "state IN ('pending', 'queued') AND start_by",
+            "state IN ('pending', 'queued') AND fence = 0 AND start_by",
+        ),
+        mutant(
+            "postgres: an empty line far before the others",
+            "deployr-store/src/postgres/sql/lines.sql",
+            "SELECT min(first.rank)",
+            "SELECT min(1)",
+        ),
+        mutant(
+            "postgres: old jobs hidden by those that stay",
+            "deployr-store/src/postgres/retention.rs",
+            "next = last;",
+            "next = last.filter(|_| removed > 0);",
         ),
         mutant(
             "postgres: tenants that take no turns",

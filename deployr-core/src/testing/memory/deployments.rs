@@ -165,7 +165,7 @@ impl Deployments for MemoryStore {
                 let now = state.now;
                 let job = &mut state.job_mut(deployment.job)?.job;
                 job.cancel_requested = true;
-                job.run_at = job.run_at.min(now);
+                job.due_at(job.run_at.min(now));
                 state.promote(deployment.job)?;
             }
             Ok(state.row_mut(id)?.deployment.clone())

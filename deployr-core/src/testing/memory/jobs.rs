@@ -2,7 +2,7 @@ use std::cmp::Reverse;
 use std::time::Duration;
 
 use super::state::{JobRow, State, conflict, not_found};
-use crate::model::{DeploymentId, Failure, Fence, Job, JobId, JobState, Limit};
+use crate::model::{DeploymentId, Failure, Job, JobId, JobState, Limit};
 use crate::state::{DeploymentEvent, JobEvent};
 use crate::store::{NewJob, StoreResult};
 use crate::system::later;
@@ -63,21 +63,17 @@ impl State {
     }
 
     fn next_rank(&self, job: &Job) -> u64 {
-        let line = self.jobs.values().filter(|row| {
-            row.job.state == JobState::Queued
-                && row.job.kind == job.kind
-                && row.job.needs == job.needs
-                && row.job.priority == job.priority
-        });
-        let (mut first, mut own) = (None, 0);
-        for row in line {
-            let rank = row.rank.unwrap_or_default();
-            first = Some(first.unwrap_or(rank).min(rank));
-            if row.job.tenant == job.tenant {
-                own = own.max(rank);
-            }
-        }
-        first.unwrap_or(1).max(own + 1)
+        let queued =
+            |row: &&JobRow| row.job.state == JobState::Queued && row.job.priority == job.priority;
+        let stands_there =
+            |row: &&JobRow| (&row.job.kind, &row.job.needs) == (&job.kind, &job.needs);
+        let all: Vec<_> = self.jobs.values().filter(queued).collect();
+        let line: Vec<_> = all.iter().copied().filter(stands_there).collect();
+        let first = |rows: &[&JobRow]| rows.iter().filter_map(|row| row.rank).min();
+        let own = line.iter().filter(|row| row.job.tenant == job.tenant);
+        let own = own.filter_map(|row| row.rank).max();
+        let first = first(&line).or_else(|| first(&all));
+        first.unwrap_or(1).max(own.unwrap_or_default() + 1)
     }
 
     /// Queues those for which there is room now.
@@ -159,7 +155,7 @@ impl State {
         let deployment = row.deployment;
         row.job.state = row.job.state.on(event)?;
         row.job.error = error.map(str::to_owned).or(row.job.error.take());
-        row.job.run_at = run_at;
+        row.job.due_at(run_at);
         row.job.worker = None;
         row.job.lease_until = None;
         let state = row.job.state;
@@ -189,7 +185,7 @@ impl State {
 
     pub(super) fn missed_start(&self, job: &Job) -> bool {
         let waits = matches!(job.state, JobState::Pending | JobState::Queued);
-        waits && job.fence == Fence(0) && job.start_by <= self.now
+        waits && job.start_by <= self.now
     }
 
     /// The jobs that meet a condition, those first that have been due for longest.

@@ -4,16 +4,14 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::MemoryStore;
-use super::state::{End, JobRow, LEASE_EXPIRED, State, not_found};
-use crate::model::{Claim, Job, JobId, JobState, Lease, WorkerId};
+use super::state::{BEGUN_TIMEOUT, End, JobRow, LEASE_EXPIRED, QUEUE_TIMEOUT, State, not_found};
+use crate::model::{Claim, Fence, Job, JobId, JobState, Lease, WorkerId};
 use crate::state::{IllegalTransition, JobEvent};
 use crate::store::{
     Beat, ClaimRequest, Exchange, JobFault, JobQueue, NewJob, QueueStats, StoreResult, Sweep, Watch,
 };
 use crate::system::later;
 use crate::value::{JobKind, TenantId};
-
-const QUEUE_TIMEOUT: &str = "queue time-out: no worker took the job in time";
 
 #[async_trait]
 impl JobQueue for MemoryStore {
@@ -100,20 +98,25 @@ impl JobQueue for MemoryStore {
         self.write(|state| {
             let mut sweep = Sweep::default();
             let (now, grace) = (state.now, term.map(Watch::grace));
+            let past = |wait| move |until| later(until, wait) < now;
             let ran_out = |job: &Job| {
-                job.lease_until
-                    .is_some_and(|until| grace.is_none_or(|grace| later(until, grace) < now))
+                let past = |until| grace.is_none_or(|grace| past(grace)(until));
+                job.lease_until.is_some_and(past)
             };
             let mut expired = state.oldest(limit, ran_out);
             if let Some(term) = term {
                 let running = state.jobs.values().map(|row| &row.job);
                 let running: Vec<_> = running.filter(|job| job.lease_until.is_some()).collect();
                 let ran_out = running.iter().filter(|job| ran_out(job)).count();
-                let running = running.len() as u64;
-                if running > 0 && !state.watch.may_end(now, term, running, ran_out as u64) {
+                let stale = past(Watch::stale(term));
+                let stale = |job: &&&Job| job.lease_until.is_some_and(stale);
+                let stale = running.iter().filter(stale).count();
+                let (all, lately) = ((running.len() - stale) as u64, (ran_out - stale) as u64);
+                if !running.is_empty() && !state.watch.may_end(now, term, all, lately) {
                     expired.clear();
                     sweep.held_back = ran_out as u32;
                 }
+                state.watch.note_ended(now, term, expired.len() as u64);
             }
             for id in expired {
                 let now = state.after_fault(id, LEASE_EXPIRED, Some(retry_after))?;
@@ -121,7 +124,11 @@ impl JobQueue for MemoryStore {
             }
             sweep.timed_out = state.oldest(limit, |job| state.missed_start(job));
             for id in &sweep.timed_out {
-                state.fail_job(*id, QUEUE_TIMEOUT)?;
+                let why = match state.jobs[id].job.fence {
+                    Fence(0) => QUEUE_TIMEOUT,
+                    _ => BEGUN_TIMEOUT,
+                };
+                state.after_fault(*id, why, None)?;
             }
             let mut pending: Vec<_> = state.jobs.values().map(|row| &row.job).collect();
             pending.retain(|job| job.state == JobState::Pending);

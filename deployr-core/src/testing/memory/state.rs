@@ -13,6 +13,11 @@ use crate::value::{CustomDomain, EnvName, JobKind, ScheduleName, Slug, TenantId}
 /// Why a job was taken from its worker.
 pub(super) const LEASE_EXPIRED: &str = "the worker was lost";
 
+/// Why a job was not begun, or not begun again.
+pub(super) const QUEUE_TIMEOUT: &str = "queue time-out: no worker took the job in time";
+pub(super) const BEGUN_TIMEOUT: &str = "queue time-out: no worker took the job up again in time. \
+    It had begun: what is live on the target may be its release";
+
 /// All rows, by key.
 #[derive(Debug, Clone)]
 pub(super) struct State {

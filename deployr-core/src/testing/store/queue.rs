@@ -1,8 +1,8 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use super::bench::{Bench, TERM, assert_refused, kind};
-use crate::model::{DeploymentStatus, Failure, Fence, JobState, Labels};
+use super::bench::{Bench, TERM, assert_refused, fault, kind};
+use crate::model::{Deployment, DeploymentStatus, Failure, Fence, JobState, Labels, Stage};
 use crate::store::{ClaimRequest, Due, JobFault, NewJob, QueueStats};
 use crate::system::Clock;
 
@@ -18,7 +18,10 @@ super::check_list! {
     start_within_is_enforced,
     start_within_is_enforced_for_pending_jobs,
     a_late_job_is_not_given_out,
-    a_job_that_has_begun_is_never_late,
+    a_job_that_comes_back_has_its_time_to_start_anew,
+    a_job_that_comes_back_can_be_late,
+    a_deployment_that_nobody_takes_up_again_makes_room,
+    a_wish_to_cancel_ends_with_the_time_to_start,
     queue_stats_count_what_is_not_over,
 }
 
@@ -272,19 +275,98 @@ async fn a_late_job_is_not_given_out(b: Bench) {
     );
 }
 
-async fn a_job_that_has_begun_is_never_late(b: Bench) {
+async fn a_job_that_comes_back_has_its_time_to_start_anew(b: Bench) {
+    let id = urgent(&b).await;
+    let (soon, sweep) = (Duration::from_secs(8), async || {
+        let sweep = b.store.sweep(Some(TERM), TERM, 100).await.unwrap();
+        assert_eq!(sweep.timed_out, []);
+        sweep
+    });
+    b.clock.advance(soon);
+    b.store.release(&b.claim().await).await.unwrap();
+    b.clock.advance(soon);
+    sweep().await;
+    let claim = b.claim().await;
+    // A pause before the next attempt may be longer than it had to start.
+    b.store.fail(&claim, fault(Some(TERM))).await.unwrap();
+    b.clock.advance(TERM);
+    assert_eq!(sweep().await.promoted, 1);
+    b.clock.advance(soon);
+    sweep().await;
+    assert_eq!(b.claim().await.job, id);
+    b.clock.advance(TERM * 2);
+    let lost = b.store.sweep(Some(Duration::ZERO), TERM, 100).await;
+    assert_eq!(lost.unwrap().rescued, [(id, JobState::Pending)]);
+    b.clock.advance(TERM);
+    assert_eq!(sweep().await.promoted, 1);
+    b.clock.advance(soon);
+    sweep().await;
+    assert_eq!(b.claim().await.job, id);
+}
+
+async fn a_job_that_comes_back_can_be_late(b: Bench) {
     let id = urgent(&b).await;
     b.store.release(&b.claim().await).await.unwrap();
     b.clock.advance(Duration::from_secs(11));
+    assert!(b.claim_up_to(1).await.is_empty(), "also before a sweep");
+    let swept = b.store.sweep(Some(TERM), TERM, 100).await.unwrap();
+    assert_eq!(swept.timed_out, [id]);
+    let job = b.job(id).await;
+    assert_eq!(job.state, JobState::Failed);
+    assert!(job.error.as_ref().is_some_and(|why| why.contains("begun")));
+}
+
+/// A deployment that had begun and is in the queue again, with ten seconds to start; and one
+/// that waits for it.
+async fn given_back(b: &Bench) -> (Deployment, Deployment) {
+    let project = b.project("app").await;
+    let mut new = b.new_deployment(project.id);
+    new.job.start_within = Duration::from_secs(10);
+    let first = b.store.create_deployment(&b.actor, new).await.unwrap();
+    let claim = b.claim().await;
+    b.enter(&claim, first.id, Stage::Build).await.unwrap();
+    let pause = fault(Some(Duration::from_secs(1)));
+    b.store.fail(&claim, pause).await.unwrap();
+    let second = b.deployment(project.id).await;
+    assert_eq!(b.job(second.job).await.state, JobState::Pending);
+    (first, second)
+}
+
+async fn a_deployment_that_nobody_takes_up_again_makes_room(b: Bench) {
+    let (first, second) = given_back(&b).await;
+    b.clock.advance(Duration::from_secs(12));
+    let swept = b.store.sweep(Some(TERM), TERM, 100).await.unwrap();
+    assert_eq!(swept.timed_out, [first.job]);
+    let row = b.row(first.id).await;
+    assert_eq!(row.status, DeploymentStatus::Failed);
+    let tells = |message: &str| message.contains("begun") && message.contains("live");
     assert!(
-        b.store
-            .sweep(Some(TERM), TERM, 100)
-            .await
-            .unwrap()
-            .timed_out
-            .is_empty()
+        matches!(&row.failure, Some(Failure::Fault { message }) if tells(message)),
+        "not {:?}",
+        row.failure
     );
-    assert_eq!(b.claim().await.job, id);
+    assert_eq!(b.claim().await.job, second.job);
+}
+
+async fn a_wish_to_cancel_ends_with_the_time_to_start(b: Bench) {
+    let (first, second) = given_back(&b).await;
+    let cancel = async || {
+        let wish = b.store.request_cancel(&b.actor, first.id, "a wish");
+        wish.await.unwrap().status
+    };
+    // It may be taken up at once now, but has no longer for that.
+    assert_eq!(cancel().await, DeploymentStatus::Cancelling);
+    let job = b.job(first.job).await;
+    assert_eq!(job.start_by, job.run_at + Duration::from_secs(10));
+    b.clock.advance(Duration::from_secs(11));
+    let swept = b.store.sweep(Some(TERM), TERM, 100).await.unwrap();
+    assert_eq!(swept.timed_out, [first.job]);
+    let row = b.row(first.id).await;
+    assert_eq!(row.status, DeploymentStatus::Cancelled);
+    let reason = "a wish".to_owned();
+    assert_eq!(row.failure, Some(Failure::Cancelled { reason }));
+    assert_eq!(b.job(first.job).await.state, JobState::Cancelled);
+    assert_eq!(b.claim().await.job, second.job);
 }
 
 async fn queue_stats_count_what_is_not_over(b: Bench) {

@@ -8,6 +8,7 @@ super::check_list! {
     logs_go_when_they_are_old_and_not_among_the_newest,
     a_log_goes_in_bounded_batches,
     jobs_that_are_over_go_and_no_others,
+    jobs_that_stay_hide_no_other,
     the_audit_log_goes_by_age,
     nothing_goes_before_its_time,
 }
@@ -103,6 +104,27 @@ async fn jobs_that_are_over_go_and_no_others(b: Bench) {
         assert!(b.store.job(b.tenant(), id).await.is_ok(), "{id}");
     }
     assert_eq!(b.prune(&keep, 100).await, Pruned::default());
+}
+
+async fn jobs_that_stay_hide_no_other(b: Bench) {
+    let new = (0..2_100).map(|_| b.new_job("never", None)).collect();
+    b.store.enqueue_all(b.tenant(), new).await.unwrap();
+    for _ in 0..3 {
+        b.enqueue(None).await;
+        let claim = b.claim().await;
+        b.store.complete(&claim).await.unwrap();
+    }
+    b.clock.advance(10 * DAY);
+    let keep = Retention {
+        jobs: 9 * DAY,
+        ..all()
+    };
+    let mut batches = Vec::new();
+    while let jobs @ 1.. = b.prune(&keep, 2).await.jobs {
+        batches.push(jobs);
+    }
+    assert_eq!(batches, [2, 1]);
+    assert_eq!(b.store.queue_stats().await.unwrap().queued, 2_100);
 }
 
 async fn the_audit_log_goes_by_age(b: Bench) {

@@ -9,6 +9,8 @@ super::check_list! {
     sweep_leaves_leases_alone_within_the_grace,
     leases_that_ran_out_while_nobody_swept_get_one_more_term,
     many_leases_that_ran_out_at_once_get_one_more_term,
+    leases_that_run_out_one_after_the_other_are_many_too,
+    leases_that_cannot_be_ended_hold_nothing_up,
     sweep_without_a_grace_takes_every_lease,
     sweep_requeues_then_fails_when_no_attempt_is_left,
     sweep_leaves_what_was_asked_to_stop_to_the_next_attempt,
@@ -82,6 +84,52 @@ async fn many_leases_that_ran_out_at_once_get_one_more_term(b: Bench) {
     }
     b.clock.advance(TERM / 5);
     assert_eq!(sweep().await.rescued.len(), 7);
+}
+
+async fn leases_that_run_out_one_after_the_other_are_many_too(b: Bench) {
+    let (second, mut rescued) = (Duration::from_secs(1), 0);
+    let sweep = async || b.store.sweep(Some(TERM), TERM * 9, 100).await.unwrap();
+    for _ in 0..20 {
+        b.enqueue(None).await;
+        b.claim().await;
+        b.clock.advance(second);
+        assert_eq!(sweep().await, Sweep::default());
+    }
+    let held_back = loop {
+        b.clock.advance(second);
+        let swept = sweep().await;
+        rescued += swept.rescued.len();
+        if swept.held_back > 0 || rescued == 20 {
+            break swept.held_back;
+        }
+    };
+    assert_eq!((rescued, held_back), (10, 1), "no more than half of twenty");
+    for _ in 0..29 {
+        b.clock.advance(second);
+        assert_eq!(sweep().await.rescued, []);
+    }
+    b.clock.advance(second);
+    assert_eq!(sweep().await.rescued.len(), 10, "nobody has said a word");
+}
+
+async fn leases_that_cannot_be_ended_hold_nothing_up(b: Bench) {
+    for _ in 0..12 {
+        b.enqueue(None).await;
+        b.claim().await;
+    }
+    // None is ended at the time, as where none of the rows can be read.
+    let mut held = Vec::new();
+    for _ in 0..60 {
+        b.clock.advance(TERM / 5);
+        let sweep = b.store.sweep(Some(TERM), TERM, 0).await.unwrap();
+        held.push(sweep.held_back > 0);
+    }
+    assert_eq!(held.iter().filter(|held| **held).count(), 5, "{held:?}");
+    b.enqueue(None).await;
+    let claim = b.claim().await;
+    let sweep = b.store.sweep(Some(TERM), TERM, 100).await.unwrap();
+    assert_eq!((sweep.held_back, sweep.rescued.len()), (0, 12));
+    b.store.complete(&claim).await.unwrap();
 }
 
 async fn sweep_without_a_grace_takes_every_lease(b: Bench) {

@@ -12,6 +12,7 @@ super::check_list! {
     tenants_take_turns,
     a_tenant_that_comes_later_is_not_ahead_for_what_others_had_before,
     tenants_take_turns_within_a_priority_only,
+    tenants_take_turns_whatever_their_jobs_need,
     a_job_that_comes_back_keeps_its_place_in_line,
     what_comes_later_is_behind_a_job_that_came_back,
     a_limit_has_so_many_places,
@@ -132,6 +133,40 @@ async fn tenants_take_turns_within_a_priority_only(b: Bench) {
     new.priority = 1;
     let other = b.store.enqueue(&eve().tenant, new).await.unwrap();
     assert_eq!(ids(&b.claim_up_to(2).await), [urgent.id, other.id]);
+}
+
+async fn tenants_take_turns_whatever_their_jobs_need(b: Bench) {
+    let tenants = [b.tenant().clone(), eve().tenant];
+    let third = TenantId::parse("third").unwrap();
+    let gpu = async || {
+        let mut new = b.new_job("work", None);
+        new.needs = Labels::from([label("gpu")]);
+        b.store.enqueue(&third, new).await.unwrap().id
+    };
+    let claim = async |limit| {
+        let request = ClaimRequest {
+            worker: b.worker_id(),
+            kinds: vec![kind("work")],
+            limit,
+            offers: Labels::from([label("gpu")]),
+            term: TERM,
+        };
+        ids(&b.store.claim(request).await.unwrap())
+    };
+    let one = b.add_for(&tenants[0], 30).await;
+    let two = b.add_for(&tenants[1], 30).await;
+    claim(20).await;
+    // This line was empty all the time: that is no claim to what the others had meanwhile.
+    let more = [gpu().await, gpu().await];
+    let wanted = [
+        one[10], two[10], more[0], one[11], two[11], more[1], one[12],
+    ];
+    assert_eq!(claim(7).await, wanted);
+    // It is empty again, and the others' goes on.
+    for turn in 13..16 {
+        let last = gpu().await;
+        assert_eq!(claim(3).await, [two[turn - 1], last, one[turn]]);
+    }
 }
 
 async fn a_job_that_comes_back_keeps_its_place_in_line(b: Bench) {

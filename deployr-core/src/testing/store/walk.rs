@@ -103,6 +103,8 @@ impl Walk {
             // Nobody carries these out: they wait until it is too late.
             new.job.kind = kind("stuck");
             new.job.start_within = TERM * 3;
+        } else if self.dice.below(4) == 0 {
+            new.job.start_within = TERM;
         }
         if self.dice.below(4) == 0 {
             let page = Page::first(100);

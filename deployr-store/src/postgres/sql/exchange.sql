@@ -39,8 +39,7 @@ WITH plain AS MATERIALIZED (
           -- In one piece, which the planner cannot guess at: where it takes these to be rare,
           -- it fetches and sorts all that are queued, instead of following the index to the
           -- limit.
-          AND CASE WHEN fence > 0 OR start_by >= now() THEN id <> ALL($10::uuid[])
-              ELSE false END
+          AND CASE WHEN start_by >= now() THEN id <> ALL($10::uuid[]) ELSE false END
         ORDER BY priority DESC, rank, id
         LIMIT $6
         FOR NO KEY UPDATE SKIP LOCKED

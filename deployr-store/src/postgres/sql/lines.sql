@@ -1,11 +1,24 @@
 -- The present; then of each line that is asked for ($2 kinds, $3 needs, $4 priorities), in that
--- order: its lane, its lowest rank, and the highest of the tenant $1.
+-- order: its lane, its lowest rank (of one in which nobody stands, the lowest of all lines of that
+-- priority, a step down the index for each), and the highest of the tenant $1.
 SELECT now(), lanes.id,
-    (
-        SELECT rank FROM jobs
-        WHERE state = 'queued' AND lane = lanes.id AND priority = line.priority
-        ORDER BY rank
-        LIMIT 1
+    coalesce(
+        (
+            SELECT rank FROM jobs
+            WHERE state = 'queued' AND lane = lanes.id AND priority = line.priority
+            ORDER BY rank
+            LIMIT 1
+        ),
+        (
+            SELECT min(first.rank)
+            FROM lanes AS every
+            CROSS JOIN LATERAL (
+                SELECT rank FROM jobs
+                WHERE state = 'queued' AND lane = every.id AND priority = line.priority
+                ORDER BY rank
+                LIMIT 1
+            ) AS first
+        )
     ),
     (
         SELECT rank FROM jobs

@@ -2,5 +2,5 @@
 SELECT *, ?3, ?4, rowid FROM jobs
 WHERE state = 'queued'
   AND lane = ?1
-  AND (fence > 0 OR start_by >= ?2)
+  AND start_by >= ?2
 ORDER BY priority DESC, rank, id

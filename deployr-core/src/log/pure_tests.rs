@@ -146,6 +146,15 @@ fn interrupted_secrets_are_found() {
     assert!(!strip_all(&texts(&["super-secret"], &flood)).contains("secret"));
 }
 
+#[test]
+fn each_character_that_is_cut_short_is_one_wherever_chunks_end() {
+    for cut in 0..=3 {
+        let (first, second) = b"\xea\xea\n".split_at(cut);
+        let lines = read(&["abcd"], [first, second]);
+        assert_eq!(joined(&lines), "\u{fffd}\u{fffd}\n", "{cut}");
+    }
+}
+
 fn strip_all(lines: &[String]) -> String {
     lines
         .iter()
@@ -212,7 +221,7 @@ proptest! {
 
     #[test]
     fn any_bytes_and_chunks_give_the_same_lines(
-        bytes in prop::collection::vec(prop_oneof![any::<u8>(), Just(b'\r'), Just(b'\n'), Just(0x1b), Just(b'['), Just(b'm')], 0..300),
+        bytes in prop::collection::vec(prop_oneof![any::<u8>(), Just(b'\r'), Just(b'\n'), Just(0x1b), Just(b'['), Just(b'm'), Just(0xea)], 0..300),
         sizes in prop::collection::vec(1..9usize, 0..60),
     ) {
         let whole = read(&["abcd"], [&bytes[..]]);

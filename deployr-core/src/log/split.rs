@@ -167,12 +167,13 @@ impl Lines {
     fn push_any(&mut self, redactor: &Redactor, part: &[u8]) {
         let mut joined = std::mem::take(&mut self.undecoded);
         joined.extend_from_slice(part);
-        for part in joined.utf8_chunks() {
+        let mut parts = joined.utf8_chunks().peekable();
+        while let Some(part) = parts.next() {
             part.valid().chars().for_each(|c| self.feed(redactor, c));
             let broken = part.invalid();
             // Cut by the end of the chunk, or wrong whatever follows?
             match std::str::from_utf8(broken) {
-                Err(e) if e.error_len().is_none() && joined.ends_with(broken) => {
+                Err(e) if e.error_len().is_none() && parts.peek().is_none() => {
                     self.undecoded = broken.to_vec();
                 }
                 Err(_) => self.feed(redactor, char::REPLACEMENT_CHARACTER),

@@ -8,12 +8,13 @@ use crate::{run, setup};
 const MINUTES: u32 = 10;
 
 /// What scales with `DEPLOYR_SOAK`, by the names of the test files.
-const TESTS: [&str; 5] = [
+const TESTS: [&str; 6] = [
     "compose",
     "fault_sweep",
     "fault_sweep_postgres",
     "kill",
     "processes",
+    "ssh",
 ];
 
 pub(crate) fn run(args: &[&str]) -> Result<(), String> {

@@ -146,7 +146,9 @@ impl Run<'_> {
             let current =
                 retry::thrice(&self.job.lost, || self.executor.current(&self.project.slug)).await;
             let current = current.map_err(untold)?;
-            if current == Some(release.number) {
+            // Where it was cut off, there may be none, or another one on each of several hosts.
+            let torn = current.is_none() && self.live_release().await?.is_some();
+            if torn || current == Some(release.number) {
                 return self.go_back(release).await;
             }
         }

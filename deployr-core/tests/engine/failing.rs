@@ -103,6 +103,33 @@ async fn a_permanent_fault_fails_at_once() {
     );
 }
 
+#[tokio::test]
+async fn a_switch_that_was_torn_is_taken_back_too() {
+    let bench = Bench::new();
+    let engine = bench.engine();
+    let _worker = worker(&engine);
+    let project = bench.project(&engine).await;
+    let full = || Fault::permanent("switch", "the host", "its disk is full").into();
+
+    // Nothing to go back to: the release goes.
+    bench.executor.script().fail_next("switch", full());
+    let first = bench.deploy(&engine, &project).await;
+    assert_eq!(first.status, DeploymentStatus::Failed);
+    assert!(bench.executor.target(&slug()).releases.is_empty());
+
+    bench.deploy(&engine, &project).await;
+    bench
+        .executor
+        .meddle(&slug(), |target| target.current = None);
+    bench.executor.script().fail_next("switch", full());
+    let torn = bench.deploy(&engine, &project).await;
+    assert_eq!(torn.status, DeploymentStatus::Failed);
+    let target = bench.executor.target(&slug());
+    assert_eq!(target.current, Some(2));
+    assert!(target.releases[&2].up && target.releases.len() == 1);
+    assert_eq!(bench.ingress.routed(&slug()).unwrap().release, 2);
+}
+
 /// A deployment whose process died when the target was switched, before it could say so.
 async fn died_behind_the_switch(bench: &Bench, project: &Project) -> (Worker, Deployment) {
     let plan = FaultPlan::default();

@@ -102,7 +102,7 @@ fn what_a_target_does_not_run_is_refused_and_not_left_out() {
             asked[1].1.on_target.migrate = Some(line.clone());
             for (what, recipe) in asked {
                 if let Err(verdict) = target.executor.accepts(&sample.slug(), &recipe) {
-                    for word in [what, "[on_target", "deployr.toml"] {
+                    for word in [what, "on_target", "deployr.toml"] {
                         assert!(verdict.message.contains(word), "{verdict}");
                     }
                     refused.insert((target.name, what));

@@ -26,6 +26,10 @@ pub(super) fn trouble(error: &rusqlite::Error) -> Trouble {
         | ErrorCode::NotADatabase
         | ErrorCode::TypeMismatch
         | ErrorCode::Unknown => Trouble::Corrupt(reason),
+        ErrorCode::DatabaseBusy => Trouble::Unavailable(format!(
+            "{reason}: another process has been writing for longer than is waited for; the disk \
+             may be slow, try again"
+        )),
         _ => Trouble::Unavailable(reason),
     }
 }

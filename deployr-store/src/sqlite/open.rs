@@ -10,8 +10,9 @@ use deployr_core::store::{StoreError, StoreResult};
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 use rusqlite_migration::{M, Migrations};
 
-/// How long to wait for other processes.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// How long to wait for other processes. Whoever commits holds the others up for as long as
+/// the disk takes, which is some seconds where it is busy with something else.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 const STEPS: &[M<'_>] = &[
     M::up(include_str!("../../migrations/sqlite/0001_initial.sql")),

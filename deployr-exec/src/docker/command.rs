@@ -38,7 +38,8 @@ impl DockerExecutor {
         let Some(line) = &spec.recipe.on_target.after_switch else {
             return;
         };
-        let name = format!("switched-{}", spec.number);
+        // Ends in no number, as the containers of releases do, of whatever project.
+        let name = format!("{}-switched", spec.number);
         let done = self.run_in_container("after_switch", &name, line, spec, ctx, async || Ok(()));
         if let Err(error @ (StepError::Fault(_) | StepError::Verdict(_))) = done.await {
             ctx.log.say(format!("warning: {error}")).await;

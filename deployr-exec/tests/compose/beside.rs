@@ -35,7 +35,7 @@ CMD [\"httpd\", \"-f\", \"-p\", \"8000\", \"-h\", \"/\"]
 const PAGE: &str = "#!/bin/sh
 printf 'Content-Type: text/plain\\r\\n\\r\\n'
 wget -q -O - http://api:7000/ http://data:6000/
-printf '%s|%s|%s' \"$GREETING\" \"$TOKEN\" \"$DEPLOYR_RELEASE\"
+printf '%s|%s|%s|%s' \"$GREETING\" \"$TOKEN\" \"$DOCKER_TOKEN\" \"$DEPLOYR_RELEASE\"
 ";
 
 fn files(api: &str) -> [(&str, &str); 4] {
@@ -57,6 +57,8 @@ async fn each_generation_has_its_own_services_and_all_have_what_is_kept() {
     let token = "a $HOME ${X} $$ `id` 'q' \"d\" \\ \u{e9}";
     let mut first = spec(1);
     set(&mut first, "TOKEN", token);
+    // One that the tool would take for its own.
+    set(&mut first, "DOCKER_TOKEN", token);
     let began = Instant::now();
     let (done, log) = target
         .deploy_with_log(&first, &target.checkout(&files("one\n")))
@@ -64,7 +66,10 @@ async fn each_generation_has_its_own_services_and_all_have_what_is_kept() {
     eprintln!("deployed in {:?}: {log}", began.elapsed());
     let one = done.unwrap();
     assert!(log.contains("data is kept"), "{log}");
-    assert_eq!(page(one).await, format!("one\nkept\nhello|{token}|1"));
+    assert_eq!(
+        page(one).await,
+        format!("one\nkept\nhello|{token}|{token}|1")
+    );
 
     let kept = |target: &Target| {
         let all = target.containers();
@@ -80,10 +85,10 @@ async fn each_generation_has_its_own_services_and_all_have_what_is_kept() {
         .deploy(&spec(2), &target.checkout(&files("two\n")))
         .await
         .unwrap();
-    assert_eq!(page(two).await, "two\nkept\nhello|x|2");
+    assert_eq!(page(two).await, "two\nkept\nhello|x||2");
     assert_eq!(
         page(one).await,
-        format!("one\nkept\nhello|{token}|1"),
+        format!("one\nkept\nhello|{token}|{token}|1"),
         "beside it"
     );
     assert_eq!(kept(&target), data, "it was not touched");
@@ -100,7 +105,7 @@ async fn each_generation_has_its_own_services_and_all_have_what_is_kept() {
         .collect();
     assert_eq!(names.len(), 3, "{names:?}");
     assert!(target.networks().iter().all(|name| !name.contains("_1_")));
-    assert_eq!(page(two).await, "two\nkept\nhello|x|2");
+    assert_eq!(page(two).await, "two\nkept\nhello|x||2");
 }
 
 #[tokio::test(flavor = "multi_thread")]

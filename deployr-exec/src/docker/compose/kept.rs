@@ -36,12 +36,8 @@ impl ComposeExecutor {
             return Ok(());
         }
         self.check_ports(parts).await?;
-        let up = [
-            "up".into(),
-            "--detach".into(),
-            "--no-build".into(),
-            "--remove-orphans".into(),
-        ];
+        // What is wanted no longer stays: the release that serves may still ask it.
+        let up = ["up".into(), "--detach".into(), "--no-build".into()];
         let well = self
             .with_model(&parts.kept_name(), &kept, up, base, parts.spec, ctx)
             .await?;

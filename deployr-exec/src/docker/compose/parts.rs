@@ -16,6 +16,7 @@ use super::super::limits::RunLimits;
 use super::super::naming::{Instance, RELEASE, RELEASE_ID};
 use super::model::{Build, Model, Mount, Network, Port, Service, Volume};
 use super::rules::{self, Refused};
+use super::tool;
 
 /// Marks what is kept.
 pub(super) const KEPT: &str = "deployr.kept";
@@ -170,15 +171,20 @@ impl Parts<'_> {
             // By this the steps find it.
             service.container_name =
                 is_entry.then(|| self.instance.container(&self.spec.slug, self.spec.number));
-            // Taken by the compose tool from its own environment: they are in no file, and no
-            // sign in them means anything to it.
-            let own = self.spec.env.iter().map(|(name, _)| name.as_str());
-            let own =
-                own.filter(|name| *name != "PORT" && !self.spec.recipe.images.is_password(name));
-            service
-                .environment
-                .extend(own.map(|name| (name.to_owned(), None)));
             let set = |value: String| Some(Value::String(value));
+            // Taken by the compose tool from its own environment, so that no sign in them means
+            // anything to it; but for those which it would take for its own.
+            let images = &self.spec.recipe.images;
+            let own = self
+                .spec
+                .env
+                .iter()
+                .map(|(name, value)| (name.as_str(), value));
+            let own = own.filter(|(name, _)| *name != "PORT" && !images.is_password(name));
+            service.environment.extend(own.map(|(name, value)| {
+                let given = tool::is_its_own(name).then(|| value.expose().replace('$', "$$"));
+                (name.to_owned(), given.and_then(set))
+            }));
             let number = set(self.spec.number.to_string());
             service
                 .environment

@@ -89,7 +89,9 @@ fn look(value: &Value, place: &str, root: &Path) -> Result<(), Refused> {
                     &place,
                     "other files are not read; extend a service of this one",
                 ),
-                "env_file" => check_env_file(value, &place, root),
+                "env_file" => check_env_file(value, &place, root)
+                    // It may be a service's name as well.
+                    .and_then(|()| look(value, &place, root)),
                 _ => look(value, &place, root),
             }
         }),

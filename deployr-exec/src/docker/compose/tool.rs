@@ -61,10 +61,8 @@ impl Tool {
     ) -> StepResult<Ended> {
         let mut command = command(way().await?);
         for (name, value) in call.env.iter() {
-            // These would tell the tool what to do, and not the containers.
-            let name = name.as_str();
-            if !PREFIXES.iter().any(|own| name.starts_with(own)) && !OWN.contains(&name) {
-                command.env(name, value.expose());
+            if !is_its_own(name.as_str()) {
+                command.env(name.as_str(), value.expose());
             }
         }
         if let Some(settings) = call.settings {
@@ -81,6 +79,11 @@ impl Tool {
         let input = call.input.map(|input| stream::iter([Ok(input.into())]));
         program::run(command, input, show, ctx).await
     }
+}
+
+/// Whether a variable would tell the tool what to do, and not the containers.
+pub(super) fn is_its_own(name: &str) -> bool {
+    PREFIXES.iter().any(|own| name.starts_with(own)) || OWN.contains(&name)
 }
 
 async fn way() -> StepResult<&'static [&'static str]> {

@@ -57,6 +57,18 @@ fn what_reaches_beyond_the_project_is_forbidden() {
             "services.x.extends",
         ),
         (
+            "services: {env_file: {image: alpine, env_file: /etc/passwd}}",
+            "services.env_file.env_file",
+        ),
+        (
+            "services: {env_file: {extends: {file: /etc/passwd, service: x}}}",
+            "services.env_file.extends",
+        ),
+        (
+            "services: {extends: {image: alpine, env_file: [../.env]}}",
+            "services.extends.env_file",
+        ),
+        (
             "a: &a {env_file: ../../.env}\nservices: {x: {<<: *a, image: alpine}}",
             "a.env_file",
         ),

@@ -66,8 +66,8 @@ pub(super) const SERVICES: Suite = Suite {
         Mutant {
             name: "a generation without the project's variables",
             file: PARTS,
-            find: "own.filter(|name| *name != \"PORT\" && ",
-            replace: "own.filter(|name| *name == \"PORT\" && ",
+            find: "own.filter(|(name, _)| *name != \"PORT\" && ",
+            replace: "own.filter(|(name, _)| *name == \"PORT\" && ",
         },
     ],
 };

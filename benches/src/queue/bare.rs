@@ -1,7 +1,7 @@
 //! The reference: what one would write by hand for a queue in SQLite and nothing else.
-//! As durable as ours (WAL, `synchronous = FULL`) with the same page cache, keeps the rows of finished jobs, and
-//! refuses a completion by anybody but the holder; has no keys, attempts, tenants,
-//! deployments or sweeps, and checks nothing that it stores.
+//! As durable as ours (WAL, `synchronous = FULL`) with the same page cache, keeps the rows of
+//! finished jobs, and refuses a completion by anybody but the holder; has no keys, attempts,
+//! tenants, deployments or sweeps, and checks nothing that it stores.
 
 use std::path::Path;
 use std::time::Instant;

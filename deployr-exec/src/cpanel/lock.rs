@@ -1,6 +1,6 @@
-//! Locks on an account, a project's own and that of all of them: each a folder, since of those who make it at the same time
-//! one succeeds. It is a lease by the host's own clock: of one that is older than
-//! [`LEASE`], whoever held it is taken to be dead.
+//! Locks on an account, a project's own and that of all of them: each a folder, since of
+//! those who make it at the same time one succeeds. It is a lease by the host's own clock: of
+//! one that is older than [`LEASE`], whoever held it is taken to be dead.
 //!
 //! A host that stalls may carry a call out long after its caller has given up. So calls
 //! under a lock end by half of its lease ([`HELD`]), those that change something are not made

@@ -162,8 +162,8 @@ impl SshExecutor {
         Ok(self)
     }
 
-    /// Switches one host after the other, each once the one before has been shown to answer
-    /// with the new release, instead of all at once.
+    /// Switches one host after the other instead of all at once; where it runs PHP, each once
+    /// the one before has been shown to answer with the new release.
     #[must_use]
     pub fn rolling(self, rolling: bool) -> Self {
         Self { rolling, ..self }

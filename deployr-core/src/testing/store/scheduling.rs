@@ -83,18 +83,21 @@ async fn a_higher_priority_comes_first_whatever_it_needs(b: Bench) {
     };
     let urgent = b.add(gpu(1)).await;
     let low = b.add(gpu(-1)).await;
-    let claim = async |limit| {
-        let request = ClaimRequest {
-            worker: b.worker_id(),
-            kinds: vec![kind("work")],
-            limit,
-            offers: Labels::from([label("gpu")]),
-            term: TERM,
-        };
-        ids(&b.store.claim(request).await.unwrap())
-    };
+    let claim = |limit| claim_with_a_gpu(&b, limit);
     assert_eq!(claim(2).await, [urgent.id, plain[0]]);
     assert_eq!(claim(9).await, [plain[1], low.id]);
+}
+
+/// As a worker that has one.
+async fn claim_with_a_gpu(b: &Bench, limit: u32) -> Vec<JobId> {
+    let request = ClaimRequest {
+        worker: b.worker_id(),
+        kinds: vec![kind("work")],
+        limit,
+        offers: Labels::from([label("gpu")]),
+        term: TERM,
+    };
+    ids(&b.store.claim(request).await.unwrap())
 }
 
 async fn tenants_take_turns(b: Bench) {
@@ -143,16 +146,7 @@ async fn tenants_take_turns_whatever_their_jobs_need(b: Bench) {
         new.needs = Labels::from([label("gpu")]);
         b.store.enqueue(&third, new).await.unwrap().id
     };
-    let claim = async |limit| {
-        let request = ClaimRequest {
-            worker: b.worker_id(),
-            kinds: vec![kind("work")],
-            limit,
-            offers: Labels::from([label("gpu")]),
-            term: TERM,
-        };
-        ids(&b.store.claim(request).await.unwrap())
-    };
+    let claim = |limit| claim_with_a_gpu(&b, limit);
     let one = b.add_for(&tenants[0], 30).await;
     let two = b.add_for(&tenants[1], 30).await;
     claim(20).await;
